@@ -55,8 +55,13 @@ func (b *BodyStructure) IsText() bool {
 	return strings.EqualFold(b.Type, "text")
 }
 
+// IsMessageType reports whether the type is message/rfc822 or message/global.
+func (b *BodyStructure) IsMessageType() bool {
+	return strings.EqualFold(b.Type, "message") &&
+		(strings.EqualFold(b.Subtype, "rfc822") || strings.EqualFold(b.Subtype, "global"))
+}
+
 // IsMessage reports whether b is a message in a message, with envelope and structure.
 func (b *BodyStructure) IsMessage() bool {
-	return strings.EqualFold(b.Type, "message") && b.Body != nil && b.Envelope != nil &&
-		(strings.EqualFold(b.Subtype, "rfc822") || strings.EqualFold(b.Subtype, "global"))
+	return b.IsMessageType() && b.Body != nil && b.Envelope != nil
 }

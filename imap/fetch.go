@@ -118,3 +118,14 @@ func FetchMacro(name string) []FetchItem {
 	}
 	return nil
 }
+
+// ParseFetchAttr returns the attribute with this name, which must be in upper case. It
+// returns false for names that go with a section.
+func ParseFetchAttr(name string) (FetchAttr, bool) {
+	for a, n := range fetchNames {
+		if n == name && n != "" && !FetchAttr(a).HasSection() {
+			return FetchAttr(a), true
+		}
+	}
+	return 0, false
+}

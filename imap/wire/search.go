@@ -1,0 +1,341 @@
+package wire
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"mox/imap"
+	"mox/internal/lex"
+)
+
+// NeedSearchReturn consumes the result options of SEARCH, after RETURN and a space. An
+// empty list is ALL. RFC 9051 §9, production search-return-opts
+func (d *Decoder) NeedSearchReturn() imap.SearchReturn {
+	defer d.In("search-return-opt")()
+	r := imap.SearchReturn{Given: true}
+	n := 0
+	d.NeedListOrEmpty(func() {
+		n++
+		pos := d.pos
+		switch d.NeedName() {
+		case "MIN":
+			r.Min = true
+		case "MAX":
+			r.Max = true
+		case "ALL":
+			r.All = true
+		case "COUNT":
+			r.Count = true
+		case "SAVE":
+			r.Save = true
+		case "PARTIAL":
+			if r.Partial != nil {
+				d.failAt(pos, "duplicate PARTIAL")
+			}
+			d.NeedSP()
+			r.Partial = d.NeedPartialRange()
+		default:
+			d.failAt(pos, "unknown search return option")
+		}
+	})
+	if n == 0 {
+		r.All = true
+	}
+	if r.All && r.Partial != nil {
+		d.Fail("ALL and PARTIAL exclude each other") // RFC 9394 §3.1
+	}
+	return r
+}
+
+// NeedPartialRange consumes a range of results. RFC 9394 §4, production partial-range
+func (d *Decoder) NeedPartialRange() *imap.PartialRange {
+	sign := int64(1)
+	if d.TryByte('-') {
+		sign = -1
+	}
+	a := int64(d.NeedNZNumber())
+	d.NeedByte(':')
+	if sign < 0 {
+		d.NeedByte('-')
+	}
+	b := int64(d.NeedNZNumber())
+	return &imap.PartialRange{First: sign * min(a, b), Last: sign * max(a, b)}
+}
+
+// NeedSearchProgram consumes charset and keys of SEARCH. Text that is not in the charset is
+// BAD; another charset than US-ASCII and UTF-8 is NO with BADCHARSET.
+//
+//	search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+func (d *Decoder) NeedSearchProgram() imap.SearchProgram {
+	var charset string
+	if d.TryName("CHARSET") {
+		d.NeedSP()
+		charset = d.NeedCharset()
+		d.NeedSP()
+	}
+	return d.needSearchKeys(charset)
+}
+
+// NeedSearchCriteria consumes charset and keys of SORT and THREAD. See
+// [Decoder.NeedSearchProgram]. RFC 5256 §5, production search-criteria
+func (d *Decoder) NeedSearchCriteria() imap.SearchProgram {
+	charset := d.NeedCharset()
+	d.NeedSP()
+	return d.needSearchKeys(charset)
+}
+
+// NeedCharset consumes the name of a charset and returns it in upper case. RFC 9051 §9,
+// production charset
+func (d *Decoder) NeedCharset() string {
+	if d.PeekIs('"') {
+		return strings.ToUpper(d.needQuoted())
+	}
+	return strings.ToUpper(d.NeedAtom())
+}
+
+func (d *Decoder) needSearchKeys(charset string) imap.SearchProgram {
+	defer d.In("search-key")()
+	p := imap.SearchProgram{Charset: charset}
+	s := searchDecoder{Decoder: d}
+	p.Key = s.needKeys()
+	if d.err != nil {
+		return imap.SearchProgram{}
+	}
+	if charset != "" && charset != "UTF-8" && charset != "US-ASCII" {
+		d.setErr(imap.No(imap.CodeBadCharset.List("US-ASCII", "UTF-8"), "charset not supported"))
+	} else if p.Key.Any(func(k *imap.SearchKey) bool { return !utf8.ValidString(k.Text) || !utf8.ValidString(k.Header) }) {
+		d.Fail("text is not UTF-8")
+	}
+	return p
+}
+
+// searchDecoder counts the keys of a program.
+type searchDecoder struct {
+	*Decoder
+	keys, depth int
+}
+
+// needKeys consumes keys separated by spaces, as one.
+func (d *searchDecoder) needKeys() imap.SearchKey {
+	var keys []imap.SearchKey
+	for d.err == nil {
+		keys = append(keys, d.needKey())
+		if !d.TrySP() {
+			break
+		}
+	}
+	if len(keys) == 1 {
+		return keys[0]
+	}
+	return imap.SearchKey{Op: imap.SearchAnd, Keys: keys}
+}
+
+// searchWord says how a key is parsed.
+type searchWord struct {
+	op   imap.SearchOp
+	arg  searchArg
+	flag imap.Flags
+}
+
+// searchArg is the argument of a search key.
+type searchArg uint8
+
+const (
+	argNone searchArg = iota
+	argText
+	argDate
+	argNumber   // number64
+	argNZNumber // nz-number
+	argKeyword
+	argObjectID
+)
+
+// simpleKeys has the search keys of at most one argument.
+var simpleKeys = map[string]searchWord{
+	"ALL":        {op: imap.SearchAll},
+	"ANSWERED":   {op: imap.SearchFlag, flag: imap.FlagAnswered},
+	"DELETED":    {op: imap.SearchFlag, flag: imap.FlagDeleted},
+	"DRAFT":      {op: imap.SearchFlag, flag: imap.FlagDraft},
+	"FLAGGED":    {op: imap.SearchFlag, flag: imap.FlagFlagged},
+	"SEEN":       {op: imap.SearchFlag, flag: imap.FlagSeen},
+	"UNANSWERED": {op: imap.SearchNotFlag, flag: imap.FlagAnswered},
+	"UNDELETED":  {op: imap.SearchNotFlag, flag: imap.FlagDeleted},
+	"UNDRAFT":    {op: imap.SearchNotFlag, flag: imap.FlagDraft},
+	"UNFLAGGED":  {op: imap.SearchNotFlag, flag: imap.FlagFlagged},
+	"UNSEEN":     {op: imap.SearchNotFlag, flag: imap.FlagSeen},
+	"NEW":        {op: imap.SearchNew},
+	"OLD":        {op: imap.SearchOld},
+	"RECENT":     {op: imap.SearchRecent},
+
+	"KEYWORD":   {op: imap.SearchKeyword, arg: argKeyword},
+	"UNKEYWORD": {op: imap.SearchNotKeyword, arg: argKeyword},
+
+	"BCC":     {op: imap.SearchBcc, arg: argText},
+	"BODY":    {op: imap.SearchBody, arg: argText},
+	"CC":      {op: imap.SearchCc, arg: argText},
+	"FROM":    {op: imap.SearchFrom, arg: argText},
+	"SUBJECT": {op: imap.SearchSubject, arg: argText},
+	"TEXT":    {op: imap.SearchText, arg: argText},
+	"TO":      {op: imap.SearchTo, arg: argText},
+
+	"BEFORE":            {op: imap.SearchBefore, arg: argDate},
+	"ON":                {op: imap.SearchOn, arg: argDate},
+	"SINCE":             {op: imap.SearchSince, arg: argDate},
+	"SENTBEFORE":        {op: imap.SearchSentBefore, arg: argDate},
+	"SENTON":            {op: imap.SearchSentOn, arg: argDate},
+	"SENTSINCE":         {op: imap.SearchSentSince, arg: argDate},
+	"SAVEDBEFORE":       {op: imap.SearchSavedBefore, arg: argDate},
+	"SAVEDON":           {op: imap.SearchSavedOn, arg: argDate},
+	"SAVEDSINCE":        {op: imap.SearchSavedSince, arg: argDate},
+	"SAVEDATESUPPORTED": {op: imap.SearchSaveDateSupported},
+
+	"LARGER":  {op: imap.SearchLarger, arg: argNumber},
+	"SMALLER": {op: imap.SearchSmaller, arg: argNumber},
+	"OLDER":   {op: imap.SearchOlder, arg: argNZNumber},
+	"YOUNGER": {op: imap.SearchYounger, arg: argNZNumber},
+
+	"EMAILID":  {op: imap.SearchEmailID, arg: argObjectID},
+	"THREADID": {op: imap.SearchThreadID, arg: argObjectID},
+}
+
+// needKey consumes a search key.
+//
+//	search-key = "ALL" / "ANSWERED" / ... / "HEADER" SP header-fld-name SP astring /
+//	             "NOT" SP search-key / "OR" SP search-key SP search-key /
+//	             "UID" SP sequence-set / sequence-set /
+//	             "(" search-key *(SP search-key) ")"
+func (d *searchDecoder) needKey() (key imap.SearchKey) {
+	d.keys++
+	d.depth++
+	defer func() { d.depth-- }()
+	if d.keys > imap.MaxSearchKeys || d.depth > imap.MaxSearchDepth {
+		d.setErr(imap.No(imap.CodeLimit, "search too complex"))
+		return key
+	}
+	c, _ := d.Peek()
+	switch {
+	case c == '(':
+		d.pos++
+		key = d.needKeys()
+		d.NeedByte(')')
+		return key
+	case numSetChar.Has(c):
+		return imap.SearchKey{Op: imap.SearchSeq, Set: d.NeedNumSet()}
+	}
+	pos := d.pos
+	name := d.NeedName()
+	switch name {
+	case "NOT":
+		d.NeedSP()
+		return imap.SearchKey{Op: imap.SearchNot, Keys: []imap.SearchKey{d.needKey()}}
+	case "OR":
+		d.NeedSP()
+		a := d.needKey()
+		d.NeedSP()
+		return imap.SearchKey{Op: imap.SearchOr, Keys: []imap.SearchKey{a, d.needKey()}}
+	case "UID":
+		d.NeedSP()
+		return imap.SearchKey{Op: imap.SearchUID, Set: d.NeedNumSet()}
+	case "HEADER":
+		key.Op = imap.SearchHeader
+		d.NeedSP()
+		key.Header = d.needFieldName()
+		d.NeedSP()
+		key.Text = d.needRawAString()
+		return key
+	case "MODSEQ":
+		return d.needModSeqKey()
+	}
+	word, ok := simpleKeys[name]
+	if !ok {
+		d.failAt(pos, "unknown search key")
+		return key
+	}
+	return d.needSimpleKey(word)
+}
+
+// needSimpleKey consumes the argument of a key.
+func (d *searchDecoder) needSimpleKey(word searchWord) imap.SearchKey {
+	key := imap.SearchKey{Op: word.op, Flag: word.flag}
+	if word.arg != argNone {
+		d.NeedSP()
+	}
+	switch word.arg {
+	case argText:
+		key.Text = d.needRawAString()
+	case argDate:
+		key.Date = d.NeedDate()
+	case argNumber:
+		key.Number = uint64(d.NeedNumber64())
+	case argNZNumber:
+		key.Number = uint64(d.NeedNZNumber())
+	case argObjectID:
+		key.Text = d.NeedObjectID()
+	case argKeyword:
+		d.needKeywordArg(&key)
+	}
+	return key
+}
+
+// needKeywordArg consumes the flag-keyword of KEYWORD and UNKEYWORD. Keywords that are
+// kept as flags become searches for those.
+func (d *searchDecoder) needKeywordArg(key *imap.SearchKey) {
+	pos := d.pos
+	name := d.NeedAtom()
+	if d.err != nil {
+		return
+	}
+	flag, keyword, err := imap.ParseFlag(name)
+	if err != nil {
+		d.failAt(pos, "%s", err.Error())
+		return
+	}
+	key.Flag, key.Text = flag, keyword
+	if flag != 0 {
+		if key.Op == imap.SearchKeyword {
+			key.Op = imap.SearchFlag
+		} else {
+			key.Op = imap.SearchNotFlag
+		}
+	}
+}
+
+// needModSeqKey consumes what follows MODSEQ.
+//
+//	search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer
+//	search-modseq-ext  = SP entry-name SP entry-type-req
+func (d *searchDecoder) needModSeqKey() imap.SearchKey {
+	key := imap.SearchKey{Op: imap.SearchModSeq}
+	d.NeedSP()
+	if d.PeekIs('"') {
+		pos := d.pos
+		e := &imap.ModSeqEntry{Name: d.needQuoted()}
+		if d.err == nil && !strings.HasPrefix(strings.ToLower(e.Name), "/flags/") {
+			d.failAt(pos, "unknown metadata entry")
+		}
+		d.NeedSP()
+		pos = d.pos
+		e.Type = strings.ToLower(d.NeedAtom())
+		if d.err == nil && e.Type != "priv" && e.Type != "shared" && e.Type != "all" {
+			d.failAt(pos, "unknown entry type")
+		}
+		d.NeedSP()
+		key.Entry = e
+	}
+	key.Number = d.NeedModSeq(true)
+	return key
+}
+
+// objectIDChar are the bytes of objectid. RFC 8474 §7
+var objectIDChar = lex.Alpha.Union(lex.Digit, lex.Bytes("_-"))
+
+// NeedObjectID consumes an object identifier of at most 255 bytes. RFC 8474 §7, production
+// objectid
+func (d *Decoder) NeedObjectID() string {
+	pos := d.pos
+	s := d.needSpan(&objectIDChar, "objectid")
+	if len(s) > 255 {
+		d.failAt(pos, "objectid longer than 255 bytes")
+	}
+	return s
+}
