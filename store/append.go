@@ -1,0 +1,413 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mox/imap"
+	"mox/internal/safefile"
+	"mox/message"
+)
+
+const (
+	// parallelWrites is how many files of one Append are written and synced at a time.
+	parallelWrites = 8
+	// maxBatch is how many messages one transaction takes at most.
+	maxBatch = 500
+)
+
+// NewMessage is a message to be stored.
+type NewMessage struct {
+	MailboxID int64  // Where to; or else
+	Mailbox   string // the name of where to,
+	Create    bool   // which is created when it does not exist.
+
+	Spool    *safefile.Spool // The message, with CRLF line ends. The caller still closes it.
+	Prefix   []byte          // Header fields that we add in front.
+	Flags    Flags
+	Keywords []string       // Sorted, lower-case.
+	Received time.Time      // IMAP internal date; zero is now.
+	Origin   *Origin        // Nil when it did not come by SMTP.
+	Digest   message.Digest // Of prefix and message; made here when nil.
+}
+
+// prepared is a new message whose file is on stable storage, under a name that is
+// not.
+type prepared struct {
+	NewMessage
+	id  int64
+	dir string
+}
+
+// Append stores all messages or none, and returns them when they are on stable
+// storage. Callers that wait at the same time are committed together; a caller
+// that is alone is committed at once. Errors: ErrNoMailbox, ErrOverQuota,
+// ErrNoSpace, ErrTooLarge, ErrLimit, ErrReadOnly, ErrClosed.
+func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, error) {
+	if len(msgs) > maxBatch {
+		return nil, fmt.Errorf("%w: %d messages at once", ErrTooLarge, len(msgs))
+	}
+	var total int64
+	for _, m := range msgs {
+		total += m.size()
+	}
+	if err := a.admit(msgs, total); err != nil {
+		return nil, err
+	}
+	r := &appendRequest{msgs: make([]*prepared, len(msgs)), size: total, done: make(chan struct{})}
+	var g errgroup.Group
+	g.SetLimit(parallelWrites)
+	for i, m := range msgs {
+		g.Go(func() (err error) {
+			r.msgs[i], err = a.prepare(ctx, m)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		a.discard(r)
+		return nil, noSpace(err)
+	}
+	a.commit.add(r)
+	// Once it waits, it will be committed: the caller must know how that ended.
+	<-r.done
+	if r.err != nil {
+		if !errors.Is(r.err, errCommit) {
+			a.discard(r)
+		}
+		return nil, r.err
+	}
+	for _, p := range r.msgs {
+		a.ids.done(p.id)
+	}
+	return r.result, nil
+}
+
+func (m *NewMessage) size() int64 { return int64(len(m.Prefix)) + m.Spool.Size() }
+
+// admit refuses early, before anything is written, what will be refused anyway.
+func (a *Account) admit(msgs []NewMessage, total int64) error {
+	if floor := a.store.opts.Floor; floor != nil {
+		if err := floor.Check(total); err != nil {
+			return fmt.Errorf("%w: %w", ErrNoSpace, err)
+		}
+	}
+	t := a.Tree()
+	if limit := a.QuotaLimit(); limit > 0 && t.Size()+total > limit {
+		return ErrOverQuota
+	}
+	for _, m := range msgs {
+		var ok bool
+		if m.MailboxID != 0 {
+			_, ok = t.ByID(m.MailboxID)
+		} else {
+			_, ok = t.ByName(m.Mailbox)
+		}
+		if !ok && (m.MailboxID != 0 || !m.Create) {
+			return ErrNoMailbox
+		}
+	}
+	return nil
+}
+
+func noSpace(err error) error {
+	if safefile.IsNoSpace(err) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
+}
+
+// prepare parses a message and writes its file, without holding any lock.
+func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) {
+	p := &prepared{NewMessage: m}
+	if p.Received.IsZero() {
+		p.Received = a.store.opts.Now()
+	}
+	if p.Digest == nil {
+		d, err := message.NewDigest(prefixed{p.Prefix, p.Spool}, p.size(), message.Limits{})
+		if err != nil {
+			return nil, fmt.Errorf("parse message: %w", err)
+		}
+		p.Digest = d
+	}
+	id, err := a.reserveID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.id = id
+	path := a.contentPath(id)
+	p.dir = filepath.Dir(path)
+	if err := a.ensureDir(p.dir); err != nil {
+		a.ids.done(id)
+		return nil, fmt.Errorf("create message directory: %w", err)
+	}
+	if err := m.Spool.WriteFileExcl(path); err != nil {
+		// What is there, if anything, has no record: it must not stay.
+		if rerr := a.store.fs.Remove(path); rerr == nil || errors.Is(rerr, fs.ErrNotExist) {
+			a.ids.done(id)
+		}
+		return nil, fmt.Errorf("write message file: %w", err)
+	}
+	return p, nil
+}
+
+// discard removes the files of messages that were not stored. An id whose file
+// cannot be removed stays active, so that the file is found at the next open.
+func (a *Account) discard(r *appendRequest) {
+	for _, p := range r.msgs {
+		if p == nil {
+			continue
+		}
+		if err := a.store.fs.Remove(a.contentPath(p.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.log.Error("remove file of message that was not stored", "id", p.id, "err", err)
+			continue
+		}
+		a.ids.done(p.id)
+	}
+}
+
+// appendRequest is an Append that waits for its commit.
+type appendRequest struct {
+	msgs   []*prepared
+	size   int64
+	result []Message
+	err    error
+	done   chan struct{} // Closed when result or err is set.
+}
+
+// committer commits the appends that wait together, in order, in one transaction
+// at a time.
+type committer struct {
+	a       *Account
+	mu      sync.Mutex
+	waiting []*appendRequest
+	running bool
+	stopped bool
+	idle    sync.WaitGroup
+}
+
+// add queues a request, and sees to it that someone is committing.
+func (c *committer) add(r *appendRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		r.err = ErrClosed
+		close(r.done)
+		return
+	}
+	c.waiting = append(c.waiting, r)
+	if !c.running {
+		c.running = true
+		c.idle.Go(c.run)
+	}
+}
+
+// stop waits for what is queued, and refuses more.
+func (c *committer) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	c.mu.Unlock()
+	c.idle.Wait()
+}
+
+// take returns the requests for the next transaction, none when all are done.
+func (c *committer) take() []*appendRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, messages := 0, 0
+	for n < len(c.waiting) {
+		messages += len(c.waiting[n].msgs)
+		if n > 0 && messages > maxBatch {
+			break
+		}
+		n++
+	}
+	batch := c.waiting[:n:n]
+	c.waiting = c.waiting[n:]
+	if n == 0 {
+		c.running, c.waiting = false, nil
+	}
+	return batch
+}
+
+// run commits until nothing waits.
+func (c *committer) run() {
+	for {
+		batch := c.take()
+		if len(batch) == 0 {
+			return
+		}
+		c.commitBatch(batch)
+		for _, r := range batch {
+			close(r.done)
+		}
+	}
+}
+
+// commitBatch sets the result or error of each request.
+func (c *committer) commitBatch(batch []*appendRequest) {
+	if err := c.syncDirs(batch); err != nil {
+		for _, r := range batch {
+			r.err = noSpace(err)
+		}
+		return
+	}
+	err := c.commitTogether(batch)
+	if err == nil {
+		return
+	}
+	if len(batch) == 1 || errors.Is(err, errCommit) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrClosed) {
+		for _, r := range batch {
+			r.err = cmp.Or(r.err, err)
+		}
+		return
+	}
+	// A failed write spoils the transaction for all: each for itself, so that only
+	// the one that is to blame fails.
+	c.a.log.Warn("commit of several messages failed, trying each on its own", "messages", len(batch), "err", err)
+	for _, r := range batch {
+		if r.err == nil {
+			err := c.commitTogether([]*appendRequest{r})
+			r.err = cmp.Or(r.err, err)
+		}
+	}
+}
+
+// syncDirs makes the names of the new files durable, each directory once.
+func (c *committer) syncDirs(batch []*appendRequest) error {
+	var dirs []string
+	for _, r := range batch {
+		for _, p := range r.msgs {
+			if !slices.Contains(dirs, p.dir) {
+				dirs = append(dirs, p.dir)
+			}
+		}
+	}
+	for _, dir := range dirs {
+		if err := c.a.store.fs.SyncDir(dir); err != nil {
+			return fmt.Errorf("sync message directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// commitTogether stores all requests in one transaction, except those it finds
+// must be refused, for which it sets the error before anything is written.
+func (c *committer) commitTogether(batch []*appendRequest) error {
+	var contents []*content
+	results := make([][]Message, len(batch))
+	// Whoever waits has been promised an answer: no caller's context ends this.
+	err := c.a.Update(context.Background(), func(tx *Tx) error {
+		size := tx.state.Size
+		limit := c.a.QuotaLimit()
+		for _, r := range batch {
+			if r.err != nil {
+				continue
+			}
+			if r.err = tx.check(r); r.err == nil && limit > 0 && size+r.size > limit {
+				r.err = ErrOverQuota
+			}
+			if r.err == nil {
+				size += r.size
+			}
+		}
+		for i, r := range batch {
+			if r.err != nil {
+				continue
+			}
+			for _, p := range r.msgs {
+				m, ct, err := tx.insert(p)
+				if err != nil {
+					return err
+				}
+				results[i] = append(results[i], m)
+				contents = append(contents, ct)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, r := range batch {
+		r.result = results[i]
+	}
+	c.a.store.cache.addContents(c.a, contents...)
+	return nil
+}
+
+// check finds out before the first write whether a request can be stored.
+func (tx *Tx) check(r *appendRequest) error {
+	for _, p := range r.msgs {
+		b, err := tx.target(p)
+		if errors.Is(err, ErrNoMailbox) && p.MailboxID == 0 && p.Create {
+			if _, err := imap.ParseMailboxName(p.Mailbox); err != nil {
+				return fmt.Errorf("%w: %w", ErrMailboxName, err)
+			}
+			continue
+		} else if err != nil {
+			return err
+		}
+		if l := mergeKeywords(b.Keywords, p.Keywords); len(l) > imap.MaxMailboxKeywords || len(p.Keywords) > imap.MaxKeywords {
+			return fmt.Errorf("%w: keywords", ErrLimit)
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) target(p *prepared) (*box, error) {
+	if p.MailboxID != 0 {
+		return tx.box(p.MailboxID)
+	}
+	return tx.boxByName(p.Mailbox)
+}
+
+// insert stores one message whose file is there.
+func (tx *Tx) insert(p *prepared) (m Message, ct *content, err error) {
+	b, err := tx.target(p)
+	if errors.Is(err, ErrNoMailbox) && p.Create && p.MailboxID == 0 {
+		if _, err = tx.CreateMailbox(p.Mailbox, 0); err == nil {
+			b, err = tx.target(p)
+		}
+	}
+	if err != nil {
+		return m, nil, err
+	}
+	if err := tx.addKeywords(b, p.Keywords); err != nil {
+		return m, nil, err
+	}
+	uid, err := tx.takeUIDs(b, 1)
+	if err != nil {
+		return m, nil, err
+	}
+	t, err := tx.assignThread(p.Digest, p.Received)
+	if err != nil {
+		return m, nil, err
+	}
+	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.Digest}
+	if err := tx.btx.Insert(ct); err != nil {
+		return m, nil, fmt.Errorf("insert content: %w", err)
+	}
+	if p.Origin != nil {
+		o := *p.Origin
+		o.ContentID = p.id
+		if err := tx.btx.Insert(&o); err != nil {
+			return m, nil, fmt.Errorf("insert origin: %w", err)
+		}
+	}
+	m = Message{ContentID: p.id, Flags: p.Flags, Keywords: p.Keywords, CreateSeq: tx.next(), Size: ct.Size, Received: p.Received, ThreadID: t.ID}
+	if t.Muted {
+		m.Flags |= imap.FlagSeen
+	}
+	tx.state.Messages++
+	tx.state.Size += m.Size
+	return m, ct, tx.place(b, &m, uid)
+}

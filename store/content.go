@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/mjl-/bstore"
+)
+
+const (
+	// sweepBatch is how many contents one transaction of Sweep removes.
+	sweepBatch = 200
+	// maxTombstones is how many expunged messages an account remembers, for QRESYNC.
+	maxTombstones = 100000
+	// pruneBatch is how many of them one commit forgets.
+	pruneBatch = 1000
+)
+
+// shareContent counts one more message that uses a content.
+func (tx *Tx) shareContent(id int64) error {
+	s := share{ContentID: id}
+	err := tx.btx.Get(&s)
+	if errors.Is(err, bstore.ErrAbsent) {
+		s.Extra = 1
+		err = tx.btx.Insert(&s)
+	} else if err == nil {
+		s.Extra++
+		err = tx.btx.Update(&s)
+	}
+	if err != nil {
+		return fmt.Errorf("share content: %w", err)
+	}
+	return nil
+}
+
+// dropContent counts one message less that uses a content. When none does, it
+// waits to be erased.
+func (tx *Tx) dropContent(id, size, threadID int64) error {
+	s := share{ContentID: id}
+	err := tx.btx.Get(&s)
+	switch {
+	case errors.Is(err, bstore.ErrAbsent):
+		tx.state.EraseSize += size
+		err = tx.btx.Insert(&erase{ContentID: id, ModSeq: tx.next(), Since: tx.now, Size: size, ThreadID: threadID})
+	case err != nil:
+	case s.Extra == 1:
+		err = tx.btx.Delete(&s)
+	default:
+		s.Extra--
+		err = tx.btx.Update(&s)
+	}
+	if err != nil {
+		return fmt.Errorf("drop content: %w", err)
+	}
+	return nil
+}
+
+// reviveContent counts one more message for a content that may be waiting to be
+// erased, and reports whether it is still there.
+func (tx *Tx) reviveContent(id int64) (bool, error) {
+	e := erase{ContentID: id}
+	err := tx.btx.Get(&e)
+	if err == nil && e.ModSeq != 0 {
+		tx.state.EraseSize -= e.Size
+		return true, tx.btx.Delete(&e)
+	} else if err == nil {
+		return false, nil
+	} else if !errors.Is(err, bstore.ErrAbsent) {
+		return false, fmt.Errorf("revive content: %w", err)
+	}
+	if err := tx.btx.Get(&content{ID: id}); errors.Is(err, bstore.ErrAbsent) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("revive content: %w", err)
+	}
+	return true, tx.shareContent(id)
+}
+
+// Sweep erases content that no message uses, no session shows and the undelete
+// window no longer keeps, oldest first.
+//
+// A file is removed in steps that a crash can interrupt anywhere: one commit
+// deletes the content record and marks the erase record, then the file is
+// removed, then a commit deletes the erase record.
+func (a *Account) Sweep(ctx context.Context) error {
+	for {
+		n, err := a.sweepSome(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := a.removeGone(ctx, a.Update); err != nil {
+			return err
+		}
+	}
+}
+
+// sweepSome deletes the records of some erasable contents.
+func (a *Account) sweepSome(ctx context.Context) (n int, err error) {
+	st := a.Tree().state
+	if st.EraseSize == 0 {
+		return 0, nil
+	}
+	err = a.Update(ctx, func(tx *Tx) error {
+		pin, pinned := a.sessions.oldestPin()
+		cutoff := tx.now.Add(-max(0, a.store.opts.UndeleteWindow))
+		q := bstore.QueryTx[erase](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(sweepBatch)
+		l, err := q.List()
+		if err != nil {
+			return fmt.Errorf("read erasable contents: %w", err)
+		}
+		for _, e := range l {
+			if pinned && e.ModSeq > pin || e.Since.After(cutoff) && tx.state.EraseSize <= a.store.opts.UndeleteBytes {
+				break // They are in order: all later ones are kept too.
+			}
+			if err := tx.forget(&e); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// forget deletes the records of a content that is being erased, and marks its
+// file for removal.
+func (tx *Tx) forget(e *erase) error {
+	tx.written = true
+	tx.state.EraseSize -= e.Size
+	e.ModSeq = 0
+	if err := tx.btx.Update(e); err != nil {
+		return fmt.Errorf("mark content erased: %w", err)
+	}
+	if err := tx.btx.Delete(&content{ID: e.ContentID}); err != nil {
+		return fmt.Errorf("delete content: %w", err)
+	}
+	if err := tx.btx.Delete(&Origin{ContentID: e.ContentID}); err != nil && !errors.Is(err, bstore.ErrAbsent) {
+		return fmt.Errorf("delete origin: %w", err)
+	}
+	tx.a.store.cache.dropContent(tx.a, e.ContentID)
+	return tx.forgetThread(e.ThreadID)
+}
+
+// removeGone removes the files of contents whose records are deleted, and then
+// what remembers them, with the given function for changes.
+func (a *Account) removeGone(ctx context.Context, update func(context.Context, func(*Tx) error) error) error {
+	for {
+		var gone []erase
+		err := a.read(ctx, func(tx *bstore.Tx) error {
+			var err error
+			gone, err = bstore.QueryTx[erase](tx).FilterEqual("ModSeq", ModSeq(0)).Limit(sweepBatch).List()
+			return err
+		})
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		var dirs []string
+		for _, e := range gone {
+			path := a.contentPath(e.ContentID)
+			if err := a.store.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove message file: %w", err)
+			}
+			if dir := filepath.Dir(path); !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+		}
+		for _, dir := range dirs {
+			if err := a.store.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("sync directory: %w", err)
+			}
+		}
+		err = update(ctx, func(tx *Tx) error {
+			tx.written = true
+			for i := range gone {
+				if err := tx.btx.Delete(&gone[i]); err != nil {
+					return fmt.Errorf("delete erase record: %w", err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// pruneTombstones forgets the oldest expunged messages beyond the limit. Clients
+// that ask for changes before them are told that history is incomplete.
+func (tx *Tx) pruneTombstones() error {
+	if tx.state.Tombstones <= maxTombstones+pruneBatch {
+		return nil
+	}
+	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(pruneBatch).List()
+	if err != nil {
+		return fmt.Errorf("read tombstones: %w", err)
+	}
+	for i := range l {
+		if err := tx.btx.Delete(&l[i]); err != nil {
+			return fmt.Errorf("delete tombstone: %w", err)
+		}
+		tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, l[i].ModSeq)
+	}
+	tx.state.Tombstones -= int64(len(l))
+	return nil
+}
+
+// AddCounter adds to the count of a key in this hour.
+func (tx *Tx) AddCounter(key string, n int64) error {
+	tx.written = true
+	c := counter{Key: key, Bucket: hourBucket(tx.now)}
+	have, err := bstore.QueryTx[counter](tx.btx).FilterNonzero(c).Get()
+	if errors.Is(err, bstore.ErrAbsent) {
+		c.N = n
+		return tx.btx.Insert(&c)
+	} else if err != nil {
+		return fmt.Errorf("read counter: %w", err)
+	}
+	have.N += n
+	return tx.btx.Update(&have)
+}
+
+// CounterSum returns the sum counted for a key in the hours from since on.
+func (tx *Tx) CounterSum(key string, since time.Time) (int64, error) {
+	return counterSum(tx.btx, key, since)
+}
+
+// SetCredentials replaces the password verifiers.
+func (a *Account) SetCredentials(ctx context.Context, c Credentials) error {
+	return a.Update(ctx, func(tx *Tx) error {
+		tx.written = true
+		r := credentials{ID: 1, Credentials: c}
+		err := tx.btx.Update(&r)
+		if errors.Is(err, bstore.ErrAbsent) {
+			err = tx.btx.Insert(&r)
+		}
+		return err
+	})
+}

@@ -1,0 +1,399 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mjl-/bstore"
+
+	"mox/imap"
+)
+
+// uidGap is how many absent UIDs between two wanted ones are rather read over than
+// looked up one by one.
+const uidGap = 16
+
+// sortedUIDs sorts UIDs and removes duplicates, in place.
+func sortedUIDs(uids []uint32) []uint32 {
+	if !slices.IsSorted(uids) {
+		slices.Sort(uids)
+	}
+	return slices.Compact(uids)
+}
+
+// messages returns the messages of a mailbox with the given ascending UIDs, in
+// that order, without those that do not exist.
+func (tx *Tx) messages(mailboxID int64, uids []uint32) ([]Message, error) {
+	l := make([]Message, 0, len(uids))
+	for len(uids) > 0 {
+		// A run of UIDs that are close to each other is one query.
+		n := 1
+		for n < len(uids) && uids[n]-uids[n-1] <= uidGap {
+			n++
+		}
+		run := uids[:n]
+		uids = uids[n:]
+		q := bstore.QueryTx[Message](tx.btx).FilterNonzero(Message{MailboxID: mailboxID})
+		if n == 1 {
+			q.FilterEqual("UID", run[0])
+		} else {
+			q.FilterGreaterEqual("UID", run[0]).FilterLessEqual("UID", run[n-1]).SortAsc("UID")
+		}
+		err := q.ForEach(func(m Message) error {
+			for len(run) > 0 && run[0] < m.UID {
+				run = run[1:]
+			}
+			if len(run) > 0 && run[0] == m.UID {
+				l = append(l, m)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read messages: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// allUIDs returns the UIDs of a mailbox, ascending.
+func (tx *Tx) allUIDs(mailboxID int64) (uids []uint32, err error) {
+	q := bstore.QueryTx[Message](tx.btx).FilterNonzero(Message{MailboxID: mailboxID}).SortAsc("UID")
+	err = q.ForEach(func(m Message) error { uids = append(uids, m.UID); return nil })
+	return uids, err
+}
+
+// count adds a message with sign 1 to the counts of its mailbox, or removes it
+// with sign -1.
+func (c *Counts) count(flags Flags, size, sign int64) {
+	c.Messages += sign
+	c.Size += sign * size
+	if !flags.Has(imap.FlagSeen) {
+		c.Unseen += sign
+	}
+	if flags.Has(imap.FlagDeleted) {
+		c.Deleted += sign
+		c.DeletedSize += sign * size
+	}
+}
+
+// FlagsResult is what SetFlags did. UIDs are ascending.
+type FlagsResult struct {
+	ModSeq   ModSeq   // Of the change; zero if no message changed.
+	Changed  []uint32 // Messages that have other flags now.
+	Modified []uint32 // Not touched because they changed after unchangedSince (RFC 7162 §3.1.3).
+	Missing  []uint32 // Do not exist.
+}
+
+// SetFlags changes flags and keywords of messages. Messages that changed after
+// unchangedSince, if that is not negative, are left alone. Messages that have the
+// flags already get no new modseq. Errors: ErrNoMailbox, ErrLimit.
+func (tx *Tx) SetFlags(mailboxID int64, uids []uint32, c FlagChange, unchangedSince ModSeq) (res FlagsResult, err error) {
+	b, err := tx.box(mailboxID)
+	if err != nil {
+		return res, err
+	}
+	if c.Op != FlagsRemove {
+		if err := tx.addKeywords(b, c.Keywords); err != nil {
+			return res, err
+		}
+	}
+	uids = sortedUIDs(slices.Clone(uids))
+	msgs, err := tx.messages(mailboxID, uids)
+	if err != nil {
+		return res, err
+	}
+	i := 0
+	for mi := range msgs {
+		m := &msgs[mi]
+		for ; uids[i] != m.UID; i++ {
+			res.Missing = append(res.Missing, uids[i])
+		}
+		i++
+		if unchangedSince >= 0 && m.ModSeq > unchangedSince {
+			res.Modified = append(res.Modified, m.UID)
+			continue
+		}
+		if changed, err := tx.setFlags(b, m, c); err != nil {
+			return res, err
+		} else if changed {
+			res.Changed = append(res.Changed, m.UID)
+			res.ModSeq = m.ModSeq
+		}
+	}
+	res.Missing = append(res.Missing, uids[i:]...)
+	return res, nil
+}
+
+// setFlags changes one message, and reports whether it did.
+func (tx *Tx) setFlags(b *box, m *Message, c FlagChange) (bool, error) {
+	flags, kw := c.apply(m.Flags, m.Keywords)
+	if flags == m.Flags && slices.Equal(kw, m.Keywords) {
+		return false, nil
+	}
+	if len(kw) > imap.MaxKeywords {
+		return false, fmt.Errorf("%w: %d keywords of a message", ErrLimit, imap.MaxKeywords)
+	}
+	b.Counts.count(m.Flags, m.Size, -1)
+	m.Flags, m.Keywords, m.ModSeq = flags, kw, tx.next()
+	b.Counts.count(m.Flags, m.Size, 1)
+	if err := tx.btx.Update(m); err != nil {
+		return false, fmt.Errorf("update message: %w", err)
+	}
+	tx.touch(b)
+	tx.messageSet(m)
+	return true, nil
+}
+
+// Expunge removes messages, all of the mailbox if uids is nil, of them only those
+// marked \Deleted if onlyDeleted is set. It returns the UIDs that are gone.
+func (tx *Tx) Expunge(mailboxID int64, uids []uint32, onlyDeleted bool) (expunged []uint32, err error) {
+	b, err := tx.box(mailboxID)
+	if err != nil {
+		return nil, err
+	}
+	if onlyDeleted && b.Deleted == 0 {
+		return nil, nil
+	}
+	if uids == nil {
+		uids, err = tx.allUIDs(mailboxID)
+	} else {
+		uids = sortedUIDs(slices.Clone(uids))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for batch := range slices.Chunk(uids, readBatch) {
+		msgs, err := tx.messages(mailboxID, batch)
+		if err != nil {
+			return nil, err
+		}
+		for i := range msgs {
+			m := &msgs[i]
+			if onlyDeleted && !m.Flags.Has(imap.FlagDeleted) {
+				continue
+			}
+			if err := tx.expunge(b, m); err != nil {
+				return nil, err
+			}
+			expunged = append(expunged, m.UID)
+		}
+	}
+	return expunged, nil
+}
+
+// expunge removes one message. Its content stays while it can be undeleted.
+func (tx *Tx) expunge(b *box, m *Message) error {
+	modseq := tx.next()
+	if err := tx.btx.Delete(&Message{ID: m.ID}); err != nil {
+		return fmt.Errorf("delete message: %w", err)
+	}
+	t := tombstone{
+		MailboxID: m.MailboxID, UID: m.UID, ModSeq: modseq, CreateSeq: m.CreateSeq, MessageID: m.ID,
+		ContentID: m.ContentID, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received, Size: m.Size, ThreadID: m.ThreadID,
+	}
+	if err := tx.bury(b, m, &t); err != nil {
+		return err
+	}
+	tx.state.Messages--
+	tx.state.Size -= m.Size
+	return tx.dropContent(m.ContentID, m.Size, m.ThreadID)
+}
+
+// bury takes a message out of a mailbox and leaves a tombstone.
+func (tx *Tx) bury(b *box, m *Message, t *tombstone) error {
+	if err := tx.btx.Insert(t); err != nil {
+		return fmt.Errorf("insert tombstone: %w", err)
+	}
+	tx.state.Tombstones++
+	b.Counts.count(m.Flags, m.Size, -1)
+	tx.touch(b)
+	tx.messageGone(b.ID, m.UID)
+	return nil
+}
+
+// Copied is the UID of a message in the source and in the destination mailbox.
+type Copied struct{ Src, Dst uint32 }
+
+// Copy copies messages to a mailbox, which may be the same one. Flags, internal
+// date and thread stay. Messages that do not exist are left out of the result,
+// which is in ascending order. Errors: ErrNoMailbox, ErrOverQuota, ErrLimit.
+func (tx *Tx) Copy(srcID int64, uids []uint32, dstID int64) ([]Copied, error) {
+	return tx.transfer(srcID, uids, dstID, tx.copyMessage)
+}
+
+// Move moves messages to another mailbox. A message keeps its id, so that it is
+// the same one for JMAP and for undelete. Otherwise it is as Copy, without quota.
+func (tx *Tx) Move(srcID int64, uids []uint32, dstID int64) ([]Copied, error) {
+	return tx.transfer(srcID, uids, dstID, tx.moveMessage)
+}
+
+// transfer copies or moves messages, one by one, giving out UIDs in order.
+func (tx *Tx) transfer(srcID int64, uids []uint32, dstID int64, one func(src, dst *box, m *Message, uid uint32) error) ([]Copied, error) {
+	src, err := tx.box(srcID)
+	if err != nil {
+		return nil, err
+	}
+	dst, err := tx.box(dstID)
+	if err != nil {
+		return nil, err
+	}
+	uids = sortedUIDs(slices.Clone(uids))
+	var done []Copied
+	for batch := range slices.Chunk(uids, readBatch) {
+		msgs, err := tx.messages(srcID, batch)
+		if err != nil {
+			return nil, err
+		}
+		uid, err := tx.takeUIDs(dst, len(msgs))
+		if err != nil {
+			return nil, err
+		}
+		for i := range msgs {
+			if err := tx.addKeywords(dst, msgs[i].Keywords); err != nil {
+				return nil, err
+			}
+			c := Copied{msgs[i].UID, uid + uint32(i)}
+			if err := one(src, dst, &msgs[i], c.Dst); err != nil {
+				return nil, err
+			}
+			done = append(done, c)
+		}
+	}
+	return done, nil
+}
+
+func (tx *Tx) copyMessage(_, dst *box, m *Message, uid uint32) error {
+	if err := tx.checkQuota(m.Size); err != nil {
+		return err
+	}
+	if err := tx.shareContent(m.ContentID); err != nil {
+		return err
+	}
+	n := *m
+	n.ID, n.CreateSeq = 0, tx.next()
+	tx.state.Messages++
+	tx.state.Size += m.Size
+	return tx.place(dst, &n, uid)
+}
+
+func (tx *Tx) moveMessage(src, dst *box, m *Message, uid uint32) error {
+	t := tombstone{MailboxID: m.MailboxID, UID: m.UID, ModSeq: tx.next(), CreateSeq: m.CreateSeq, MessageID: m.ID}
+	if err := tx.bury(src, m, &t); err != nil {
+		return err
+	}
+	return tx.place(dst, m, uid)
+}
+
+// place puts a new or moved message in a mailbox under a UID.
+func (tx *Tx) place(dst *box, m *Message, uid uint32) error {
+	m.MailboxID, m.UID, m.ModSeq, m.SaveDate = dst.ID, uid, tx.next(), tx.now
+	var err error
+	if m.ID == 0 {
+		err = tx.btx.Insert(m)
+	} else {
+		err = tx.btx.Update(m)
+	}
+	if err != nil {
+		return fmt.Errorf("write message: %w", err)
+	}
+	dst.Counts.count(m.Flags, m.Size, 1)
+	tx.touch(dst)
+	tx.messageSet(m)
+	return nil
+}
+
+// Undelete brings expunged messages back into their mailbox, with new UIDs, as
+// long as their content is there. Others are left out of the result.
+func (tx *Tx) Undelete(mailboxID int64, uids []uint32) ([]Copied, error) {
+	b, err := tx.box(mailboxID)
+	if err != nil {
+		return nil, err
+	}
+	uids = sortedUIDs(slices.Clone(uids))
+	var tombs []tombstone
+	err = bstore.QueryTx[tombstone](tx.btx).FilterNonzero(tombstone{MailboxID: mailboxID}).ForEach(func(t tombstone) error {
+		if _, ok := slices.BinarySearch(uids, t.UID); ok && t.ContentID != 0 {
+			tombs = append(tombs, t)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read expunged messages: %w", err)
+	}
+	slices.SortFunc(tombs, func(a, b tombstone) int { return int(int64(a.UID) - int64(b.UID)) })
+	var done []Copied
+	for _, t := range tombs {
+		if err := tx.checkQuota(t.Size); err != nil {
+			return nil, err
+		}
+		if ok, err := tx.reviveContent(t.ContentID); err != nil {
+			return nil, err
+		} else if !ok {
+			continue
+		}
+		uid, err := tx.takeUIDs(b, 1)
+		if err != nil {
+			return nil, err
+		}
+		m := Message{ContentID: t.ContentID, Flags: t.Flags &^ imap.FlagDeleted, Keywords: t.Keywords, CreateSeq: tx.next(), Size: t.Size, Received: t.Received, ThreadID: t.ThreadID}
+		tx.state.Messages++
+		tx.state.Size += m.Size
+		if err := tx.place(b, &m, uid); err != nil {
+			return nil, err
+		}
+		src := t.UID
+		t.ContentID = 0
+		if err := tx.btx.Update(&t); err != nil {
+			return nil, fmt.Errorf("update tombstone: %w", err)
+		}
+		done = append(done, Copied{src, uid})
+	}
+	return done, nil
+}
+
+// checkQuota returns ErrOverQuota if size more octets do not fit.
+func (tx *Tx) checkQuota(size int64) error {
+	if limit := tx.a.QuotaLimit(); limit > 0 && tx.state.Size+size > limit {
+		return ErrOverQuota
+	}
+	return nil
+}
+
+// SetThread mutes or collapses a thread. New replies to a muted thread arrive with
+// \Seen; those that are unseen now are marked \Seen.
+func (tx *Tx) SetThread(threadID int64, muted, collapsed bool) error {
+	t := thread{ID: threadID}
+	if err := tx.btx.Get(&t); errors.Is(err, bstore.ErrAbsent) {
+		return ErrNoMessage
+	} else if err != nil {
+		return fmt.Errorf("read thread: %w", err)
+	}
+	mute := muted && !t.Muted
+	if t.Muted == muted && t.Collapsed == collapsed {
+		return nil
+	}
+	t.Muted, t.Collapsed = muted, collapsed
+	if err := tx.btx.Update(&t); err != nil {
+		return fmt.Errorf("update thread: %w", err)
+	}
+	tx.changes = append(tx.changes, Change{Kind: ChangeThread, ModSeq: tx.next(), ThreadID: threadID})
+	if !mute {
+		return nil
+	}
+	msgs, err := bstore.QueryTx[Message](tx.btx).FilterNonzero(Message{ThreadID: threadID}).List()
+	if err != nil {
+		return fmt.Errorf("read messages of thread: %w", err)
+	}
+	for i := range msgs {
+		b, err := tx.box(msgs[i].MailboxID)
+		if err != nil {
+			return err
+		}
+		seen := FlagChange{Op: FlagsAdd, FlagSet: imap.FlagSet{Flags: imap.FlagSeen}}
+		if _, err := tx.setFlags(b, &msgs[i], seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/mjl-/bstore"
+
+	"mox/internal/safefile"
+	"mox/message"
+)
+
+const (
+	// readBatch is how many records one read transaction copies out at most.
+	readBatch = 500
+	// loadBatch is that for loading an index, which copies less.
+	loadBatch = 5000
+)
+
+// Index returns the latest version of a mailbox's messages. It is loaded when it
+// is not in memory. The error is ErrNoMailbox when the mailbox does not exist.
+func (a *Account) Index(ctx context.Context, mailboxID int64) (*Index, error) {
+	c := a.store.cache
+	for {
+		c.mu.Lock()
+		s, ok := a.slots[mailboxID]
+		if ok && s.latest != nil {
+			c.indexes.MoveToFront(s.elem)
+			ix := s.latest
+			c.mu.Unlock()
+			return ix, nil
+		}
+		if !ok {
+			s = &indexSlot{a: a, id: mailboxID, loaded: make(chan struct{})}
+			a.slots[mailboxID] = s
+			c.mu.Unlock()
+			// Others may wait for it: it must not end with our caller's context.
+			a.loadIndex(context.WithoutCancel(ctx), s)
+			if s.err != nil && s.err != errReload {
+				return nil, s.err
+			}
+			continue
+		}
+		c.mu.Unlock()
+		select {
+		case <-s.loaded:
+			if s.err != nil && s.err != errReload {
+				return nil, s.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// errReload says that the account was reopened while an index was loaded.
+var errReload = errors.New("index must be loaded again")
+
+// loadIndex fills a slot. Commits that happen meanwhile leave their mutations in
+// it, which are applied last: mutations carry the whole new state, so it does not
+// matter which of them the records read here include already.
+func (a *Account) loadIndex(ctx context.Context, s *indexSlot) {
+	chunks, err := a.readIndex(ctx, s.id)
+	// No commit may come between looking at the tree and filling the slot.
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.Tree()
+	mb, ok := t.ByID(s.id)
+	c := a.store.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && !ok {
+		err = ErrNoMailbox
+	}
+	if a.slots[s.id] != s {
+		err = cmp.Or(err, errReload)
+	}
+	if err != nil {
+		s.err = err
+		c.dropSlot(s)
+		close(s.loaded)
+		return
+	}
+	s.latest = newIndex(&mb, t.ModSeq, chunks)
+	if len(s.pending) > 0 {
+		s.latest = s.latest.apply(&mb, t.ModSeq, s.pending)
+		s.pending = nil
+	}
+	c.keep(s)
+	close(s.loaded)
+}
+
+// readIndex reads the messages of a mailbox in batches.
+func (a *Account) readIndex(ctx context.Context, mailboxID int64) ([]*chunk, error) {
+	var chunks []*chunk
+	intern := map[string][]string{}
+	var after uint32
+	for {
+		n := 0
+		err := a.read(ctx, func(tx *bstore.Tx) error {
+			q := bstore.QueryTx[Message](tx).FilterNonzero(Message{MailboxID: mailboxID}).FilterGreater("UID", after).SortAsc("UID").Limit(loadBatch)
+			return q.ForEach(func(m Message) error {
+				n++
+				after = m.UID
+				m.Keywords = internKeywords(intern, m.Keywords)
+				if l := len(chunks); l == 0 || chunks[l-1].len() == chunkSize {
+					chunks = append(chunks, &chunk{make([]Flags, 0, chunkSize), make([]Entry, 0, chunkSize)})
+				}
+				ch := chunks[len(chunks)-1]
+				ch.flags, ch.entries = append(ch.flags, m.Flags), append(ch.entries, entryOf(&m))
+				return nil
+			})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read messages of mailbox: %w", err)
+		}
+		if n < loadBatch {
+			return chunks, nil
+		}
+	}
+}
+
+// internKeywords returns one slice for equal lists.
+func internKeywords(m map[string][]string, kw []string) []string {
+	if len(kw) == 0 {
+		return nil
+	}
+	k := fmt.Sprintf("%q", kw)
+	if l, ok := m[k]; ok {
+		return l
+	}
+	m[k] = kw
+	return kw
+}
+
+// contentRecord returns the record of a content, from memory when it is there.
+func (a *Account) contentRecord(ctx context.Context, id int64) (*content, error) {
+	if ct := a.store.cache.content(a, id); ct != nil {
+		return ct, nil
+	}
+	ct := content{ID: id}
+	err := a.read(ctx, func(tx *bstore.Tx) error { return tx.Get(&ct) })
+	if errors.Is(err, bstore.ErrAbsent) {
+		return nil, ErrNoMessage
+	} else if err != nil {
+		return nil, fmt.Errorf("read message record: %w", err)
+	}
+	a.store.cache.addContents(a, &ct)
+	return &ct, nil
+}
+
+// Digests calls fn for each content id with its index in the list, in order, and
+// with what is known of the message without opening its file. An id that does
+// not exist (any more) is passed a nil digest. The digest must not be changed.
+func (a *Account) Digests(ctx context.Context, contentIDs []int64, fn func(i int, d message.Digest) error) error {
+	var batch [readBatch]*content
+	for start := 0; start < len(contentIDs); start += readBatch {
+		ids := contentIDs[start:min(start+readBatch, len(contentIDs))]
+		if err := a.contents(ctx, ids, batch[:len(ids)]); err != nil {
+			return err
+		}
+		for i := range ids {
+			var d message.Digest
+			if batch[i] != nil {
+				d = batch[i].Digest
+			}
+			if err := fn(start+i, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// contents fills l with the records of ids, nil for those that do not exist.
+func (a *Account) contents(ctx context.Context, ids []int64, l []*content) error {
+	missing := a.store.cache.fill(a, ids, l)
+	if missing == 0 {
+		return nil
+	}
+	read := make([]*content, 0, missing)
+	err := a.read(ctx, func(tx *bstore.Tx) error {
+		for i, id := range ids {
+			if l[i] != nil {
+				continue
+			}
+			ct := content{ID: id}
+			if err := tx.Get(&ct); errors.Is(err, bstore.ErrAbsent) {
+				continue
+			} else if err != nil {
+				return fmt.Errorf("read message record %d: %w", id, err)
+			}
+			l[i] = &ct
+			read = append(read, &ct)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.store.cache.addContents(a, read...)
+	return nil
+}
+
+// Content is an open message: the header fields we added and the file as it was
+// received, read as one.
+type Content struct {
+	record *content
+	file   safefile.File
+}
+
+// OpenContent opens a message for reading. The error is ErrNoMessage when it does
+// not exist (any more). The caller must close it.
+func (a *Account) OpenContent(ctx context.Context, contentID int64) (*Content, error) {
+	ct, err := a.contentRecord(ctx, contentID)
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.store.fs.OpenFile(a.contentPath(contentID), 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open message file: %w", err)
+	}
+	return &Content{ct, f}, nil
+}
+
+// Size returns the size of the message in octets.
+func (c *Content) Size() int64 { return c.record.Size }
+
+// Prefix returns the header fields that we added in front. They must not be changed.
+func (c *Content) Prefix() []byte { return c.record.Prefix }
+
+// Digest returns what is known of the message without reading the file.
+func (c *Content) Digest() message.Digest { return c.record.Digest }
+
+// ReadAt reads the message, prefix first.
+func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
+	return readPrefixed(c.record.Prefix, c.file, p, off)
+}
+
+// Close closes the file.
+func (c *Content) Close() error { return c.file.Close() }
+
+// prefixed is a prefix and what follows, read as one.
+type prefixed struct {
+	prefix []byte
+	r      io.ReaderAt
+}
+
+func (p prefixed) ReadAt(b []byte, off int64) (int, error) {
+	return readPrefixed(p.prefix, p.r, b, off)
+}
+
+func readPrefixed(prefix []byte, r io.ReaderAt, p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, errors.New("negative offset")
+	}
+	pl := int64(len(prefix))
+	if off < pl {
+		n = copy(p, prefix[off:])
+		off += int64(n)
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	m, err := r.ReadAt(p[n:], off-pl)
+	return n + m, err
+}
+
+// Vanished returns the UIDs, ascending, of messages that were expunged from a
+// mailbox after since (RFC 7162 §3.2.10). Complete is false when some of that
+// history has been pruned: then UIDs may be missing.
+func (a *Account) Vanished(ctx context.Context, mailboxID int64, since ModSeq) (uids []uint32, complete bool, err error) {
+	err = a.read(ctx, func(tx *bstore.Tx) error {
+		st := state{ID: 1}
+		if err := tx.Get(&st); err != nil {
+			return err
+		}
+		complete = since >= st.PrunedModSeq
+		q := bstore.QueryTx[tombstone](tx).FilterNonzero(tombstone{MailboxID: mailboxID}).FilterGreater("ModSeq", since)
+		return q.ForEach(func(t tombstone) error { uids = append(uids, t.UID); return nil })
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("read expunged messages: %w", err)
+	}
+	return sortedUIDs(uids), complete, nil
+}
+
+// Origin returns where a message came from, the zero value if that is not known.
+func (a *Account) Origin(ctx context.Context, contentID int64) (Origin, error) {
+	o := Origin{ContentID: contentID}
+	err := a.read(ctx, func(tx *bstore.Tx) error { return tx.Get(&o) })
+	if errors.Is(err, bstore.ErrAbsent) {
+		return Origin{}, nil
+	}
+	return o, err
+}
+
+// Credentials returns the password verifiers, the zero value if none were set.
+func (a *Account) Credentials(ctx context.Context) (Credentials, error) {
+	c := credentials{ID: 1}
+	err := a.read(ctx, func(tx *bstore.Tx) error { return tx.Get(&c) })
+	if errors.Is(err, bstore.ErrAbsent) {
+		return Credentials{}, nil
+	}
+	return c.Credentials, err
+}
+
+// CounterSum returns the sum counted for a key in the hours from since on.
+func (a *Account) CounterSum(ctx context.Context, key string, since time.Time) (sum int64, err error) {
+	err = a.read(ctx, func(tx *bstore.Tx) error {
+		sum, err = counterSum(tx, key, since)
+		return err
+	})
+	return sum, err
+}
+
+func counterSum(tx *bstore.Tx, key string, since time.Time) (sum int64, err error) {
+	q := bstore.QueryTx[counter](tx).FilterNonzero(counter{Key: key}).FilterGreaterEqual("Bucket", hourBucket(since))
+	err = q.ForEach(func(c counter) error { sum += c.N; return nil })
+	return sum, err
+}
+
+func hourBucket(t time.Time) int64 { return t.Unix() / 3600 }

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"mox/internal/safefile"
+)
+
+var ctx = context.Background()
+
+// testAccount opens a store in a directory of its own with one account, which is
+// verified when the test ends.
+func testAccount(t testing.TB, change ...func(o *Options)) *Account {
+	t.Helper()
+	o := Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	for _, c := range change {
+		c(&o)
+	}
+	s, err := Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.Ensure(ctx, "mox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Release()
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return a
+}
+
+func testMessage(n int) string {
+	return fmt.Sprintf("From: <sender%d@example.org>\r\nTo: <mox@localhost>\r\nSubject: test %d\r\nMessage-Id: <m%d@example.org>\r\nDate: Fri, 20 Nov 2026 10:00:00 +0100\r\n\r\nbody %d\r\n", n%10, n, n, n)
+}
+
+func newMessage(t testing.TB, a *Account, data string) NewMessage {
+	sp := safefile.NewSpool(safefile.SpoolOptions{Dir: a.store.TempDir()})
+	t.Cleanup(func() { sp.Close() })
+	if _, err := sp.Write([]byte(data)); err != nil {
+		t.Fatal(err)
+	}
+	return NewMessage{Mailbox: "Inbox", Spool: sp}
+}
+
+func TestAppendedMessageIsRead(t *testing.T) {
+	t.Parallel()
+	a := testAccount(t)
+	m := newMessage(t, a, testMessage(1))
+	m.Digest = []byte("x")
+	m.Prefix = []byte("X-Added: yes\r\n")
+	l, err := a.Append(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.OpenContent(ctx, l[0].ContentID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, c.Size())
+	if _, err := c.ReadAt(buf, 0); err != nil {
+		t.Fatal(err)
+	}
+	if string(buf) != "X-Added: yes\r\n"+testMessage(1) {
+		t.Fatalf("read %q", buf)
+	}
+	ix, err := a.Index(ctx, l[0].MailboxID)
+	if err != nil || ix.Len() != 1 || ix.At(0).UID != 1 {
+		t.Fatalf("index %v %v", ix, err)
+	}
+	mb, _ := a.Tree().ByName("Inbox")
+	if mb.Messages != 1 || mb.UIDNext != 2 || mb.Size != int64(len(buf)) {
+		t.Fatalf("mailbox %+v", mb)
+	}
+	c.Close()
+}
+
+func BenchmarkAppendOneSender(b *testing.B) {
+	a := testAccount(b)
+	m := newMessage(b, a, testMessage(1)+strings.Repeat("x", 3000)+"\r\n")
+	m.Digest = make([]byte, 1500)
+	for b.Loop() {
+		if _, err := a.Append(ctx, m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppend32Senders(b *testing.B) {
+	a := testAccount(b)
+	m := newMessage(b, a, testMessage(1)+strings.Repeat("x", 3000)+"\r\n")
+	m.Digest = make([]byte, 1500)
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := a.Append(ctx, m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
