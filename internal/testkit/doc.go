@@ -1,0 +1,13 @@
+// Package testkit has what tests of several packages need: directories and
+// golden files, a certificate authority, a DNS server in this process, a file
+// system that fails when told to, external programs, and the shared test data.
+//
+// Everything binds to port 0 on a loopback address, cleans up after itself when
+// the test ends, and waits for events, never for time to pass. Helpers take a
+// testing.TB and fail the test instead of returning errors. Only tests import
+// this package.
+//
+// Environment: MOX_SHARED is the directory with test data that is not in the
+// repository. If CI is not empty, a missing external program is a failure instead
+// of a skip.
+package testkit

@@ -1,0 +1,95 @@
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// Root returns the root directory of the repository: the nearest one with go.mod,
+// from the working directory up.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatalf("finding working directory: %v", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatalf("no go.mod in the working directory or above it")
+		}
+		dir = parent
+	}
+}
+
+// Shared returns the path of test data that is not in the repository: rel, with
+// slashes, in the directory named by the environment variable MOX_SHARED, or else
+// in ../shared next to the repository, such as "testdata/mail/rfc2822". The test is
+// skipped where it is absent.
+func Shared(t testing.TB, rel string) string {
+	t.Helper()
+	base := os.Getenv("MOX_SHARED")
+	if base == "" {
+		base = filepath.Join(Root(t), "..", "shared")
+	}
+	path := filepath.Join(base, filepath.FromSlash(rel))
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("shared test data absent: %v (MOX_SHARED names the directory with it)", err)
+	}
+	return path
+}
+
+// packages are the Debian packages of external programs whose name is another.
+var packages = map[string]string{
+	"imaptest":         "dovecot-imaptest",
+	"delv":             "bind9-dnsutils",
+	"dig":              "bind9-dnsutils",
+	"unbound":          "unbound",
+	"unbound-control":  "unbound",
+	"doveadm":          "dovecot-core",
+	"dovecot":          "dovecot-core",
+	"mbsync":           "isync",
+	"offlineimap":      "offlineimap3",
+	"postconf":         "postfix",
+	"sendmail":         "postfix",
+	"exim":             "exim4-daemon-light",
+	"opendkim-testmsg": "opendkim-tools",
+	"dkimverify":       "python3-dkim",
+	"ip":               "iproute2",
+	"unshare":          "util-linux",
+	"python3":          "python3",
+}
+
+// Tool returns the path of an external program. If it is not installed, the test
+// is skipped with a line that names the package to install, or fails in CI (the
+// environment variable CI is not empty).
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	// Where daemons are, which may not be in the PATH of a user.
+	if runtime.GOOS != "windows" {
+		for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return path
+			}
+		}
+	}
+	pkg := packages[name]
+	if pkg == "" {
+		pkg = name
+	}
+	const text = "program %q is not installed: apt-get install %s"
+	if os.Getenv("CI") != "" {
+		t.Fatalf(text, name, pkg)
+	}
+	t.Skipf(text, name, pkg)
+	return ""
+}
