@@ -1,0 +1,227 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"mox/dns"
+	"mox/imap"
+	"mox/smtp"
+)
+
+// checkDynamic checks domains.conf and puts what follows from it into s, which has
+// what follows from mox.conf already.
+func (c *checker) checkDynamic(s *Snapshot) {
+	s.domains = make(map[dns.Domain]Domain, len(s.Dynamic.Domains))
+	for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Domains)) {
+		c.addDomain(s, name, s.Dynamic.Domains[name])
+	}
+	s.accounts = make(map[string]Account, len(s.Dynamic.Accounts))
+	s.addresses = make(map[address]Recipient, len(s.Dynamic.Accounts))
+	for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Accounts)) {
+		c.addAccount(s, name, s.Dynamic.Accounts[name])
+	}
+}
+
+// postmasterAccount is checked apart, because it is about both files.
+func (c *checker) postmasterAccount(s *Snapshot) {
+	if _, ok := s.accounts[s.postmaster.Account]; !ok {
+		c.addf("Postmaster.Account", "account %q is not in domains.conf", s.postmaster.Account)
+	}
+}
+
+// Limits of separators in localparts.
+const maxSeparatorLen = 16
+
+func (c *checker) addDomain(s *Snapshot, name string, f DomainFields) {
+	field := join("Domains", name)
+	d := Domain{
+		Domain:        c.domain(field, name),
+		Disabled:      f.Disabled,
+		Description:   f.Description,
+		CaseSensitive: f.LocalpartCaseSensitive,
+		Separators:    slices.Clone(f.LocalpartCatchallSeparators),
+	}
+	sepField := func(i int) string { return fmt.Sprintf("%s.LocalpartCatchallSeparators[%d]", field, i) }
+	if f.LocalpartCatchallSeparator != "" {
+		if len(d.Separators) > 0 {
+			c.addf(field+".LocalpartCatchallSeparators", "only one of LocalpartCatchallSeparator and LocalpartCatchallSeparators can be set")
+		}
+		d.Separators = []string{f.LocalpartCatchallSeparator}
+		sepField = func(int) string { return field + ".LocalpartCatchallSeparator" }
+	}
+	for i, sep := range d.Separators {
+		switch {
+		case sep == "":
+			c.addf(sepField(i), "separator is empty")
+		case len(sep) > maxSeparatorLen:
+			c.addf(sepField(i), "separator is longer than %d bytes", maxSeparatorLen)
+		case strings.Contains(sep, "@") || !utf8.ValidString(sep) || !norm.NFC.IsNormalString(sep):
+			c.addf(sepField(i), "separator %q is not possible: it cannot have an @ and must be in unicode normal form c", sep)
+		case slices.Contains(d.Separators[:i], sep):
+			c.addf(sepField(i), "separator %q is listed twice", sep)
+		}
+	}
+	if !d.Domain.IsZero() {
+		s.domains[d.Domain] = d
+	}
+}
+
+// maxText is the longest text in an error for remote parties, in bytes.
+const maxText = 255
+
+// replyText checks a text that becomes part of a reply to a client.
+func (c *checker) replyText(field, s string) {
+	if len(s) > maxText {
+		c.addf(field, "text is longer than %d characters", maxText)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		c.addf(field, "text can only have printable ASCII characters")
+	}
+}
+
+// perDay returns a limit per day or its default.
+func (c *checker) perDay(field string, n, def int) int {
+	c.notNegative(field, int64(n))
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
+	field := join("Accounts", name)
+	c.accountName(field, name)
+	c.replyText(field+".LoginDisabled", f.LoginDisabled)
+	a := Account{
+		Name:          name,
+		Domain:        c.domain(field+".Domain", f.Domain),
+		Description:   f.Description,
+		FullName:      f.FullName,
+		LoginDisabled: f.LoginDisabled,
+		Destinations:  make(map[string]Destination, len(f.Destinations)),
+
+		QuotaMessageSize:             f.QuotaMessageSize,
+		MaxOutgoingMessagesPerDay:    c.perDay(field+".MaxOutgoingMessagesPerDay", f.MaxOutgoingMessagesPerDay, DefaultMaxOutgoingPerDay),
+		MaxFirstTimeRecipientsPerDay: c.perDay(field+".MaxFirstTimeRecipientsPerDay", f.MaxFirstTimeRecipientsPerDay, DefaultMaxFirstTimeRcptPerDay),
+		CRAMMD5:                      f.CRAMMD5,
+	}
+	if a.QuotaMessageSize == 0 {
+		a.QuotaMessageSize = s.quota
+	}
+	a.QuotaMessageSize = max(a.QuotaMessageSize, 0)
+	s.crammd5 = s.crammd5 || a.CRAMMD5
+	for i, capability := range f.IMAPCapabilitiesDisabled {
+		if capability == "" || strings.ContainsFunc(capability, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			c.addf(fmt.Sprintf("%s.IMAPCapabilitiesDisabled[%d]", field, i), "%q is not the name of a capability", capability)
+		}
+		a.IMAPCapabilitiesDisabled = append(a.IMAPCapabilitiesDisabled, imap.Cap(strings.ToUpper(capability)))
+	}
+	if _, ok := s.domains[a.Domain]; !ok && !a.Domain.IsZero() {
+		c.addf(field+".Domain", "domain %q is not in Domains", f.Domain)
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.Destinations)) {
+		df := join(field+".Destinations", key)
+		d := c.destination(df, f.Destinations[key])
+		a.Destinations[key] = d
+		c.addAddress(s, df, key, Recipient{Account: name, Destination: d})
+	}
+	s.accounts[name] = a
+}
+
+func (c *checker) destination(field string, f DestinationFields) Destination {
+	d := Destination{Mailbox: imap.Inbox, FullName: f.FullName}
+	if f.Mailbox != "" {
+		d.Mailbox = c.mailbox(field+".Mailbox", f.Mailbox)
+	}
+	if f.SMTPError == "" {
+		return d
+	}
+	if f.Mailbox != "" {
+		c.addf(field+".SMTPError", "cannot be set together with Mailbox")
+	}
+	d.SMTPError = c.smtpError(field+".SMTPError", f.SMTPError)
+	return d
+}
+
+// smtpError returns the reply for a destination that refuses mail. The code for a
+// temporary error in the file is 421, which as a reply would mean that the
+// connection is closed (RFC 5321 §4.2.3), so 451 is sent.
+func (c *checker) smtpError(field, s string) *smtp.Error {
+	c.replyText(field, s)
+	code, text, _ := strings.Cut(s, " ")
+	switch code {
+	case "421":
+		e := &smtp.Error{Code: 451, Enhanced: "4.3.0", Text: text}
+		if text == "" {
+			e.Text = "mail for this address is not accepted at the moment"
+		}
+		return e
+	case "550":
+		e := &smtp.Error{Code: 550, Enhanced: "5.1.1", Text: text}
+		if text == "" {
+			e.Text = "no such address"
+		}
+		return e
+	}
+	c.addf(field, "must start with 421 or 550, optionally followed by a space and a text")
+	return nil
+}
+
+// addAddress adds a destination to the addresses that are looked up.
+func (c *checker) addAddress(s *Snapshot, field, key string, r Recipient) {
+	local, domain, ok := cutLast(key, "@")
+	if !ok {
+		c.addf(field, "address %q has no domain, write it as %s@domain", key, key)
+		return
+	}
+	dom, ok := s.domains[c.domain(field, domain)]
+	if !ok {
+		if _, err := dns.ParseDomain(domain); err == nil {
+			c.addf(field, "domain %q of address is not in Domains", domain)
+		}
+		return
+	}
+	var canonical smtp.Localpart
+	if local == "" {
+		r.CatchAll = true
+	} else {
+		addr, err := smtp.ParseAddress(key, smtp.Lenient)
+		if err != nil {
+			c.addf(field, "%s", trimPkg(err))
+			return
+		}
+		if addr.Localpart == "" {
+			c.addf(field, "localpart is empty, write the catchall as @%s", domain)
+			return
+		}
+		for _, sep := range dom.Separators {
+			if strings.Contains(string(addr.Localpart), sep) {
+				c.addf(field, "address has the separator %q of its domain in it, so it cannot be reached", sep)
+				return
+			}
+		}
+		canonical = dom.Canonical(addr.Localpart)
+	}
+	k := address{canonical, dom.Domain}
+	if other, ok := s.addresses[k]; ok {
+		c.addf(field, "address is already a destination of account %q (perhaps with other upper and lower case)", other.Account)
+		return
+	}
+	s.addresses[k] = r
+}
+
+// cutLast is strings.Cut around the last separator: a quoted localpart can have an
+// @ too.
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}

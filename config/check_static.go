@@ -1,0 +1,311 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mox/dns"
+	"mox/imap"
+	"mox/mlog"
+)
+
+// checkStatic checks mox.conf and puts what follows from it into s.
+func (c *checker) checkStatic(s *Snapshot) {
+	st := &s.Static
+	dir := filepath.Dir(s.Path)
+	s.Pedantic = st.Pedantic
+	if st.DataDir == "" {
+		c.addf("DataDir", "directory is empty")
+	}
+	s.DataDir = relative(dir, st.DataDir)
+	s.Level = c.level("LogLevel", st.LogLevel)
+	s.PackageLevels = map[string]slog.Level{}
+	for _, pkg := range slices.Sorted(maps.Keys(st.PackageLogLevels)) {
+		s.PackageLevels[pkg] = c.level(join("PackageLogLevels", pkg), st.PackageLogLevels[pkg])
+	}
+	s.Hostname = c.domain("Hostname", st.Hostname)
+	s.hostnames = map[dns.Domain]bool{s.Hostname: true}
+	c.resolvers(s)
+	s.MinimumFreeSpace = st.MinimumFreeSpace
+	if s.MinimumFreeSpace == 0 {
+		s.MinimumFreeSpace = DefaultMinimumFreeSpace
+	}
+	c.notNegative("QuotaMessageSize", st.QuotaMessageSize)
+	s.quota = st.QuotaMessageSize
+	c.initialMailboxes(s)
+	s.postmaster = Recipient{
+		Account:     st.Postmaster.Account,
+		Destination: Destination{Mailbox: c.mailbox("Postmaster.Mailbox", st.Postmaster.Mailbox)},
+		Postmaster:  true,
+	}
+	if len(st.Listeners) == 0 {
+		c.addf("Listeners", "at least one listener is needed")
+	}
+	taken := map[netip.AddrPort]string{}
+	for _, name := range slices.Sorted(maps.Keys(st.Listeners)) {
+		l := c.listener(s, dir, name, st.Listeners[name])
+		c.sockets(taken, l)
+		s.Listeners = append(s.Listeners, l)
+	}
+}
+
+// relative returns a path that is relative to the directory of a configuration
+// file.
+func relative(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func (c *checker) level(field, name string) slog.Level {
+	l, err := mlog.ParseLevel(name)
+	if err != nil {
+		c.addf(field, "%s, use one of error, info, debug, trace, traceauth, tracedata", trimPkg(err))
+	}
+	return l
+}
+
+func (c *checker) resolvers(s *Snapshot) {
+	for i, addr := range s.Static.DNSResolver {
+		a, err := ParseResolver(addr)
+		if err != nil {
+			c.addf(fmt.Sprintf("DNSResolver[%d]", i), "%s", err)
+			continue
+		}
+		s.Resolvers = append(s.Resolvers, a)
+	}
+}
+
+// ParseResolver parses the address of a DNS resolver, an IP address with a port.
+func ParseResolver(s string) (netip.AddrPort, error) {
+	a, err := netip.ParseAddrPort(s)
+	if err != nil || a.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address with a port, such as 127.0.0.1:53 or [::1]:53", s)
+	}
+	return a, nil
+}
+
+// initialMailboxes fills in the defaults and checks the names.
+func (c *checker) initialMailboxes(s *Snapshot) {
+	im := s.Static.InitialMailboxes
+	if im.SpecialUse == (SpecialUseMailboxes{}) && len(im.Regular) == 0 {
+		im.SpecialUse = SpecialUseMailboxes{"Sent", "Archive", "Trash", "Drafts", "Junk"}
+	}
+	im.Regular = slices.Clone(im.Regular)
+	seen := map[string]bool{}
+	check := func(field string, name *string) {
+		switch *name = c.mailbox(field, *name); {
+		case *name == "":
+		case *name == imap.Inbox:
+			c.addf(field, "Inbox is always created, do not list it")
+		case imap.MailboxParent(*name) != "":
+			c.addf(field, "mailbox %q cannot have a parent", *name)
+		case seen[*name]:
+			c.addf(field, "mailbox %q is listed twice", *name)
+		}
+		seen[*name] = true
+	}
+	use := &im.SpecialUse
+	for _, u := range []struct {
+		field string
+		name  *string
+	}{{"Sent", &use.Sent}, {"Archive", &use.Archive}, {"Trash", &use.Trash}, {"Draft", &use.Draft}, {"Junk", &use.Junk}} {
+		if *u.name != "" {
+			check("InitialMailboxes.SpecialUse."+u.field, u.name)
+		}
+	}
+	for i := range im.Regular {
+		check(fmt.Sprintf("InitialMailboxes.Regular[%d]", i), &im.Regular[i])
+	}
+	s.InitialMailboxes = im
+}
+
+// listener returns a listener with its defaults. IPs in s.hostnames are added to.
+func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) Listener {
+	field := join("Listeners", name)
+	l := Listener{Name: name, Hostname: s.Hostname, MaxMessageSize: f.SMTPMaxMessageSize}
+	if f.Hostname != "" {
+		l.Hostname = c.domain(field+".Hostname", f.Hostname)
+	}
+	if f.SMTP.Enabled && !l.Hostname.IsZero() {
+		s.hostnames[l.Hostname] = true
+	}
+	for i, ip := range f.IPs {
+		addr, err := netip.ParseAddr(ip)
+		if err != nil {
+			c.addf(fmt.Sprintf("%s.IPs[%d]", field, i), "%q is not an IP address", ip)
+			continue
+		}
+		l.IPs = append(l.IPs, addr)
+	}
+	if len(f.IPs) == 0 {
+		c.addf(field+".IPs", "at least one IP address is needed, 0.0.0.0 and :: are for all")
+	}
+	c.notNegative(field+".SMTPMaxMessageSize", f.SMTPMaxMessageSize)
+	if l.MaxMessageSize == 0 {
+		l.MaxMessageSize = DefaultMaxMessageSize
+	}
+	l.Limits = c.limits(field+".Limits", f.Limits)
+	port := func(service string, port, def int) int {
+		if port < 0 || port > 65535 {
+			c.addf(join(field, service)+".Port", "port %d is not between 1 and 65535", port)
+		}
+		if port == 0 {
+			return def
+		}
+		return port
+	}
+	l.SMTP = SMTPService{f.SMTP.Enabled, port("SMTP", f.SMTP.Port, 25), f.SMTP.NoSTARTTLS, f.SMTP.RequireSTARTTLS}
+	l.Submission = PlainService{f.Submission.Enabled, port("Submission", f.Submission.Port, 587), f.Submission.NoRequireSTARTTLS}
+	l.Submissions = TLSService{f.Submissions.Enabled, port("Submissions", f.Submissions.Port, 465)}
+	l.IMAP = PlainService{f.IMAP.Enabled, port("IMAP", f.IMAP.Port, 143), f.IMAP.NoRequireSTARTTLS}
+	l.IMAPS = TLSService{f.IMAPS.Enabled, port("IMAPS", f.IMAPS.Port, 993)}
+	l.MetricsHTTP = HTTPService{f.MetricsHTTP.Enabled, port("MetricsHTTP", f.MetricsHTTP.Port, 8010)}
+	if l.SMTP.NoSTARTTLS && l.SMTP.RequireSTARTTLS {
+		c.addf(field+".SMTP.RequireSTARTTLS", "cannot be required while NoSTARTTLS keeps it from being offered")
+	}
+	l.TLS = c.tls(field+".TLS", dir, f.TLS)
+	c.needTLS(field, l)
+	return l
+}
+
+var tlsVersions = map[string]uint16{
+	"":        tls.VersionTLS12,
+	"TLSv1.0": tls.VersionTLS10,
+	"TLSv1.1": tls.VersionTLS11,
+	"TLSv1.2": tls.VersionTLS12,
+	"TLSv1.3": tls.VersionTLS13,
+}
+
+// tls checks the TLS section of a listener. Whether the files can be used is
+// checked where they are opened, and by [CheckFiles].
+func (c *checker) tls(field, dir string, f *TLSFields) *TLS {
+	if f == nil {
+		return nil
+	}
+	version, ok := tlsVersions[f.MinVersion]
+	if !ok {
+		c.addf(field+".MinVersion", "unknown TLS version %q, use one of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3", f.MinVersion)
+	}
+	t := &TLS{MinVersion: version}
+	for i, kc := range f.KeyCerts {
+		field := fmt.Sprintf("%s.KeyCerts[%d]", field, i)
+		if kc.CertFile == "" {
+			c.addf(field+".CertFile", "file is empty")
+		}
+		if kc.KeyFile == "" {
+			c.addf(field+".KeyFile", "file is empty")
+		}
+		t.KeyCerts = append(t.KeyCerts, KeyCert{relative(dir, kc.CertFile), relative(dir, kc.KeyFile)})
+	}
+	if len(f.KeyCerts) == 0 {
+		c.addf(field+".KeyCerts", "at least one certificate is needed")
+	}
+	return t
+}
+
+// needTLS adds an error if services need a TLS section that is not there.
+func (c *checker) needTLS(field string, l Listener) {
+	if l.TLS != nil {
+		return
+	}
+	var need []string
+	add := func(enabled bool, name string) {
+		if enabled {
+			need = append(need, name)
+		}
+	}
+	add(l.SMTP.Enabled && !l.SMTP.NoSTARTTLS, "SMTP with STARTTLS")
+	add(l.Submission.Enabled && !l.Submission.NoRequireSTARTTLS, "Submission requiring STARTTLS")
+	add(l.Submissions.Enabled, "Submissions")
+	add(l.IMAP.Enabled && !l.IMAP.NoRequireSTARTTLS, "IMAP requiring STARTTLS")
+	add(l.IMAPS.Enabled, "IMAPS")
+	if len(need) > 0 {
+		c.addf(field, "a TLS section with certificates is needed for: %s", strings.Join(need, ", "))
+	}
+}
+
+// limits fills in the defaults.
+func (c *checker) limits(field string, f LimitsFields) Limits {
+	or := func(n, def int) int {
+		if n == 0 {
+			return def
+		}
+		return n
+	}
+	l := Limits{
+		ConnectionsPerMinute:  or(f.ConnectionsPerMinute, DefaultConnectionsPerMinute),
+		OpenConnections:       or(f.OpenConnections, DefaultOpenConnections),
+		AuthFailuresPerMinute: or(f.AuthFailuresPerMinute, DefaultAuthFailuresPerMinute),
+		AuthFailuresPerDay:    or(f.AuthFailuresPerDay, DefaultAuthFailuresPerDay),
+	}
+	for i, s := range f.ExemptNetworks {
+		p, err := parsePrefix(s)
+		if err != nil {
+			c.addf(fmt.Sprintf("%s.ExemptNetworks[%d]", field, i), "%s", err)
+			continue
+		}
+		l.Exempt = append(l.Exempt, p)
+	}
+	return l
+}
+
+// parsePrefix parses a network, or an IP address as the network with only that.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not an IP address or network, such as 192.0.2.0/24", s)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("network %q has bits set after its prefix, perhaps %s is meant", s, p.Masked())
+	}
+	return p, nil
+}
+
+// A Service is one service of a listener: a socket on each of its IPs.
+type Service struct {
+	Name string // As the field is called, like "Submissions".
+	Port int
+}
+
+// Services returns the services of a listener that are enabled.
+func (l Listener) Services() []Service {
+	var services []Service
+	add := func(enabled bool, name string, port int) {
+		if enabled {
+			services = append(services, Service{name, port})
+		}
+	}
+	add(l.SMTP.Enabled, "SMTP", l.SMTP.Port)
+	add(l.Submission.Enabled, "Submission", l.Submission.Port)
+	add(l.Submissions.Enabled, "Submissions", l.Submissions.Port)
+	add(l.IMAP.Enabled, "IMAP", l.IMAP.Port)
+	add(l.IMAPS.Enabled, "IMAPS", l.IMAPS.Port)
+	add(l.MetricsHTTP.Enabled, "MetricsHTTP", l.MetricsHTTP.Port)
+	return services
+}
+
+// sockets adds an error for each address and port that two services want.
+func (c *checker) sockets(taken map[netip.AddrPort]string, l Listener) {
+	for _, service := range l.Services() {
+		field := "Listeners." + l.Name + "." + service.Name
+		for _, ip := range l.IPs {
+			addr := netip.AddrPortFrom(ip, uint16(service.Port))
+			if other, ok := taken[addr]; ok {
+				c.addf(field, "%s is already used by %s", addr, other)
+				continue
+			}
+			taken[addr] = field
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"mox/dns"
+	"mox/imap"
+	"mox/internal/ratelimit"
+	"mox/internal/safefile"
+	"mox/smtp"
+)
+
+// Defaults of optional fields.
+const (
+	DefaultMaxMessageSize         = 100 << 20
+	DefaultMinimumFreeSpace       = safefile.DefaultFloor
+	DefaultMaxOutgoingPerDay      = 1000
+	DefaultMaxFirstTimeRcptPerDay = 200
+	DefaultConnectionsPerMinute   = ratelimit.ConnectionsPerMinute
+	DefaultOpenConnections        = ratelimit.OpenConnections
+	DefaultAuthFailuresPerMinute  = ratelimit.AuthFailuresPerMinute
+	DefaultAuthFailuresPerDay     = ratelimit.AuthFailuresPerDay
+)
+
+// Snapshot is a configuration that has been checked as a whole. It is never
+// changed: what a caller gets from it must not be changed either.
+type Snapshot struct {
+	// Static and Dynamic are the files as they were written, without defaults.
+	Static  Static
+	Dynamic Dynamic
+
+	Path             string // Of mox.conf; empty if not from a file. domains.conf is next to it.
+	DataDir          string // Absolute if Path is.
+	Level            slog.Level
+	PackageLevels    map[string]slog.Level
+	Hostname         dns.Domain
+	Pedantic         bool
+	Resolvers        []netip.AddrPort // Empty: those of the system.
+	MinimumFreeSpace int64            // In bytes; negative for no minimum.
+	Listeners        []Listener       // By name.
+	InitialMailboxes InitialMailboxes // With defaults; names in the form in which they are stored.
+
+	static     *outline // Of mox.conf. Nil if not from a file.
+	quota      int64    // Default for accounts, 0 for none.
+	postmaster Recipient
+	hostnames  map[dns.Domain]bool // For which postmaster is always taken: ours, and of listeners with SMTP.
+	domains    map[dns.Domain]Domain
+	accounts   map[string]Account
+	addresses  map[address]Recipient
+	crammd5    bool
+}
+
+// address is a key: a canonical localpart, empty for the catchall of a domain.
+type address struct {
+	localpart smtp.Localpart
+	domain    dns.Domain
+}
+
+// Listener is a group of IP addresses and the services on them, with defaults
+// filled in.
+type Listener struct {
+	Name           string
+	IPs            []netip.Addr
+	Hostname       dns.Domain
+	TLS            *TLS // Nil without.
+	MaxMessageSize int64
+	Limits         Limits
+
+	SMTP        SMTPService
+	Submission  PlainService
+	Submissions TLSService
+	IMAP        PlainService
+	IMAPS       TLSService
+	MetricsHTTP HTTPService
+}
+
+// SMTPService is SMTP between mail servers.
+type SMTPService struct {
+	Enabled         bool
+	Port            int
+	NoSTARTTLS      bool // STARTTLS is not offered.
+	RequireSTARTTLS bool // Mail is not taken without it.
+}
+
+// PlainService starts without TLS and is for users, who must log in.
+type PlainService struct {
+	Enabled           bool
+	Port              int
+	NoRequireSTARTTLS bool // Logging in without TLS is possible.
+}
+
+// TLSService is for users and starts with TLS.
+type TLSService struct {
+	Enabled bool
+	Port    int
+}
+
+// HTTPService is HTTP without TLS.
+type HTTPService struct {
+	Enabled bool
+	Port    int
+}
+
+// TLS is what a listener needs for TLS connections.
+type TLS struct {
+	MinVersion uint16 // tls.VersionTLS12 and so on.
+	KeyCerts   []KeyCert
+}
+
+// KeyCert is a certificate and its private key, in PEM files.
+type KeyCert struct {
+	CertFile, KeyFile string
+}
+
+// Limits is what a remote address may do at a listener. A negative number is no
+// limit; zero does not occur.
+type Limits struct {
+	ConnectionsPerMinute  int
+	OpenConnections       int
+	AuthFailuresPerMinute int
+	AuthFailuresPerDay    int
+	Exempt                []netip.Prefix // Networks the limits are not for.
+}
+
+// Domain is a domain that mail is accepted for.
+type Domain struct {
+	Domain        dns.Domain
+	Disabled      bool
+	Description   string
+	Separators    []string // Of localparts: what follows one is not part of the address.
+	CaseSensitive bool     // Whether upper and lower case of localparts differ.
+}
+
+// Account is an account with defaults filled in.
+type Account struct {
+	Name          string
+	Domain        dns.Domain // Default for addresses that are made up.
+	Description   string
+	FullName      string
+	LoginDisabled string // Text for who tries to log in; empty if logging in is possible.
+	Destinations  map[string]Destination
+
+	QuotaMessageSize             int64 // In bytes; 0 for none.
+	MaxOutgoingMessagesPerDay    int
+	MaxFirstTimeRecipientsPerDay int
+	IMAPCapabilitiesDisabled     []imap.Cap // In upper case.
+	CRAMMD5                      bool       // Logging in with CRAM-MD5 is possible.
+}
+
+// Destination is where mail for an address goes.
+type Destination struct {
+	Mailbox   string      // In the form in which mailbox names are stored.
+	SMTPError *smtp.Error // If not nil, mail is refused with it.
+	FullName  string
+}
+
+// Account returns an account by name.
+func (s *Snapshot) Account(name string) (Account, bool) {
+	a, ok := s.accounts[name]
+	return a, ok
+}
+
+// Accounts returns the number of accounts.
+func (s *Snapshot) Accounts() int {
+	return len(s.accounts)
+}
+
+// Domain returns a domain that mail is accepted for.
+func (s *Snapshot) Domain(d dns.Domain) (Domain, bool) {
+	dom, ok := s.domains[d]
+	return dom, ok
+}
+
+// AnyCRAMMD5 reports whether an account has opted in to CRAM-MD5.
+func (s *Snapshot) AnyCRAMMD5() bool {
+	return s.crammd5
+}
+
+// Postmaster returns where mail for the postmaster goes.
+func (s *Snapshot) Postmaster() Recipient {
+	return s.postmaster
+}
