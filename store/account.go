@@ -286,6 +286,9 @@ func (a *Account) reopen(ctx context.Context) error {
 	}
 	a.dbmu.Unlock()
 	a.store.cache.dropAccount(a)
+	if err := checkPages(filepath.Join(a.dir, dbName)); err != nil {
+		return err
+	}
 	if err := a.openDB(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"time"
+
+	"mox/message"
 )
 
 // The record types below are what bstore keeps in an account's index.db.
@@ -89,7 +91,7 @@ type content struct {
 	ID     int64  `bstore:"noauto,typename Content"` // Also the name of the file.
 	Size   int64  // Prefix and file, in octets.
 	Prefix []byte // Header fields we added, before the file's bytes.
-	Digest []byte // message.Digest.
+	Digest message.Digest
 }
 
 // share counts the messages beyond the first that use a content.

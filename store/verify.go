@@ -1,0 +1,247 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/mjl-/bstore"
+	bolt "go.etcd.io/bbolt"
+
+	"mox/internal/safefile"
+)
+
+// maxProblems is how many problems of an account are reported.
+const maxProblems = 1000
+
+// VerifyOptions are for Verify.
+type VerifyOptions struct {
+	Fix       bool // Correct counts and totals, and move files without a record to lost/.
+	SkipFiles bool // Do not look at message files.
+	Log       *slog.Logger
+}
+
+// Problem is something that docs/storage.md says cannot be.
+type Problem struct {
+	Account string
+	Text    string
+	Fixed   bool
+}
+
+func (p Problem) String() string {
+	s := fmt.Sprintf("account %s: %s", p.Account, p.Text)
+	if p.Fixed {
+		s += " (fixed)"
+	}
+	return s
+}
+
+// Report is what Verify found.
+type Report struct {
+	Accounts int
+	Messages int64
+	Size     int64 // Octets.
+	Problems []Problem
+}
+
+// Verify checks all accounts in a data directory that no server runs on. Without
+// Fix it changes nothing. The error is about not being able to check; what is
+// wrong with the data is in the report.
+func Verify(ctx context.Context, dir string, opts VerifyOptions) (rep Report, rerr error) {
+	lock, err := safefile.LockDir(dir)
+	if err != nil {
+		return rep, fmt.Errorf("lock data directory %s (stop the server first, or verify a backup): %w", dir, err)
+	}
+	defer func() { rerr = errors.Join(rerr, lock.Close()) }()
+	entries, err := os.ReadDir(filepath.Join(dir, "accounts"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return rep, nil
+	} else if err != nil {
+		return rep, err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			rep.Problems = append(rep.Problems, Problem{Account: e.Name(), Text: "stray file in the directory of accounts"})
+			continue
+		}
+		if err := verifyAccount(ctx, dir, e.Name(), opts, &rep); err != nil {
+			return rep, fmt.Errorf("account %s: %w", e.Name(), err)
+		}
+		rep.Accounts++
+	}
+	return rep, nil
+}
+
+// offlineAccount returns an account for working on its database without a store.
+func offlineAccount(dataDir, name string, log *slog.Logger) *Account {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{opts: Options{Dir: dataDir, Log: log, FS: safefile.OS, Now: time.Now}, log: log, fs: safefile.OS, cache: newCache(DefaultIndexMemory, DefaultContentMemory)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	a := &Account{store: s, name: name, dir: s.accountDir(name), log: log.With("account", name), slots: map[int64]*indexSlot{}}
+	a.sessions.list = map[*Session]struct{}{}
+	a.commit.a = a
+	return a
+}
+
+func verifyAccount(ctx context.Context, dataDir, name string, opts VerifyOptions, rep *Report) (rerr error) {
+	a := offlineAccount(dataDir, name, opts.Log)
+	path := filepath.Join(a.dir, dbName)
+	if err := checkPages(path); err != nil {
+		rep.Problems = append(rep.Problems, Problem{Account: name, Text: err.Error()})
+		return nil
+	}
+	db, err := bstore.Open(ctx, path, &bstore.Options{Timeout: databaseTimeout, MustExist: true}, recordTypes...)
+	if err != nil {
+		rep.Problems = append(rep.Problems, Problem{Account: name, Text: fmt.Sprintf("opening database: %v", err)})
+		return nil
+	}
+	a.db = db
+	defer func() { rerr = errors.Join(rerr, a.close()) }()
+	v := newVerifier(a)
+	v.skipFiles = opts.SkipFiles
+	if err := v.run(ctx); err != nil {
+		return err
+	}
+	rep.Messages += v.total.Messages
+	rep.Size += v.total.Size
+	fixed := false
+	if opts.Fix && len(v.problems) > 0 {
+		if fixed, err = v.fix(ctx); err != nil {
+			return fmt.Errorf("fix: %w", err)
+		}
+	}
+	for _, p := range v.problems {
+		rep.Problems = append(rep.Problems, Problem{name, p.text, fixed && p.fixable})
+	}
+	return nil
+}
+
+// checkPages checks the structure of a database file that is not open.
+func checkPages(path string) (rerr error) {
+	defer func() {
+		// The library panics on some broken files; what it says is a finding.
+		if x := recover(); x != nil {
+			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
+		}
+	}()
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("database file: %w", err)
+	}
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: databaseTimeout})
+	if err != nil {
+		return fmt.Errorf("database file %s: %w", path, err)
+	}
+	defer func() { rerr = errors.Join(rerr, db.Close()) }()
+	return db.View(func(tx *bolt.Tx) error {
+		var errs []error
+		for err := range tx.Check() {
+			errs = append(errs, err)
+		}
+		if len(errs) > 0 {
+			return fmt.Errorf("database file %s is damaged: %d findings, the first: %w", path, len(errs), errs[0])
+		}
+		return nil
+	})
+}
+
+// verify checks an account that is open. The caller holds mu.
+func (a *Account) verify(ctx context.Context) (problems []string, err error) {
+	v := newVerifier(a)
+	if err := v.run(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range v.problems {
+		problems = append(problems, p.text)
+	}
+	return problems, nil
+}
+
+// Verify checks all of the account's invariants while it is in use: changes wait
+// until it is done. It returns what is wrong, nothing if all is well. Tests end
+// with it.
+func (a *Account) Verify(ctx context.Context) ([]string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, ErrClosed
+	}
+	return a.verify(ctx)
+}
+
+// CompactResult is what Compact did to a database file.
+type CompactResult struct{ Before, After int64 } // Octets.
+
+// compactTxSize is how much one transaction of a compaction writes.
+const compactTxSize = 16 << 20
+
+// Compact rewrites the database of an account that no server has open, without
+// the free space in it. The old file stays until the new one is on stable storage.
+func Compact(ctx context.Context, dataDir, name string) (res CompactResult, rerr error) {
+	lock, err := safefile.LockDir(dataDir)
+	if err != nil {
+		return res, fmt.Errorf("lock data directory %s (stop the server first): %w", dataDir, err)
+	}
+	defer func() { rerr = errors.Join(rerr, lock.Close()) }()
+	path := filepath.Join(dataDir, "accounts", name, dbName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return res, fmt.Errorf("%w: %q", ErrNoAccount, name)
+	}
+	return compactFile(path)
+}
+
+var compactSerial atomic.Int64
+
+func compactFile(path string) (res CompactResult, rerr error) {
+	src, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: databaseTimeout})
+	if err != nil {
+		return res, fmt.Errorf("open database: %w", err)
+	}
+	defer func() {
+		if src != nil {
+			rerr = errors.Join(rerr, src.Close())
+		}
+	}()
+	fi, err := os.Stat(path)
+	if err != nil {
+		return res, err
+	}
+	tmp := fmt.Sprintf("%s.compact%d", path, compactSerial.Add(1))
+	defer func() {
+		if rerr != nil {
+			if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				rerr = errors.Join(rerr, err)
+			}
+		}
+	}()
+	dst, err := bolt.Open(tmp, fi.Mode().Perm(), &bolt.Options{Timeout: databaseTimeout})
+	if err != nil {
+		return res, fmt.Errorf("create new database: %w", err)
+	}
+	if err := errors.Join(bolt.Compact(dst, src, compactTxSize), dst.Sync(), dst.Close()); err != nil {
+		return res, fmt.Errorf("write new database: %w", err)
+	}
+	nfi, err := os.Stat(tmp)
+	if err != nil {
+		return res, err
+	}
+	err = src.Close()
+	src = nil
+	if err != nil {
+		return res, fmt.Errorf("close old database: %w", err)
+	}
+	if err := checkPages(tmp); err != nil {
+		return res, err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return res, err
+	}
+	return CompactResult{fi.Size(), nfi.Size()}, safefile.SyncDir(filepath.Dir(path))
+}
