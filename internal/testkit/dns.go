@@ -161,15 +161,24 @@ func (s *DNSServer) answer(req *dns.Msg) *dns.Msg {
 	if opt := req.IsEdns0(); opt != nil {
 		resp.SetEdns0(opt.UDPSize(), false)
 	}
-	if s.fail(resp, q) {
-		return resp
-	} else if s.fault(q) == DNSDrop {
+	switch s.fault(q) {
+	case DNSServFail:
+		resp.Rcode = dns.RcodeServerFailure
+	case DNSRefused:
+		resp.Rcode = dns.RcodeRefused
+	case DNSBogus:
+		resp.Rcode = dns.RcodeServerFailure
+		if opt := resp.IsEdns0(); opt != nil {
+			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeDNSBogus, ExtraText: "test"})
+		}
+	case DNSDrop:
 		return nil
+	default:
+		secure := s.follow(resp, q)
+		// RFC 6840 §5.7 and §5.8: the bit is for those who ask for it.
+		asked := req.AuthenticatedData || req.IsEdns0() != nil && req.IsEdns0().Do()
+		resp.AuthenticatedData = s.opts.Authentic && secure && asked
 	}
-	secure := s.opts.Authentic && s.follow(resp, q)
-	// RFC 6840 §5.7 and §5.8: the bit is for those who ask for it.
-	asked := req.AuthenticatedData || req.IsEdns0() != nil && req.IsEdns0().Do()
-	resp.AuthenticatedData = secure && asked
 	return resp
 }
 
@@ -184,24 +193,6 @@ func (s *DNSServer) fault(q dns.Question) DNSFault {
 		}
 	}
 	return 0
-}
-
-// fail makes resp the answer for a fault that has one.
-func (s *DNSServer) fail(resp *dns.Msg, q dns.Question) bool {
-	switch s.fault(q) {
-	case DNSServFail:
-		resp.Rcode = dns.RcodeServerFailure
-	case DNSRefused:
-		resp.Rcode = dns.RcodeRefused
-	case DNSBogus:
-		resp.Rcode = dns.RcodeServerFailure
-		if opt := resp.IsEdns0(); opt != nil {
-			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeDNSBogus, ExtraText: "test"})
-		}
-	default:
-		return false
-	}
-	return true
 }
 
 // maxAliases bounds a chain of CNAME records, which may be a loop.
