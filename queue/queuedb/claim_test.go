@@ -1,0 +1,290 @@
+package queuedb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mjl-/bstore"
+)
+
+func recipients(l []Message) []string {
+	var r []string
+	for _, m := range l {
+		r = append(r, m.Recipient().XString(false))
+	}
+	slices.Sort(r)
+	return r
+}
+
+func TestClaimTakesOneJobOfEachLaneEarliestFirst(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	base := time.Now().Add(-time.Hour)
+	at := func(content, rcpt string, after time.Duration) {
+		s := submission(t, content, rcpt)
+		s.NextAttempt = base.Add(after)
+		_, err := d.Enqueue(ctxbg, s)
+		tcheck(t, err)
+	}
+	at("3", "c@three.example", 3*time.Minute)
+	at("1", "a@one.example", 1*time.Minute)
+	at("2", "b@two.example", 2*time.Minute)
+	at("1b", "a2@one.example", 0)
+	at("future", "d@four.example", 2*time.Hour)
+
+	jobs, next, err := d.Claim(ctxbg, ClaimOptions{Now: base.Add(-time.Second), Jobs: 10, Next: later(time.Hour)})
+	tcheck(t, err)
+	if len(jobs) != 0 || !next.Equal(base) {
+		t.Fatalf("got %v and next %v, want nothing and %v", jobs, next, base)
+	}
+	jobs, _, err = d.Claim(ctxbg, ClaimOptions{Now: base.Add(time.Hour), Jobs: 2, Next: later(time.Hour)})
+	tcheck(t, err)
+	if len(jobs) != 2 || jobs[0].Lane != "one.example" || jobs[1].Lane != "two.example" {
+		t.Fatalf("got %+v, want the earliest two lanes", jobs)
+	}
+	if r := recipients(jobs[0].Messages); !slices.Equal(r, []string{"a2@one.example"}) {
+		t.Fatalf("got %v, want the earliest of the lane only", r)
+	}
+	verify(t, d)
+
+	jobs = claim(t, d, "one.example", "two.example")
+	if len(jobs) != 1 || jobs[0].Lane != "three.example" {
+		t.Fatalf("got %+v, want the lane that is not busy", jobs)
+	}
+	jobs = claim(t, d, "two.example", "three.example")
+	if len(jobs) != 1 || recipients(jobs[0].Messages)[0] != "a@one.example" {
+		t.Fatalf("got %+v, want the next of lane one", jobs)
+	}
+	jobs, next, err = d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Jobs: 10, Next: later(time.Hour)})
+	tcheck(t, err)
+	if want := base.Add(2 * time.Hour); len(jobs) != 0 || next.After(want) {
+		t.Fatalf("got %v, next %v, want nothing until at most %v", jobs, next, want)
+	}
+	verify(t, d)
+}
+
+func TestAttemptIsRecordedBeforeItIsMade(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	id := enqueue(t, d, "x", "a@one.example")[0].ID
+	now := time.Now().UTC().Round(0)
+	backoff := func(m Message) time.Time {
+		if m.Attempts != 1 {
+			t.Errorf("attempts %d in backoff", m.Attempts)
+		}
+		return now.Add(8 * time.Minute)
+	}
+	jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: now, Jobs: 1, Next: backoff})
+	tcheck(t, err)
+	if len(jobs) != 1 {
+		t.Fatalf("jobs %v", jobs)
+	}
+	m, _, err := d.Get(ctxbg, id)
+	tcheck(t, err)
+	if m.Attempts != 1 || !m.LastAttempt.Equal(now) || !m.NextAttempt.Equal(now.Add(8*time.Minute)) {
+		t.Fatalf("stored %+v", m)
+	}
+	if jobs := claim(t, d); len(jobs) != 0 {
+		t.Fatalf("claimed again: %+v", jobs)
+	}
+}
+
+func TestRecipientsOfADomainGoTogetherWhenTheyAreAlike(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	s := submission(t, "x", "a@one.example", "b@one.example", "c@one.example", "held@one.example", "other@two.example", "tls@one.example", "tp@one.example", "late@one.example", "verp@one.example", "failed@one.example")
+	s.Recipients[8].Sender = path(t, "mjl+verp@sender.example")
+	l, err := d.Enqueue(ctxbg, s)
+	tcheck(t, err)
+	id := func(i int) Filter { return Filter{IDs: []int64{l[i].ID}} }
+	yes := true
+	_, err = d.SetHold(ctxbg, id(3), true)
+	tcheck(t, err)
+	_, err = d.SetRequireTLS(ctxbg, id(5), &yes)
+	tcheck(t, err)
+	_, err = d.SetTransport(ctxbg, id(6), "relay")
+	tcheck(t, err)
+	_, err = d.Schedule(ctxbg, id(7), time.Now().Add(time.Hour))
+	tcheck(t, err)
+	_, err = d.Fail(ctxbg, id(9), "operator")
+	tcheck(t, err)
+	enqueue(t, d, "y", "a@one.example")
+
+	jobs := claim(t, d, "two.example")
+	var job Job
+	for _, j := range jobs {
+		if j.Lane == "one.example" {
+			job = j
+		}
+	}
+	if r := recipients(job.Messages); !slices.Equal(r, []string{"a@one.example", "b@one.example", "c@one.example"}) {
+		t.Fatalf("claimed together: %v", r)
+	}
+	if content(t, d, job.Base) != "x" {
+		t.Fatal("content")
+	}
+	verify(t, d)
+}
+
+func TestFatesOfMessages(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	l := enqueue(t, d, "x", "a@one.example", "b@one.example", "c@one.example", "d@one.example")
+	if n := len(claim(t, d)[0].Messages); n != 4 {
+		t.Fatalf("claimed %d", n)
+	}
+	next := time.Now().Add(3 * time.Hour).UTC().Round(0)
+	tcheck(t, d.Finish(ctxbg, []Outcome{
+		{ID: l[0].ID, Fate: Delivered, Result: &Result{Success: true, Code: 250}},
+		{ID: l[1].ID, Fate: Retry, Result: &Result{Code: 451, Enhanced: "4.0.0", Error: "later"}, NextAttempt: next},
+		{ID: l[2].ID, Fate: Notify, Result: &Result{Code: 550, Error: "no"}},
+		{ID: l[3].ID, Fate: Drop, Result: &Result{Code: 550}},
+		{ID: 9999, Fate: Delivered},
+	}))
+	verify(t, d)
+	m, _, err := d.Get(ctxbg, l[1].ID)
+	tcheck(t, err)
+	if r, ok := m.LastResult(); !ok || r.Code != 451 || r.Error != "later" || !m.NextAttempt.Equal(next) {
+		t.Fatalf("retried: %+v", m)
+	}
+	st, err := d.Status(ctxbg)
+	tcheck(t, err)
+	if st.Messages != 2 || st.Failed != 1 || st.Lanes != 2 {
+		t.Fatalf("status %+v", st)
+	}
+
+	// The notice is in the lane of the account, so a busy domain does not delay it.
+	jobs := claim(t, d, "one.example")
+	if len(jobs) != 1 || !jobs[0].Notice || jobs[0].Messages[0].ID != l[2].ID || jobs[0].Messages[0].Notices != 1 || jobs[0].Messages[0].Attempts != 1 {
+		t.Fatalf("notice %+v", jobs)
+	}
+	finishAll(t, d, Notify, jobs[0].Messages) // Could not be told yet.
+	if jobs := claim(t, d); len(jobs) != 0 {
+		t.Fatalf("notice claimed too early: %+v", jobs)
+	}
+	finishAll(t, d, Drop, jobs[0].Messages)
+	finishAll(t, d, Delivered, []Message{m})
+	verify(t, d)
+	if l, err := d.List(ctxbg, Filter{}, Page{}); err != nil || len(l) != 0 {
+		t.Fatalf("left: %v, %v", l, err)
+	}
+}
+
+func TestOperatorsChangeDuringAnAttemptIsKept(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	l := enqueue(t, d, "x", "a@one.example", "b@one.example", "c@one.example")
+	claim(t, d)
+	one := func(i int) Filter { return Filter{IDs: []int64{l[i].ID}} }
+	_, err := d.Fail(ctxbg, one(0), "operator")
+	tcheck(t, err)
+	_, err = d.Drop(ctxbg, one(1), 0)
+	tcheck(t, err)
+	_, err = d.SetHold(ctxbg, one(2), true)
+	tcheck(t, err)
+	var out []Outcome
+	for _, m := range l {
+		out = append(out, Outcome{ID: m.ID, Fate: Retry, Result: &Result{}, NextAttempt: time.Now().Add(time.Hour)})
+	}
+	tcheck(t, d.Finish(ctxbg, out))
+	verify(t, d)
+	m, _, err := d.Get(ctxbg, l[0].ID)
+	tcheck(t, err)
+	if !m.Failed || m.NextAttempt.After(time.Now()) {
+		t.Errorf("failed message: %+v", m)
+	}
+	if _, _, err := d.Get(ctxbg, l[1].ID); err == nil {
+		t.Error("dropped message is back")
+	}
+	if m, _, err := d.Get(ctxbg, l[2].ID); err != nil || !m.Hold {
+		t.Errorf("held message: %+v, %v", m, err)
+	}
+}
+
+func TestResultsAreBounded(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	l := enqueue(t, d, "x", "a@one.example")
+	for i := range MaxResults + 5 {
+		tcheck(t, d.Finish(ctxbg, []Outcome{{ID: l[0].ID, Result: &Result{Code: int32(i)}}}))
+	}
+	m, _, err := d.Get(ctxbg, l[0].ID)
+	tcheck(t, err)
+	if len(m.Results) != MaxResults || m.Results[0].Code != 5 || m.Results[MaxResults-1].Code != MaxResults+4 {
+		t.Fatalf("%d results from %d", len(m.Results), m.Results[0].Code)
+	}
+}
+
+// The number of records that a claim reads must not depend on the length of the
+// queue, not even when most of it is due and in a busy lane.
+func TestClaimReadsAFewRecordsOfALongQueue(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{AccountMessages: -1})
+	cost := func() uint {
+		before := d.bdb.Stats()
+		jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now().Add(time.Hour), Busy: []string{"busy.example"}, Jobs: 1, Next: later(0)})
+		tcheck(t, err)
+		if len(jobs) != 1 {
+			t.Fatalf("jobs %v", jobs)
+		}
+		after := d.bdb.Stats()
+		return after.Records.Get + after.Records.Cursor + after.Index.Cursor - before.Records.Get - before.Records.Cursor - before.Index.Cursor
+	}
+	fill := func(n int) {
+		tcheck(t, d.bdb.Write(ctxbg, func(tx *bstore.Tx) error {
+			b, err := newBatch(d, tx)
+			if err != nil {
+				return err
+			}
+			for i := range n {
+				domain := "busy.example"
+				if i%10 == 0 {
+					domain = fmt.Sprintf("d%d.example", i/10%50)
+				}
+				id, ok := d.ids.take()
+				if !ok {
+					return fmt.Errorf("no ids")
+				}
+				at := now().Add(time.Duration(i) * time.Millisecond)
+				if err := b.submit(Base{ID: id.id, Size: 1}, []Message{{Account: "a", RecipientDomain: domain, Queued: at, NextAttempt: at}}); err != nil {
+					return err
+				}
+			}
+			return b.flush()
+		}))
+	}
+	fill(100)
+	small := cost()
+	fill(800)
+	large := cost()
+	if large > small+10 {
+		t.Fatalf("claim read %d records of 100 messages, %d of 900", small, large)
+	}
+}
+
+func BenchmarkClaimFinish(b *testing.B) {
+	d := testOpen(b, Options{AccountMessages: -1})
+	s := submission(b, "x", "a@one.example")
+	s.Recipients = s.Recipients[:0]
+	for i := range MaxRecipients {
+		s.Recipients = append(s.Recipients, Recipient{To: path(b, fmt.Sprintf("a%d@d%d.example", i, i%100))})
+	}
+	for range 20 {
+		_, err := d.Enqueue(context.Background(), s)
+		tcheck(b, err)
+	}
+	for b.Loop() {
+		jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Jobs: 10, Next: later(0)})
+		tcheck(b, err)
+		var out []Outcome
+		for _, j := range jobs {
+			for _, m := range j.Messages {
+				out = append(out, Outcome{ID: m.ID, Fate: Retry})
+			}
+		}
+		tcheck(b, d.Finish(ctxbg, out))
+	}
+}

@@ -1,0 +1,127 @@
+package queuedb
+
+import (
+	"time"
+)
+
+// Message is one recipient of a submission, waiting to be delivered. Field names
+// are the storage format. Values handed out are copies.
+type Message struct {
+	ID        int64
+	ContentID int64  `bstore:"nonzero,index ContentID+Lane"` // Shared by the recipients of a submission.
+	Lane      string `bstore:"nonzero,index Lane+Hold+NextAttempt"`
+	Hold      bool   // Not to be attempted until an operator releases it.
+
+	Account string    `bstore:"index"` // That submitted it, or that the system sends for.
+	Queued  time.Time `bstore:"nonzero"`
+
+	SenderLocalpart    string // Decoded, without quotes. Both are empty for the null reverse-path.
+	SenderDomain       string // ASCII, or an address literal in brackets.
+	RecipientLocalpart string
+	RecipientDomain    string `bstore:"index"` // ASCII, or an address literal in brackets.
+	FromID             string `bstore:"index"` // Unique id in the sender's localpart, if any.
+
+	Attempts    int32     // Started so far. Counted before the attempt, so a crash cannot hammer a remote.
+	MaxAttempts int32     // Zero is the default of package queue.
+	NextAttempt time.Time `bstore:"nonzero,index"`
+	LastAttempt time.Time // Zero if there was none.
+	Results     []Result  // Oldest first, at most MaxResults.
+
+	// Failed is set when delivery has failed for good and the sender is still to be
+	// told. NextAttempt is then about the notice, and Notices counts the attempts
+	// to deliver it.
+	Failed  bool
+	Notices int32
+
+	RequireTLS *bool  // Nil is the default, true is REQUIRETLS, false is "TLS-Required: No".
+	Transport  string // Explicitly chosen, overrides routes.
+}
+
+// Result is the outcome of one attempt.
+type Result struct {
+	Start    time.Time
+	Duration time.Duration
+	Success  bool
+	Code     int32  // SMTP reply code, zero if there was none.
+	Enhanced string // Enhanced code such as "5.1.1", empty if there was none.
+	Error    string // For the operator and the sender, at most MaxErrorText octets.
+	Remote   string // Name of the server that answered, empty if none did.
+}
+
+// LastResult returns the result of the last finished attempt.
+func (m Message) LastResult() (Result, bool) {
+	if len(m.Results) == 0 {
+		return Result{}, false
+	}
+	return m.Results[len(m.Results)-1], true
+}
+
+// Base is what the recipients of a submission have in common.
+type Base struct {
+	ID            int64             `bstore:"noauto,typename Content"` // Also the name of the file.
+	Size          int64             // Of prefix and file, in octets.
+	Prefix        []byte            // Header fields added at submission, before the octets of the file.
+	MessageID     string            // As in the header, with brackets.
+	Subject       string            // Decoded.
+	EightBit      bool              // Has octets above 127: needs 8BITMIME.
+	SMTPUTF8      bool              // Needs SMTPUTF8.
+	FutureRelease string            // "for;<seconds>" or "until;<time>" as requested, RFC 4865 §8.
+	Extra         map[string]string // Key/value data that travels with the message.
+}
+
+// Retired is a message that has left the queue, kept as history without content.
+type Retired struct {
+	Message      Message
+	Base         Base
+	LastActivity time.Time
+	KeepUntil    time.Time
+	Success      bool // Delivered, as opposed to failed or dropped.
+}
+
+// retired is the stored form of Retired.
+type retired struct {
+	ID              int64     `bstore:"noauto,typename Retired"` // Of the message.
+	Account         string    `bstore:"index"`
+	RecipientDomain string    `bstore:"index"`
+	FromID          string    `bstore:"index"`
+	LastActivity    time.Time `bstore:"nonzero,index"`
+	KeepUntil       time.Time `bstore:"nonzero,index"`
+	Success         bool
+	Data            []byte // JSON of retiredData.
+}
+
+type retiredData struct {
+	Message Message
+	Base    Base
+}
+
+// lane tells when the first message of a lane that is not on hold is due. There
+// is a record only while there is such a message.
+type lane struct {
+	Name        string    `bstore:"typename Lane"`
+	NextAttempt time.Time `bstore:"nonzero,index"`
+}
+
+// erase is a content whose record is gone and whose file is to be removed.
+type erase struct {
+	ContentID int64 `bstore:"noauto,typename Erase"`
+}
+
+// usage is what an account has in the queue.
+type usage struct {
+	Account  string `bstore:"typename Usage"`
+	Messages int64
+	Size     int64 // Of contents, each counted once.
+}
+
+// state is the singleton with totals and the reserved ids.
+type state struct {
+	ID          int8  `bstore:"typename State,noauto"` // Always 1.
+	Version     int32 // Of the storage format.
+	ContentLow  int64 // Ids below this have a record or an erase row, or no file.
+	ContentHigh int64 // Ids from ContentLow up to this are reserved: files may exist without a record.
+	Messages    int64
+	Held        int64
+	Failed      int64 // Messages whose sender is still to be told.
+	Size        int64 // Of contents.
+}

@@ -1,0 +1,147 @@
+package queuedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"github.com/mjl-/bstore"
+)
+
+// recover brings files and records in agreement after a crash, and reserves the
+// first range of ids. It touches only files with an erase row, and files with an
+// id in the reserved range.
+func (d *DB) recover(ctx context.Context, bdb *bstore.DB) error {
+	var low int64
+	err := bdb.Write(ctx, func(tx *bstore.Tx) error {
+		st := state{ID: 1}
+		err := tx.Get(&st)
+		if err == bstore.ErrAbsent {
+			st = state{ID: 1, Version: version, ContentLow: 1, ContentHigh: 1}
+			err = tx.Insert(&st)
+		}
+		if err != nil {
+			return fmt.Errorf("read state: %w", err)
+		}
+		if st.Version != version {
+			return fmt.Errorf("queue has storage format %d, this program knows %d", st.Version, version)
+		}
+		if err := d.finishErase(tx); err != nil {
+			return err
+		}
+		if err := d.saveLost(tx, st.ContentLow, st.ContentHigh); err != nil {
+			return err
+		}
+		low = st.ContentHigh
+		st.ContentLow = low
+		st.ContentHigh = low + idWindow
+		return tx.Update(&st)
+	})
+	if err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	d.ids.reset(low, low+idWindow)
+	return nil
+}
+
+// finishErase removes the files that have an erase row, and the rows. It may do
+// so before the commit, since the rows were committed earlier.
+func (d *DB) finishErase(tx *bstore.Tx) error {
+	var ids []int64
+	if err := bstore.QueryTx[erase](tx).IDs(&ids); err != nil {
+		return fmt.Errorf("read erase rows: %w", err)
+	}
+	for len(ids) > 0 {
+		n := min(len(ids), sweepBatch)
+		if err := d.unlink(ids[:n]); err != nil {
+			return fmt.Errorf("remove files with erase row: %w", err)
+		}
+		if err := deleteErase(tx, ids[:n]); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// saveLost moves files with an id from low up to high that have no record to the
+// directory for lost files: their submission was never acknowledged, but what was
+// written may still be of use.
+func (d *DB) saveLost(tx *bstore.Tx, low, high int64) error {
+	var moved []int64
+	for first := low; first < high; first = (first>>filesPerDirBits + 1) << filesPerDirBits {
+		entries, err := d.fs.ReadDir(d.dirOf(first))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			id, ok := parseName(e.Name())
+			if !ok || id < low || id >= high {
+				continue
+			}
+			if err := tx.Get(&Base{ID: id}); err == nil {
+				continue
+			} else if err != bstore.ErrAbsent {
+				return fmt.Errorf("read content: %w", err)
+			}
+			if err := d.moveLost(id); err != nil {
+				return fmt.Errorf("move file without record: %w", err)
+			}
+			moved = append(moved, id)
+		}
+	}
+	return d.syncMoved(moved)
+}
+
+// parseName returns the id of a file name.
+func parseName(name string) (int64, bool) {
+	id, err := strconv.ParseInt(name, 10, 64)
+	return id, err == nil && id > 0 && strconv.FormatInt(id, 10) == name
+}
+
+func (d *DB) moveLost(id int64) error {
+	if err := d.fs.Mkdir(d.lostDir(), 0700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	dst := filepath.Join(d.lostDir(), strconv.FormatInt(id, 10))
+	for n := 1; ; n++ {
+		if _, err := d.fs.Stat(dst); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return err
+		}
+		dst = filepath.Join(d.lostDir(), fmt.Sprintf("%d.%d", id, n))
+	}
+	if err := d.fs.Rename(d.pathOf(id), dst); err != nil {
+		return err
+	}
+	d.log.Warn("file in queue without record, from a submission that was not acknowledged, moved", "path", d.pathOf(id), "lost", dst)
+	return nil
+}
+
+// syncMoved makes moves to the directory for lost files durable: the new names
+// before the removal of the old ones.
+func (d *DB) syncMoved(ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	dirs := []string{d.dir, d.lostDir()}
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if dir := d.dirOf(id); !seen[dir] {
+			seen[dir] = true
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		if err := d.fs.SyncDir(dir); err != nil {
+			return fmt.Errorf("%w: %w", errSync, err)
+		}
+	}
+	return nil
+}
