@@ -89,8 +89,7 @@ func parseArgonHash(s string) (argonHash, error) {
 	if parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return h, fmt.Errorf("%w: version %q", ErrHash, parts[2])
 	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); err != nil ||
-		parts[3] != fmt.Sprintf("m=%d,t=%d,p=%d", h.memory, h.time, h.threads) {
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); err != nil {
 		return h, fmt.Errorf("%w: parameters %q", ErrHash, parts[3])
 	}
 	// Below 8 KiB for each thread, argon2 silently uses more than was asked for.
@@ -104,6 +103,10 @@ func parseArgonHash(s string) (argonHash, error) {
 	}
 	if h.key, err = base64.RawStdEncoding.Strict().DecodeString(parts[5]); err != nil || len(h.key) < 16 || len(h.key) > maxArgonOctets {
 		return h, fmt.Errorf("%w: hash", ErrHash)
+	}
+	// The functions above are lax about spaces, signs and line ends.
+	if h.String() != s {
+		return h, fmt.Errorf("%w: not in the form we write", ErrHash)
 	}
 	return h, nil
 }

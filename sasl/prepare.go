@@ -19,6 +19,11 @@ const MaxUsername = 1024
 // the profile does not allow, such as one with control characters, is used as it
 // is: refusing it would lock out users that have had it for years.
 func PreparePassword(password string) string {
+	// The profile's code would replace what is not UTF-8, which makes different
+	// passwords equal.
+	if !utf8.ValidString(password) {
+		return password
+	}
 	s, err := precis.OpaqueString.String(password)
 	if err != nil {
 		return password
