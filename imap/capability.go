@@ -89,3 +89,8 @@ func (m Caps) Has(c Cap) bool {
 func (m Caps) HasAuth(mechanism string) bool {
 	return m.Has(Cap(CapAuthPrefix + mechanism))
 }
+
+// Add adds c to the set, which must not be nil.
+func (m Caps) Add(c Cap) {
+	m[c.upper()] = struct{}{}
+}

@@ -46,3 +46,9 @@ type Envelope struct {
 	InReplyTo NString
 	MessageID NString
 }
+
+// A Number is a number that may be absent, or NIL.
+type Number struct {
+	Value int64
+	OK    bool
+}

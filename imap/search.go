@@ -58,6 +58,103 @@ const (
 	SearchThreadID // THREADID: Text. RFC 8474 §5.3
 )
 
+// A SearchArg is the kind of argument of a search operation.
+type SearchArg uint8
+
+// Search arguments.
+const (
+	ArgNone     SearchArg = iota
+	ArgKeys               // Keys.
+	ArgSet                // Set.
+	ArgText               // Text.
+	ArgHeader             // Header and Text.
+	ArgDate               // Date.
+	ArgNumber             // Number, 63 bits.
+	ArgNZNumber           // Number, 32 bits, not 0.
+	ArgKeyword            // Flag or Text.
+	ArgObjectID           // Text.
+	ArgModSeq             // Entry and Number.
+)
+
+// searchOps has name and argument of the operations that are written with a name of their
+// own.
+var searchOps = [...]struct {
+	name string
+	arg  SearchArg
+}{
+	SearchAll:               {"ALL", ArgNone},
+	SearchOr:                {"OR", ArgKeys},
+	SearchNot:               {"NOT", ArgKeys},
+	SearchUID:               {"UID", ArgSet},
+	SearchKeyword:           {"KEYWORD", ArgKeyword},
+	SearchNotKeyword:        {"UNKEYWORD", ArgKeyword},
+	SearchNew:               {"NEW", ArgNone},
+	SearchOld:               {"OLD", ArgNone},
+	SearchRecent:            {"RECENT", ArgNone},
+	SearchBcc:               {"BCC", ArgText},
+	SearchCc:                {"CC", ArgText},
+	SearchFrom:              {"FROM", ArgText},
+	SearchTo:                {"TO", ArgText},
+	SearchSubject:           {"SUBJECT", ArgText},
+	SearchHeader:            {"HEADER", ArgHeader},
+	SearchBody:              {"BODY", ArgText},
+	SearchText:              {"TEXT", ArgText},
+	SearchBefore:            {"BEFORE", ArgDate},
+	SearchOn:                {"ON", ArgDate},
+	SearchSince:             {"SINCE", ArgDate},
+	SearchSentBefore:        {"SENTBEFORE", ArgDate},
+	SearchSentOn:            {"SENTON", ArgDate},
+	SearchSentSince:         {"SENTSINCE", ArgDate},
+	SearchSavedBefore:       {"SAVEDBEFORE", ArgDate},
+	SearchSavedOn:           {"SAVEDON", ArgDate},
+	SearchSavedSince:        {"SAVEDSINCE", ArgDate},
+	SearchSaveDateSupported: {"SAVEDATESUPPORTED", ArgNone},
+	SearchOlder:             {"OLDER", ArgNZNumber},
+	SearchYounger:           {"YOUNGER", ArgNZNumber},
+	SearchLarger:            {"LARGER", ArgNumber},
+	SearchSmaller:           {"SMALLER", ArgNumber},
+	SearchModSeq:            {"MODSEQ", ArgModSeq},
+	SearchEmailID:           {"EMAILID", ArgObjectID},
+	SearchThreadID:          {"THREADID", ArgObjectID},
+}
+
+// String returns the name of the operation in the protocol, empty for those that have none
+// of their own: SearchAnd, SearchSeq, SearchFlag and SearchNotFlag.
+func (op SearchOp) String() string {
+	if int(op) >= len(searchOps) {
+		return ""
+	}
+	return searchOps[op].name
+}
+
+// Arg returns the kind of argument that the operation has in the protocol.
+func (op SearchOp) Arg() SearchArg {
+	if int(op) >= len(searchOps) {
+		return ArgNone
+	}
+	return searchOps[op].arg
+}
+
+// ParseSearchOp returns the operation with this name, which must be in upper case. For the
+// names of system flags, such as UNSEEN, it is SearchFlag or SearchNotFlag with the flag.
+func ParseSearchOp(name string) (SearchOp, Flags, bool) {
+	for op := range searchOps {
+		if n := searchOps[op].name; n == name && n != "" {
+			return SearchOp(op), 0, true
+		}
+	}
+	op := SearchFlag
+	f, ok := FlagByName(`\` + name)
+	if !ok && len(name) > 2 && name[:2] == "UN" {
+		op = SearchNotFlag
+		f, ok = FlagByName(`\` + name[2:])
+	}
+	if !ok {
+		return 0, 0, false
+	}
+	return op, f, true
+}
+
 // A SearchKey is a condition on messages, with the conditions it is made of. Only the
 // fields that its Op uses are set.
 type SearchKey struct {

@@ -263,3 +263,24 @@ func (d *Decoder) NeedRest() string {
 	d.pos = len(d.line)
 	return s
 }
+
+// Pos returns the position in the current line, from 0.
+func (d *Decoder) Pos() int {
+	return d.pos
+}
+
+// NeedText consumes the rest of the line, which may be empty, as text for humans.
+// RFC 9051 §9, production text
+func (d *Decoder) NeedText() string {
+	pos := d.pos
+	return d.checkQuoted(d.NeedRest(), pos)
+}
+
+// codeChar are the bytes of the arguments of unknown response codes.
+var codeChar = lex.TextChar.Without(lex.RespSpecial)
+
+// NeedCodeText consumes the arguments of an unknown response code. RFC 9051 §9, production
+// resp-text-code
+func (d *Decoder) NeedCodeText() string {
+	return d.needSpan(&codeChar, "text")
+}

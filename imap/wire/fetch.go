@@ -26,7 +26,7 @@ func (d *Decoder) NeedFetchItems() []imap.FetchItem {
 // fetch
 func (d *Decoder) NeedFetchList() []imap.FetchItem {
 	var items []imap.FetchItem
-	d.needList(MaxFetchItems, false, func() { items = append(items, d.needFetchItem()) })
+	d.NeedList(1, MaxFetchItems, func() { items = append(items, d.needFetchItem()) })
 	return items
 }
 
@@ -71,9 +71,9 @@ func (d *Decoder) needFetchItem() imap.FetchItem {
 		return item
 	}
 	item.Attr = attr
-	if attr == imap.FetchPreview && d.peekSPList() {
+	if attr == imap.FetchPreview && d.PeekSPList() {
 		d.NeedSP()
-		d.NeedList(func() {
+		d.NeedList(1, MaxListItems, func() {
 			if !d.TryName("LAZY") {
 				d.Fail("unknown preview modifier")
 			}
@@ -83,8 +83,8 @@ func (d *Decoder) needFetchItem() imap.FetchItem {
 	return item
 }
 
-// peekSPList reports whether " (" is next.
-func (d *Decoder) peekSPList() bool {
+// PeekSPList reports whether a space and a list are next.
+func (d *Decoder) PeekSPList() bool {
 	return d.PeekIs(' ') && d.pos+1 < len(d.line) && d.line[d.pos+1] == '('
 }
 
@@ -151,7 +151,7 @@ func (d *Decoder) needSpecifier(s *imap.Section) {
 	case imap.SpecHeader, imap.SpecText:
 	case imap.SpecHeaderFields, imap.SpecHeaderFieldsNot:
 		d.NeedSP()
-		d.needList(imap.MaxHeaderFields, false, func() {
+		d.NeedList(1, imap.MaxHeaderFields, func() {
 			s.Fields = append(s.Fields, d.needFieldName())
 		})
 	case imap.SpecMIME:

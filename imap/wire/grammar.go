@@ -8,15 +8,15 @@ import (
 	"mox/internal/lex"
 )
 
-// needList consumes "(", elements separated by spaces, and ")". There are at most max
-// elements, and at least one unless emptyOK.
-func (d *Decoder) needList(max int, emptyOK bool, element func()) {
+// NeedList consumes "(", min to max elements separated by spaces, each of which element
+// consumes, and ")".
+func (d *Decoder) NeedList(min, max int, element func()) {
 	d.NeedByte('(')
-	if emptyOK && d.TryByte(')') {
+	if min == 0 && d.TryByte(')') {
 		return
 	}
-	for n := 0; d.err == nil; n++ {
-		if n == max {
+	for n := 1; d.err == nil; n++ {
+		if n > max {
 			d.Fail("more than %d elements in list", max)
 			return
 		}
@@ -26,17 +26,6 @@ func (d *Decoder) needList(max int, emptyOK bool, element func()) {
 		}
 	}
 	d.NeedByte(')')
-}
-
-// NeedList consumes a list in parentheses of elements separated by spaces, each of which
-// element consumes. There must be at least one and at most [MaxListItems].
-func (d *Decoder) NeedList(element func()) {
-	d.needList(MaxListItems, false, element)
-}
-
-// NeedListOrEmpty is NeedList for a list that may be empty.
-func (d *Decoder) NeedListOrEmpty(element func()) {
-	d.needList(MaxListItems, true, element)
 }
 
 // NeedFlagName consumes the name of a flag or keyword. RFC 9051 §9, production flag
@@ -63,7 +52,7 @@ func (d *Decoder) needFlag(set *imap.FlagSet) {
 func (d *Decoder) NeedFlagList() imap.FlagSet {
 	defer d.In("flag-list")()
 	var set imap.FlagSet
-	d.needList(2*imap.MaxKeywords, true, func() { d.needFlag(&set) })
+	d.NeedList(0, 2*imap.MaxKeywords, func() { d.needFlag(&set) })
 	return set
 }
 
@@ -125,7 +114,7 @@ func (d *Decoder) NeedDateTime() time.Time {
 func (d *Decoder) NeedStatusItems() []imap.StatusItem {
 	defer d.In("status-att")()
 	var items []imap.StatusItem
-	d.NeedList(func() {
+	d.NeedList(1, MaxListItems, func() {
 		pos := d.pos
 		item, ok := imap.ParseStatusItem(d.NeedName())
 		if !ok {

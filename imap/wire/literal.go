@@ -53,6 +53,12 @@ func parseLiteral(line []byte) (lit Literal, start int, ok bool) {
 	return lit, i, true
 }
 
+// LiteralSize returns the size of the literal that line ends in, if it does.
+func LiteralSize(line []byte) (int64, bool) {
+	lit, _, ok := parseLiteral(line)
+	return lit.Size, ok
+}
+
 // literalNext reports whether a literal is announced at the current position.
 func (d *Decoder) literalNext() bool {
 	return d.PeekIs('{') || d.PeekIs('~') && d.pos+1 < len(d.line) && d.line[d.pos+1] == '{'
@@ -106,10 +112,10 @@ func (d *Decoder) needLiteralString(binaryOK bool) string {
 	if d.err != nil {
 		return ""
 	}
-	b := make([]byte, lit.Size)
-	if _, err := io.ReadFull(d.r, b); err != nil {
+	b, err := readFull(d.r, int(lit.Size))
+	if err != nil {
 		d.broken = true
-		d.setErr(noEOF(err))
+		d.setErr(err)
 		return ""
 	}
 	d.nextLine()
@@ -124,6 +130,22 @@ func (d *Decoder) needLiteralString(binaryOK bool) string {
 		return ""
 	}
 	return string(b)
+}
+
+// readFull reads n bytes. It allocates no more than twice what the peer has sent, and a
+// little, as the announced size may be a lie.
+func readFull(r io.Reader, n int) ([]byte, error) {
+	b := make([]byte, min(n, 128<<10))
+	for have := 0; ; {
+		if _, err := io.ReadFull(r, b[have:]); err != nil {
+			return nil, noEOF(err)
+		}
+		if len(b) == n {
+			return b, nil
+		}
+		have = len(b)
+		b = append(b, make([]byte, min(n-have, have))...)
+	}
 }
 
 // NeedMessage parses the announcement of a literal that holds a message, without

@@ -14,7 +14,7 @@ func (d *Decoder) NeedSearchReturn() imap.SearchReturn {
 	defer d.In("search-return-opt")()
 	r := imap.SearchReturn{Given: true}
 	n := 0
-	d.NeedListOrEmpty(func() {
+	d.NeedList(0, MaxListItems, func() {
 		n++
 		pos := d.pos
 		switch d.NeedName() {
@@ -130,74 +130,6 @@ func (d *searchDecoder) needKeys() imap.SearchKey {
 	return imap.SearchKey{Op: imap.SearchAnd, Keys: keys}
 }
 
-// searchWord says how a key is parsed.
-type searchWord struct {
-	op   imap.SearchOp
-	arg  searchArg
-	flag imap.Flags
-}
-
-// searchArg is the argument of a search key.
-type searchArg uint8
-
-const (
-	argNone searchArg = iota
-	argText
-	argDate
-	argNumber   // number64
-	argNZNumber // nz-number
-	argKeyword
-	argObjectID
-)
-
-// simpleKeys has the search keys of at most one argument.
-var simpleKeys = map[string]searchWord{
-	"ALL":        {op: imap.SearchAll},
-	"ANSWERED":   {op: imap.SearchFlag, flag: imap.FlagAnswered},
-	"DELETED":    {op: imap.SearchFlag, flag: imap.FlagDeleted},
-	"DRAFT":      {op: imap.SearchFlag, flag: imap.FlagDraft},
-	"FLAGGED":    {op: imap.SearchFlag, flag: imap.FlagFlagged},
-	"SEEN":       {op: imap.SearchFlag, flag: imap.FlagSeen},
-	"UNANSWERED": {op: imap.SearchNotFlag, flag: imap.FlagAnswered},
-	"UNDELETED":  {op: imap.SearchNotFlag, flag: imap.FlagDeleted},
-	"UNDRAFT":    {op: imap.SearchNotFlag, flag: imap.FlagDraft},
-	"UNFLAGGED":  {op: imap.SearchNotFlag, flag: imap.FlagFlagged},
-	"UNSEEN":     {op: imap.SearchNotFlag, flag: imap.FlagSeen},
-	"NEW":        {op: imap.SearchNew},
-	"OLD":        {op: imap.SearchOld},
-	"RECENT":     {op: imap.SearchRecent},
-
-	"KEYWORD":   {op: imap.SearchKeyword, arg: argKeyword},
-	"UNKEYWORD": {op: imap.SearchNotKeyword, arg: argKeyword},
-
-	"BCC":     {op: imap.SearchBcc, arg: argText},
-	"BODY":    {op: imap.SearchBody, arg: argText},
-	"CC":      {op: imap.SearchCc, arg: argText},
-	"FROM":    {op: imap.SearchFrom, arg: argText},
-	"SUBJECT": {op: imap.SearchSubject, arg: argText},
-	"TEXT":    {op: imap.SearchText, arg: argText},
-	"TO":      {op: imap.SearchTo, arg: argText},
-
-	"BEFORE":            {op: imap.SearchBefore, arg: argDate},
-	"ON":                {op: imap.SearchOn, arg: argDate},
-	"SINCE":             {op: imap.SearchSince, arg: argDate},
-	"SENTBEFORE":        {op: imap.SearchSentBefore, arg: argDate},
-	"SENTON":            {op: imap.SearchSentOn, arg: argDate},
-	"SENTSINCE":         {op: imap.SearchSentSince, arg: argDate},
-	"SAVEDBEFORE":       {op: imap.SearchSavedBefore, arg: argDate},
-	"SAVEDON":           {op: imap.SearchSavedOn, arg: argDate},
-	"SAVEDSINCE":        {op: imap.SearchSavedSince, arg: argDate},
-	"SAVEDATESUPPORTED": {op: imap.SearchSaveDateSupported},
-
-	"LARGER":  {op: imap.SearchLarger, arg: argNumber},
-	"SMALLER": {op: imap.SearchSmaller, arg: argNumber},
-	"OLDER":   {op: imap.SearchOlder, arg: argNZNumber},
-	"YOUNGER": {op: imap.SearchYounger, arg: argNZNumber},
-
-	"EMAILID":  {op: imap.SearchEmailID, arg: argObjectID},
-	"THREADID": {op: imap.SearchThreadID, arg: argObjectID},
-}
-
 // needKey consumes a search key.
 //
 //	search-key = "ALL" / "ANSWERED" / ... / "HEADER" SP header-fld-name SP astring /
@@ -224,57 +156,52 @@ func (d *searchDecoder) needKey() (key imap.SearchKey) {
 	}
 	pos := d.pos
 	name := d.NeedName()
-	switch name {
-	case "NOT":
-		d.NeedSP()
-		return imap.SearchKey{Op: imap.SearchNot, Keys: []imap.SearchKey{d.needKey()}}
-	case "OR":
-		d.NeedSP()
-		a := d.needKey()
-		d.NeedSP()
-		return imap.SearchKey{Op: imap.SearchOr, Keys: []imap.SearchKey{a, d.needKey()}}
-	case "UID":
-		d.NeedSP()
-		return imap.SearchKey{Op: imap.SearchUID, Set: d.NeedNumSet()}
-	case "HEADER":
-		key.Op = imap.SearchHeader
-		d.NeedSP()
-		key.Header = d.needFieldName()
-		d.NeedSP()
-		key.Text = d.needRawAString()
+	if d.err != nil {
 		return key
-	case "MODSEQ":
-		return d.needModSeqKey()
 	}
-	word, ok := simpleKeys[name]
-	if !ok {
+	var ok bool
+	if key.Op, key.Flag, ok = imap.ParseSearchOp(name); !ok {
 		d.failAt(pos, "unknown search key")
 		return key
 	}
-	return d.needSimpleKey(word)
+	d.needArg(&key)
+	return key
 }
 
-// needSimpleKey consumes the argument of a key.
-func (d *searchDecoder) needSimpleKey(word searchWord) imap.SearchKey {
-	key := imap.SearchKey{Op: word.op, Flag: word.flag}
-	if word.arg != argNone {
+// needArg consumes the argument of a key.
+func (d *searchDecoder) needArg(key *imap.SearchKey) {
+	arg := key.Op.Arg()
+	if arg != imap.ArgNone {
 		d.NeedSP()
 	}
-	switch word.arg {
-	case argText:
+	switch arg {
+	case imap.ArgKeys:
+		key.Keys = append(key.Keys, d.needKey())
+		if key.Op == imap.SearchOr {
+			d.NeedSP()
+			key.Keys = append(key.Keys, d.needKey())
+		}
+	case imap.ArgSet:
+		key.Set = d.NeedNumSet()
+	case imap.ArgText:
 		key.Text = d.needRawAString()
-	case argDate:
+	case imap.ArgHeader:
+		key.Header = d.needFieldName()
+		d.NeedSP()
+		key.Text = d.needRawAString()
+	case imap.ArgDate:
 		key.Date = d.NeedDate()
-	case argNumber:
+	case imap.ArgNumber:
 		key.Number = uint64(d.NeedNumber64())
-	case argNZNumber:
+	case imap.ArgNZNumber:
 		key.Number = uint64(d.NeedNZNumber())
-	case argObjectID:
+	case imap.ArgKeyword:
+		d.needKeywordArg(key)
+	case imap.ArgObjectID:
 		key.Text = d.NeedObjectID()
-	case argKeyword:
-		d.needKeywordArg(&key)
+	case imap.ArgModSeq:
+		d.needModSeqArg(key)
 	}
-	return key
 }
 
 // needKeywordArg consumes the flag-keyword of KEYWORD and UNKEYWORD. Keywords that are
@@ -300,13 +227,11 @@ func (d *searchDecoder) needKeywordArg(key *imap.SearchKey) {
 	}
 }
 
-// needModSeqKey consumes what follows MODSEQ.
+// needModSeqArg consumes what follows MODSEQ and a space.
 //
 //	search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer
 //	search-modseq-ext  = SP entry-name SP entry-type-req
-func (d *searchDecoder) needModSeqKey() imap.SearchKey {
-	key := imap.SearchKey{Op: imap.SearchModSeq}
-	d.NeedSP()
+func (d *searchDecoder) needModSeqArg(key *imap.SearchKey) {
 	if d.PeekIs('"') {
 		pos := d.pos
 		e := &imap.ModSeqEntry{Name: d.needQuoted()}
@@ -323,7 +248,6 @@ func (d *searchDecoder) needModSeqKey() imap.SearchKey {
 		key.Entry = e
 	}
 	key.Number = d.NeedModSeq(true)
-	return key
 }
 
 // objectIDChar are the bytes of objectid. RFC 8474 §7

@@ -54,21 +54,21 @@ func (d *Decoder) TryNIL() bool {
 	return true
 }
 
-// NeedString consumes a quoted string or a literal, which must be UTF-8.
-// RFC 9051 §9, production string
+// NeedString consumes a quoted string or a literal, which must be UTF-8. Only in responses,
+// a literal may have other bytes. RFC 9051 §9, production string
 func (d *Decoder) NeedString() string {
 	pos := d.pos
 	return d.checkUTF8(d.needRawString(false), pos)
 }
 
-// NeedAString consumes an atom, which may have "]" in it, or a string, which must be UTF-8.
+// NeedAString consumes an atom, which may have "]" in it, or a string as NeedString does.
 // RFC 9051 §9, production astring
 func (d *Decoder) NeedAString() string {
 	pos := d.pos
 	return d.checkUTF8(d.needRawAString(), pos)
 }
 
-// NeedNString consumes a string, which must be UTF-8, or NIL. RFC 9051 §9, production
+// NeedNString consumes a string as NeedString does, or NIL. RFC 9051 §9, production
 // nstring
 func (d *Decoder) NeedNString() imap.NString {
 	if d.TryNIL() {
@@ -87,7 +87,7 @@ func (d *Decoder) NeedNString8() imap.NString {
 }
 
 func (d *Decoder) checkUTF8(s string, pos int) string {
-	if d.err == nil && !utf8.ValidString(s) {
+	if d.err == nil && !d.opts.Response && !utf8.ValidString(s) {
 		d.failAt(pos, "string is not UTF-8")
 		return ""
 	}
@@ -153,13 +153,29 @@ func (d *Decoder) needQuoted() string {
 	return ""
 }
 
-// checkQuoted checks the content of a quoted string for what is no character of it.
+// checkQuoted checks the content of a quoted string, or text, for what is no character of it.
 func (d *Decoder) checkQuoted(s string, pos int) string {
-	if strings.ContainsAny(s, "\x00\r") {
-		d.failAt(pos, "invalid character in quoted string")
+	if d.err != nil {
 		return ""
 	}
-	return d.checkUTF8(s, pos)
+	ascii := true
+	for i := 0; i < len(s); i++ {
+		if s[i] == 0 || s[i] == '\r' {
+			d.failAt(pos, "invalid character in string")
+			return ""
+		}
+		ascii = ascii && s[i] < utf8.RuneSelf
+	}
+	switch {
+	case ascii:
+	case d.opts.Response && !d.utf8:
+		d.failAt(pos, "character in string that is not ASCII") // RFC 9755 §3
+		return ""
+	case !utf8.ValidString(s):
+		d.failAt(pos, "string is not UTF-8")
+		return ""
+	}
+	return s
 }
 
 // NeedMailbox consumes a mailbox name and returns it in UTF-8, with "Inbox" as that is
