@@ -14,6 +14,9 @@ type HeaderWriter struct {
 	b    []byte
 	col  int  // Characters in the current line.
 	some bool // Whether the current line has a word after its name or tab.
+	// text is set for text that people read: a fold then keeps the space that was
+	// there, and adds no tab.
+	text bool
 }
 
 // Field ends the field before, if any, and begins a new one.
@@ -43,18 +46,17 @@ func (w *HeaderWriter) AddSep(sep string, words ...string) {
 
 // AddText appends text that may be folded at its spaces.
 func (w *HeaderWriter) AddText(text string) {
-	for len(text) > 0 {
+	for text != "" {
+		// A space before a word is where it may be folded; more belong to the word.
 		n := 0
-		for n < len(text) && !isSpace(text[n]) {
+		for n < len(text) && isWSP(text[n]) {
 			n++
 		}
-		if n > 0 {
-			w.Add(text[:n])
-		}
-		for n < len(text) && isSpace(text[n]) {
+		for n < len(text) && !isWSP(text[n]) {
 			n++
 		}
-		text = text[n:]
+		w.Add(text[:n])
+		text = text[min(n+1, len(text)):]
 	}
 }
 
@@ -99,7 +101,11 @@ func (w *HeaderWriter) space(n int) {
 }
 
 func (w *HeaderWriter) fold() {
-	w.b = append(w.b, "\r\n\t"...)
+	if w.text {
+		w.b = append(w.b, "\r\n "...)
+	} else {
+		w.b = append(w.b, "\r\n\t"...)
+	}
 	w.col, w.some = 1, false
 }
 

@@ -17,7 +17,7 @@ const (
 	MaxMetadata = 256 << 10
 	// MaxEnvelope is the size of one ENVELOPE in bytes; addresses that do not fit
 	// are left out.
-	MaxEnvelope = 256 << 10
+	MaxEnvelope = 576 << 10
 	// MaxAddresses is the number of addresses read from one header field.
 	MaxAddresses = 5000
 	// MaxBoundary is the length of a multipart boundary. RFC 2046 §5.1.1 allows
