@@ -26,7 +26,7 @@ const (
 	CapUIDOnly         Cap = "UIDONLY"            // RFC 9586 §3
 	CapMove            Cap = "MOVE"               // RFC 6851 §3
 	CapReplace         Cap = "REPLACE"            // RFC 8508 §3
-	CapMultiAppend     Cap = "MULTIAPPEND"        // RFC 3502 §3
+	CapMultiAppend     Cap = "MULTIAPPEND"        // RFC 3502 §6.3.11
 	CapCondStore       Cap = "CONDSTORE"          // RFC 7162 §3.1.1
 	CapQResync         Cap = "QRESYNC"            // RFC 7162 §3.2.3
 	CapESearch         Cap = "ESEARCH"            // RFC 4731 §3

@@ -1,6 +1,6 @@
 package imap
 
-// An NString is a string or NIL. The zero value is NIL. RFC 9051 §4.6
+// An NString is a string or NIL. The zero value is NIL. RFC 9051 §4.5
 type NString struct {
 	Value string
 	OK    bool // False for NIL.

@@ -32,7 +32,7 @@ type Appended struct {
 	UIDs        imap.NumSet
 }
 
-// Append adds messages to a mailbox; more than one need MULTIAPPEND (RFC 3502 §3).
+// Append adds messages to a mailbox; more than one need MULTIAPPEND (RFC 3502 §6.3.11).
 // RFC 9051 §6.3.12
 func (c *Client) Append(ctx context.Context, mailbox string, messages ...Message) (Appended, *Response, error) {
 	resp, err := c.do(ctx, "APPEND", func(e *wire.Encoder) {

@@ -169,12 +169,12 @@ func (p *parser) flags() []string {
 
 // list0 parses a list of any number of elements. The limit is that of the line.
 func (p *parser) list0(element func()) {
-	p.NeedList(0, math.MaxInt, element)
+	p.NeedListOf(0, math.MaxInt, element)
 }
 
 // list1 parses a list of at least one element.
 func (p *parser) list1(element func()) {
-	p.NeedList(1, math.MaxInt, element)
+	p.NeedListOf(1, math.MaxInt, element)
 }
 
 // upper returns s with ASCII letters in upper case.

@@ -116,7 +116,7 @@ type ESearch struct {
 	Extended     []string           // Names of other items, in upper case.
 }
 
-// A Namespace is a NAMESPACE response. RFC 9051 §7.3.6
+// A Namespace is a NAMESPACE response. RFC 9051 §7.3.2
 type Namespace struct {
 	Personal, Other, Shared []NamespaceDescr // Nil for NIL.
 }

@@ -121,6 +121,18 @@ func (e *Encoder) Raw(s string) {
 	e.done(append(e.room(len(s)), s...))
 }
 
+// RawBytes appends b as it is.
+func (e *Encoder) RawBytes(b []byte) {
+	if len(b) > bufferSize {
+		e.flush()
+		if e.err == nil {
+			_, e.err = e.w.Write(b)
+		}
+		return
+	}
+	e.done(append(e.room(len(b)), b...))
+}
+
 // Byte appends a byte as it is.
 func (e *Encoder) Byte(c byte) {
 	e.done(append(e.room(1), c))

@@ -26,7 +26,7 @@ func (d *Decoder) NeedFetchItems() []imap.FetchItem {
 // fetch
 func (d *Decoder) NeedFetchList() []imap.FetchItem {
 	var items []imap.FetchItem
-	d.NeedList(1, MaxFetchItems, func() { items = append(items, d.needFetchItem()) })
+	d.NeedListOf(1, MaxFetchItems, func() { items = append(items, d.needFetchItem()) })
 	return items
 }
 
@@ -73,7 +73,7 @@ func (d *Decoder) needFetchItem() imap.FetchItem {
 	item.Attr = attr
 	if attr == imap.FetchPreview && d.PeekSPList() {
 		d.NeedSP()
-		d.NeedList(1, MaxListItems, func() {
+		d.NeedList(func() {
 			if !d.TryName("LAZY") {
 				d.Fail("unknown preview modifier")
 			}
@@ -151,7 +151,7 @@ func (d *Decoder) needSpecifier(s *imap.Section) {
 	case imap.SpecHeader, imap.SpecText:
 	case imap.SpecHeaderFields, imap.SpecHeaderFieldsNot:
 		d.NeedSP()
-		d.NeedList(1, imap.MaxHeaderFields, func() {
+		d.NeedListOf(1, imap.MaxHeaderFields, func() {
 			s.Fields = append(s.Fields, d.needFieldName())
 		})
 	case imap.SpecMIME:

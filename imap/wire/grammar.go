@@ -8,9 +8,19 @@ import (
 	"mox/internal/lex"
 )
 
-// NeedList consumes "(", min to max elements separated by spaces, each of which element
-// consumes, and ")".
-func (d *Decoder) NeedList(min, max int, element func()) {
+// NeedList consumes a list in parentheses of elements separated by spaces, each of which
+// element consumes. There must be at least one and at most [MaxListItems].
+func (d *Decoder) NeedList(element func()) {
+	d.NeedListOf(1, MaxListItems, element)
+}
+
+// NeedListOrEmpty is [Decoder.NeedList] for a list that may be empty.
+func (d *Decoder) NeedListOrEmpty(element func()) {
+	d.NeedListOf(0, MaxListItems, element)
+}
+
+// NeedListOf is [Decoder.NeedList] for a list of min to max elements.
+func (d *Decoder) NeedListOf(min, max int, element func()) {
 	d.NeedByte('(')
 	if min == 0 && d.TryByte(')') {
 		return
@@ -52,7 +62,7 @@ func (d *Decoder) needFlag(set *imap.FlagSet) {
 func (d *Decoder) NeedFlagList() imap.FlagSet {
 	defer d.In("flag-list")()
 	var set imap.FlagSet
-	d.NeedList(0, 2*imap.MaxKeywords, func() { d.needFlag(&set) })
+	d.NeedListOf(0, 2*imap.MaxKeywords, func() { d.needFlag(&set) })
 	return set
 }
 
@@ -114,7 +124,7 @@ func (d *Decoder) NeedDateTime() time.Time {
 func (d *Decoder) NeedStatusItems() []imap.StatusItem {
 	defer d.In("status-att")()
 	var items []imap.StatusItem
-	d.NeedList(1, MaxListItems, func() {
+	d.NeedList(func() {
 		pos := d.pos
 		item, ok := imap.ParseStatusItem(d.NeedName())
 		if !ok {

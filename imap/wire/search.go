@@ -14,7 +14,7 @@ func (d *Decoder) NeedSearchReturn() imap.SearchReturn {
 	defer d.In("search-return-opt")()
 	r := imap.SearchReturn{Given: true}
 	n := 0
-	d.NeedList(0, MaxListItems, func() {
+	d.NeedListOrEmpty(func() {
 		n++
 		pos := d.pos
 		switch d.NeedName() {
