@@ -18,7 +18,7 @@ const (
 	CapIdle            Cap = "IDLE"               // RFC 2177 §3
 	CapLiteralPlus     Cap = "LITERAL+"           // RFC 7888 §3
 	CapLiteralMinus    Cap = "LITERAL-"           // RFC 7888 §5
-	CapBinary          Cap = "BINARY"             // RFC 3516 §3
+	CapBinary          Cap = "BINARY"             // RFC 3516 §4.1
 	CapUTF8Accept      Cap = "UTF8=ACCEPT"        // RFC 9755 §3
 	CapUTF8Only        Cap = "UTF8=ONLY"          // RFC 9755 §7
 	CapUnselect        Cap = "UNSELECT"           // RFC 3691 §2
@@ -28,7 +28,7 @@ const (
 	CapReplace         Cap = "REPLACE"            // RFC 8508 §3
 	CapMultiAppend     Cap = "MULTIAPPEND"        // RFC 3502 §6.3.11
 	CapCondStore       Cap = "CONDSTORE"          // RFC 7162 §3.1.1
-	CapQResync         Cap = "QRESYNC"            // RFC 7162 §3.2.3
+	CapQResync         Cap = "QRESYNC"            // RFC 7162 §3.2.2
 	CapESearch         Cap = "ESEARCH"            // RFC 4731 §3
 	CapSearchRes       Cap = "SEARCHRES"          // RFC 5182 §2
 	CapMultiSearch     Cap = "MULTISEARCH"        // RFC 7377 §2
@@ -37,12 +37,12 @@ const (
 	CapPartial         Cap = "PARTIAL"            // RFC 9394 §3
 	CapListExtended    Cap = "LIST-EXTENDED"      // RFC 5258 §3
 	CapListStatus      Cap = "LIST-STATUS"        // RFC 5819 §2
-	CapListMetadata    Cap = "LIST-METADATA"      // RFC 9590 §2
+	CapListMetadata    Cap = "LIST-METADATA"      // RFC 9590 §3
 	CapSpecialUse      Cap = "SPECIAL-USE"        // RFC 6154 §2
 	CapCreateSpecial   Cap = "CREATE-SPECIAL-USE" // RFC 6154 §3
 	CapChildren        Cap = "CHILDREN"           // RFC 3348 §3
 	CapNamespace       Cap = "NAMESPACE"          // RFC 2342 §5
-	CapStatusSize      Cap = "STATUS=SIZE"        // RFC 8438 §2
+	CapStatusSize      Cap = "STATUS=SIZE"        // RFC 8438 §3
 	CapAppendLimit     Cap = "APPENDLIMIT"        // RFC 7889 §2, may have "=" and a number.
 	CapQuota           Cap = "QUOTA"              // RFC 9208 §3.1.1
 	CapQuotaStorage    Cap = "QUOTA=RES-STORAGE"  // RFC 9208 §3.1.1

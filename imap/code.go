@@ -54,7 +54,7 @@ const (
 // Names of response codes that always have arguments.
 const (
 	CodeAppendUID      Code = "APPENDUID"      // RFC 9051 §7.1
-	CodeBadEvent       Code = "BADEVENT"       // RFC 5465 §5.1
+	CodeBadEvent       Code = "BADEVENT"       // RFC 5465 §3.1
 	CodeCapability     Code = "CAPABILITY"     // RFC 9051 §7.1
 	CodeCopyUID        Code = "COPYUID"        // RFC 9051 §7.1
 	CodeHighestModSeq  Code = "HIGHESTMODSEQ"  // RFC 7162 §3.1.2.1

@@ -64,7 +64,7 @@ func (a FetchAttr) HasSection() bool {
 type FetchItem struct {
 	Attr    FetchAttr
 	Peek    bool     // Do not set \Seen. For FetchBodySection and FetchBinary.
-	Lazy    bool     // PREVIEW (LAZY). RFC 8970 §3.1
+	Lazy    bool     // PREVIEW (LAZY). RFC 8970 §4.1
 	Section Section  // For attributes with HasSection; BINARY has only a part in it.
 	Partial *Partial // For FetchBodySection and FetchBinary, nil for all.
 }

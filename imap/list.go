@@ -11,7 +11,7 @@ const (
 	AttrUnmarked      = `\Unmarked`
 	AttrSubscribed    = `\Subscribed`
 	AttrRemote        = `\Remote`
-	AttrNoAccess      = `\NoAccess` // RFC 5465 §6
+	AttrNoAccess      = `\NoAccess` // RFC 5465 §5.9
 )
 
 // Special uses of a mailbox, which are attributes too. RFC 6154 §2
@@ -40,5 +40,5 @@ type ListReturn struct {
 	Children   bool
 	SpecialUse bool         // RFC 6154 §2
 	Status     []StatusItem // RFC 5819 §2
-	Metadata   []string     // Entry names. RFC 9590 §2
+	Metadata   []string     // Entry names. RFC 9590 §3
 }

@@ -54,8 +54,8 @@ const (
 	SearchSmaller // SMALLER: Number, bytes
 
 	SearchModSeq   // MODSEQ: Number, Entry. RFC 7162 §3.1.5
-	SearchEmailID  // EMAILID: Text. RFC 8474 §5.3
-	SearchThreadID // THREADID: Text. RFC 8474 §5.3
+	SearchEmailID  // EMAILID: Text. RFC 8474 §6
+	SearchThreadID // THREADID: Text. RFC 8474 §6
 )
 
 // A SearchArg is the kind of argument of a search operation.

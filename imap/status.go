@@ -12,7 +12,7 @@ const (
 	StatusUIDValidity    StatusItem = "UIDVALIDITY"
 	StatusUnseen         StatusItem = "UNSEEN"
 	StatusDeleted        StatusItem = "DELETED"
-	StatusSize           StatusItem = "SIZE"            // RFC 8438 §2
+	StatusSize           StatusItem = "SIZE"            // RFC 8438 §3
 	StatusRecent         StatusItem = "RECENT"          // RFC 3501 §6.3.10
 	StatusAppendLimit    StatusItem = "APPENDLIMIT"     // RFC 7889 §3
 	StatusHighestModSeq  StatusItem = "HIGHESTMODSEQ"   // RFC 7162 §3.1.7

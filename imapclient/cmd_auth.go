@@ -58,30 +58,33 @@ func (c *Client) login(f func() (*Response, error)) (*Response, error) {
 
 // A Mechanism is the client side of a SASL exchange. RFC 4422 §3
 type Mechanism interface {
-	// Next returns the response to a challenge. It is first called with nil, for the
-	// initial response, and then returns nil if the server goes first. Done says that
-	// the mechanism needs nothing more from the server. An error ends the exchange.
-	Next(challenge []byte) (response []byte, done bool, err error)
+	Name() string
+
+	// ClientFirst reports whether the mechanism has an initial response.
+	ClientFirst() bool
+
+	// Next returns the response to a challenge, or, called with nil, the initial response.
+	// Last says that the mechanism needs nothing more from the server. An error ends the
+	// exchange.
+	Next(challenge []byte) (response []byte, last bool, err error)
 }
 
 // Authenticate logs in with a SASL mechanism. The initial response is sent with the command
 // if the server has SASL-IR (RFC 4959 §3). The capabilities are unknown afterwards unless
 // the server tells them. RFC 9051 §6.2.2
-func (c *Client) Authenticate(ctx context.Context, name string, m Mechanism) (*Response, error) {
+func (c *Client) Authenticate(ctx context.Context, m Mechanism) (*Response, error) {
 	return c.login(func() (*Response, error) {
-		initial, done, err := m.Next(nil)
-		if err != nil {
-			return &Response{}, fmt.Errorf("sasl: %w", err)
+		a := authExchange{m: m, initial: m.ClientFirst()}
+		if a.initial {
+			var err error
+			if a.response, a.last, err = m.Next(nil); err != nil {
+				return &Response{}, fmt.Errorf("sasl: %w", err)
+			}
 		}
-		a := authExchange{
-			cmd:     &command{c: c, tag: c.newTag()},
-			m:       m,
-			pending: initial,
-			done:    done,
-		}
+		a.cmd = &command{c: c, tag: c.newTag()}
 		var saslErr error
-		err = c.run(ctx, func() error {
-			saslErr, err = a.run(name)
+		err := c.run(ctx, func() (err error) {
+			saslErr, err = a.run()
 			return err
 		})
 		if saslErr != nil {
@@ -93,29 +96,28 @@ func (c *Client) Authenticate(ctx context.Context, name string, m Mechanism) (*R
 
 // authExchange is a running AUTHENTICATE command.
 type authExchange struct {
-	cmd     *command
-	m       Mechanism
-	pending []byte // Initial response that could not be sent with the command.
-	done    bool
+	cmd      *command
+	m        Mechanism
+	initial  bool   // There is an initial response that is not yet sent.
+	response []byte // The initial response.
+	last     bool   // The mechanism needs nothing more.
 }
 
 // run sends the command and answers challenges. An error of the mechanism is apart.
-func (a *authExchange) run(name string) (saslErr, err error) {
-	withIR := a.pending != nil && (a.cmd.c.caps.Has(imap.CapSASLIR) || a.cmd.c.caps.Has(imap.CapIMAP4rev2))
+func (a *authExchange) run() (saslErr, err error) {
+	withIR := a.initial && (a.cmd.c.caps.Has(imap.CapSASLIR) || a.cmd.c.caps.Has(imap.CapIMAP4rev2))
 	err = a.cmd.send("AUTHENTICATE", func(e *wire.Encoder) {
 		e.SP()
-		e.Raw(name)
+		e.Raw(a.m.Name())
 		if withIR {
 			e.SP()
-			e.Raw(encodeIR(a.pending))
+			e.Raw(encodeIR(a.response))
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if withIR {
-		a.pending = nil
-	}
+	a.initial = a.initial && !withIR
 	for {
 		text, err := a.cmd.challenge()
 		if err == errEnded {
@@ -132,7 +134,7 @@ func (a *authExchange) run(name string) (saslErr, err error) {
 		}
 	}
 	err = a.cmd.wait()
-	if err == nil && !a.done {
+	if err == nil && !a.last {
 		// For example a server that does not prove that it knows the password.
 		err = errors.New("server ended the sasl exchange too early")
 	}
@@ -153,19 +155,18 @@ func (a *authExchange) answer(text string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("challenge: %w", err)
 	}
-	if a.pending != nil {
+	if a.initial {
 		if len(challenge) > 0 {
 			return nil, errors.New("challenge before the initial response")
 		}
-		response := a.pending
-		a.pending = nil
-		return response, nil
+		a.initial = false
+		return a.response, nil
 	}
-	if a.done {
+	if a.last {
 		return nil, errors.New("challenge after the end of the exchange")
 	}
-	response, done, err := a.m.Next(challenge)
-	a.done = done
+	response, last, err := a.m.Next(challenge)
+	a.last = last
 	return response, err
 }
 

@@ -32,7 +32,7 @@ func (k NumKind) command(name string) string {
 type FetchOptions struct {
 	ChangedSince uint64             // RFC 7162 §3.1.4.1
 	Vanished     bool               // RFC 7162 §3.2.6
-	Partial      *imap.PartialRange // RFC 9394 §3.2
+	Partial      *imap.PartialRange // RFC 9394 §3.3
 
 	// Each, if not nil, is called with each FETCH response, instead of keeping them.
 	Each func(*FetchData) error

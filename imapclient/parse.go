@@ -240,7 +240,7 @@ func (p *parser) esearch() ESearch {
 	return s
 }
 
-// correlator parses an element of search-correlator. RFC 7377 §3
+// correlator parses an element of search-correlator. RFC 7377 §4
 func (p *parser) correlator(s *ESearch) {
 	name := p.NeedName()
 	p.NeedSP()

@@ -129,7 +129,7 @@ func (p *parser) onePart(b *imap.BodyStructure, extended bool, depth int) {
 		p.NeedSP()
 		b.Lines = p.NeedNumber64()
 	case b.IsMessageType() && (strings.EqualFold(b.Subtype, "rfc822") || p.PeekSPList()):
-		// RFC 9755 §5 lets a server treat message/global as basic.
+		// RFC 9755 §6 lets a server treat message/global as basic.
 		p.NeedSP()
 		b.Envelope = p.envelope()
 		p.NeedSP()

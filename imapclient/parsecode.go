@@ -82,7 +82,7 @@ func (p *parser) uids(c *Code, source bool) {
 	c.UIDs = p.NeedStaticSet()
 }
 
-// progress parses the arguments of INPROGRESS. RFC 9585 §7
+// progress parses the arguments of INPROGRESS. RFC 9585 §5
 func (p *parser) progress(c *Code) {
 	if !p.TrySP() {
 		return

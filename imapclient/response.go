@@ -87,7 +87,7 @@ type List struct {
 	Extended  []string     // Names of other extended data items, in upper case.
 }
 
-// A MailboxStatus is a STATUS response. RFC 9051 §7.3.2
+// A MailboxStatus is a STATUS response. RFC 9051 §7.3.3
 type MailboxStatus struct {
 	Mailbox string
 	Items   map[imap.StatusItem]uint64 // All numbers; an APPENDLIMIT of NIL is not in it.
@@ -98,7 +98,7 @@ type MailboxStatus struct {
 type Search struct {
 	Sort   bool
 	Nums   []uint32
-	ModSeq uint64 // 0 if not sent. RFC 7162 §3.1.5
+	ModSeq uint64 // 0 if not sent. RFC 7162 §3.1.6
 }
 
 // An ESearch is an ESEARCH response. Fields that were not sent are zero. RFC 9051 §7.3.4
@@ -110,7 +110,7 @@ type ESearch struct {
 	Min, Max     uint32
 	Count        imap.Number
 	All          imap.NumSet
-	ModSeq       uint64             // RFC 7162 §3.1.5
+	ModSeq       uint64             // RFC 7162 §3.1.10
 	PartialRange *imap.PartialRange // RFC 9394 §3.1
 	Partial      imap.NumSet        // Empty for NIL.
 	Extended     []string           // Names of other items, in upper case.
