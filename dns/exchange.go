@@ -3,41 +3,55 @@ package dns
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"net"
+	"strings"
 	"sync"
+
+	"github.com/mjl-/adns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // Parts of the header of a DNS message, RFC 1035 §4.1.1 and RFC 4035 §3.2.3.
 const (
-	headerLen  = 4    // What we need of it: id and flags.
-	flagQR     = 0x80 // In byte 2: a response.
-	flagTC     = 0x02 // In byte 2: truncated.
-	flagAD     = 0x20 // In byte 3: authentic data.
-	maskRcode  = 0x0f // In byte 3.
-	rcodeOK    = 0
-	rcodeNameX = 3 // The name does not exist.
+	flagsOffset = 3    // Of the second byte of the flags.
+	flagAD      = 0x20 // In that byte: authentic data.
 )
 
-// exchanges makes the connections for one lookup at servers of our choice, and
-// notes the AD bit of their answers. The adns package takes its servers and
-// whether to trust them from resolv.conf alone, so for configured servers this
-// asks for the bit and reads it.
+// exchanges makes the connections for one lookup and looks at what goes over
+// them. There are two reasons. The adns package takes its servers and its trust in
+// them from resolv.conf alone, so for configured servers this asks for the AD bit
+// and reads it. And for aliases, adns asks for addresses too, of which the bit is
+// about the whole chain, where DANE needs to know about the one record (RFC 7672
+// §2.1.3).
 type exchanges struct {
-	servers []string
-	trust   bool
+	servers []string        // Empty for those that adns knows.
+	only    dnsmessage.Type // Type of the answers that count. Zero is all.
 
-	mu       sync.Mutex // Guards what follows. A and AAAA are asked for at the same time.
+	mu       sync.Mutex // Guards what follows. Several types are asked for at the same time.
+	trust    bool       // Whether the AD bit is asked for and believed.
 	cur      int        // Index of the server to ask.
 	answers  int        // Answers that can be used.
 	verified int        // Of those, with AD.
+	cname    string     // Target of the CNAME record of the name asked for, if any.
 }
 
-func (e *exchanges) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+// resolver returns an adns resolver that uses e. There is one for each lookup: adns
+// joins concurrent lookups of one resolver for the same host, of which just one
+// would see the answers.
+func (e *exchanges) resolver() *adns.Resolver {
+	return &adns.Resolver{PreferGo: true, StrictErrors: true, Dial: e.dial}
+}
+
+func (e *exchanges) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	e.mu.Lock()
 	i := e.cur
 	e.mu.Unlock()
+	if len(e.servers) > 0 {
+		addr = e.servers[i]
+	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, e.servers[i])
+	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		e.failed(i)
 		return nil, err
@@ -52,7 +66,7 @@ func (e *exchanges) dial(ctx context.Context, network, _ string) (net.Conn, erro
 func (e *exchanges) failed(i int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.cur == i {
+	if e.cur == i && len(e.servers) > 0 {
 		e.cur = (i + 1) % len(e.servers)
 	}
 }
@@ -64,35 +78,84 @@ func (e *exchanges) authentic() bool {
 	return e.trust && e.answers > 0 && e.answers == e.verified
 }
 
-// query returns a copy of p with the AD bit set in the message at offset off,
-// which asks for the bit in the answer (RFC 6840 §5.7).
-func (e *exchanges) query(p []byte, off int) []byte {
-	if !e.trust || len(p) < off+headerLen {
-		return p
-	}
-	p = bytes.Clone(p)
-	p[off+3] |= flagAD
-	return p
+// target returns the target of the alias at the name that was asked for, or "".
+func (e *exchanges) target() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cname
 }
 
-// answer notes the first bytes of an answer from server i. Forged packets are
-// noted too, and can only take authenticity away.
-func (e *exchanges) answer(msg []byte, i int, datagram bool) {
-	if len(msg) < headerLen || msg[2]&flagQR == 0 {
-		return
-	}
-	if datagram && msg[2]&flagTC != 0 {
-		return // Will be asked again over TCP.
-	}
-	if rc := msg[3] & maskRcode; rc != rcodeOK && rc != rcodeNameX {
-		e.failed(i)
-		return
+// query returns p with the AD bit set in the message at offset off, which asks for
+// the bit in the answer (RFC 6840 §5.7). For its own servers adns has set the bit
+// if it trusts them.
+func (e *exchanges) query(p []byte, off int) []byte {
+	if len(p) <= off+flagsOffset {
+		return p
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	switch {
+	case len(e.servers) == 0:
+		e.trust = p[off+flagsOffset]&flagAD != 0
+	case e.trust:
+		p = bytes.Clone(p)
+		p[off+flagsOffset] |= flagAD
+	}
+	return p
+}
+
+// answer notes an answer from server i. Forged packets are noted too, and can only
+// take authenticity away.
+func (e *exchanges) answer(msg []byte, i int, datagram bool) {
+	var p dnsmessage.Parser
+	h, err := p.Start(msg)
+	if err != nil || !h.Response {
+		return
+	}
+	if datagram && h.Truncated {
+		return // Will be asked again over TCP.
+	}
+	if h.RCode != dnsmessage.RCodeSuccess && h.RCode != dnsmessage.RCodeNameError {
+		e.failed(i)
+		return
+	}
+	q, err := p.Question()
+	if err != nil || e.only != 0 && q.Type != e.only {
+		return
+	}
+	cname := aliasOf(&p, q)
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.answers++
-	if msg[3]&flagAD != 0 {
+	if h.AuthenticData {
 		e.verified++
+	}
+	if cname != "" {
+		e.cname = cname
+	}
+}
+
+// aliasOf returns the target of the CNAME record of the name in the question.
+func aliasOf(p *dnsmessage.Parser, q dnsmessage.Question) string {
+	if q.Type != dnsmessage.TypeCNAME || p.SkipAllQuestions() != nil {
+		return ""
+	}
+	for {
+		h, err := p.AnswerHeader()
+		if err != nil {
+			return ""
+		}
+		if h.Type != dnsmessage.TypeCNAME || !strings.EqualFold(h.Name.String(), q.Name.String()) {
+			if p.SkipAnswer() != nil {
+				return ""
+			}
+			continue
+		}
+		r, err := p.CNAMEResource()
+		if err != nil {
+			return ""
+		}
+		return r.CNAME.String()
 	}
 }
 
@@ -119,38 +182,40 @@ func (c *packetConn) Read(p []byte) (int, error) {
 }
 
 // streamLen is the length of the size in front of a message over TCP, RFC 1035
-// §4.2.2.
+// §4.2.2. It bounds a message to 64 KiB.
 const streamLen = 2
 
-// streamConn is a TCP connection for one question and answer.
+// streamConn is a TCP connection for one question and one answer.
 type streamConn struct {
 	net.Conn
 	e      *exchanges
 	server int
-	sent   int                         // Bytes written.
-	got    int                         // Bytes read.
-	head   [streamLen + headerLen]byte // The first of them.
+	sent   bool   // The question, in one write.
+	got    []byte // Of the answer, with its size in front.
+	done   bool   // Got all of it.
 }
 
 func (c *streamConn) Write(p []byte) (int, error) {
-	if c.sent == 0 {
+	if !c.sent {
+		c.sent = true
 		p = c.e.query(p, streamLen)
 	}
-	n, err := c.Conn.Write(p)
-	c.sent += n
-	return n, err
+	return c.Conn.Write(p)
 }
 
 func (c *streamConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if c.got < len(c.head) {
-		copy(c.head[c.got:], p[:n])
-		c.got += n
-		if c.got >= len(c.head) {
-			c.e.answer(c.head[streamLen:], c.server, false)
+	if c.done {
+		return n, err
+	}
+	c.got = append(c.got, p[:n]...)
+	if len(c.got) >= streamLen {
+		if end := streamLen + int(binary.BigEndian.Uint16(c.got)); len(c.got) >= end {
+			c.done = true
+			c.e.answer(c.got[streamLen:end], c.server, false)
 		}
 	}
-	if err != nil && c.got < len(c.head) {
+	if err != nil && !c.done {
 		c.e.failed(c.server)
 	}
 	return n, err

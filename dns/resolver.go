@@ -57,9 +57,9 @@ type Resolver interface {
 	// LookupAddr returns the names of an address (PTR).
 	LookupAddr(ctx context.Context, ip net.IP) ([]string, Result, error)
 
-	// LookupCNAME returns the name at the end of the chain of CNAME records that
-	// starts at host, which is host itself if there are none. Host must lead to
-	// address records.
+	// LookupCNAME returns the target of the CNAME record at host. Result is about that
+	// record alone; a chain of aliases takes as many lookups. If host has addresses and
+	// no alias, the target is host itself, and Result is about there being no alias.
 	LookupCNAME(ctx context.Context, host string) (string, Result, error)
 
 	// LookupNS returns the name servers of name.

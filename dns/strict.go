@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mjl-/adns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // LookupTimeout bounds one lookup with all its retries, also when the context has
@@ -77,15 +78,15 @@ func (r *StrictResolver) ForPackage(pkg string) *StrictResolver {
 
 // LookupTXT implements [Resolver].
 func (r *StrictResolver) LookupTXT(ctx context.Context, name string) ([]string, Result, error) {
-	return lookup(ctx, r, "txt", name, func(ctx context.Context, ar *adns.Resolver, name string) ([]string, adns.Result, error) {
-		return ar.LookupTXT(ctx, name)
+	return lookup(ctx, r, "txt", name, func(ctx context.Context, e *exchanges, name string) ([]string, adns.Result, error) {
+		return e.resolver().LookupTXT(ctx, name)
 	})
 }
 
 // LookupMX implements [Resolver]. Records with a malformed host are left out.
 func (r *StrictResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, Result, error) {
-	l, res, err := lookup(ctx, r, "mx", name, func(ctx context.Context, ar *adns.Resolver, name string) ([]*net.MX, adns.Result, error) {
-		return ar.LookupMX(ctx, name)
+	l, res, err := lookup(ctx, r, "mx", name, func(ctx context.Context, e *exchanges, name string) ([]*net.MX, adns.Result, error) {
+		return e.resolver().LookupMX(ctx, name)
 	})
 	for _, mx := range l {
 		mx.Host = trimDot(mx.Host)
@@ -95,15 +96,15 @@ func (r *StrictResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, 
 
 // LookupIP implements [Resolver].
 func (r *StrictResolver) LookupIP(ctx context.Context, network, host string) ([]net.IP, Result, error) {
-	return lookup(ctx, r, "ip", host, func(ctx context.Context, ar *adns.Resolver, name string) ([]net.IP, adns.Result, error) {
-		return ar.LookupIP(ctx, network, name)
+	return lookup(ctx, r, "ip", host, func(ctx context.Context, e *exchanges, name string) ([]net.IP, adns.Result, error) {
+		return e.resolver().LookupIP(ctx, network, name)
 	})
 }
 
 // LookupAddr implements [Resolver]. Malformed names are left out.
 func (r *StrictResolver) LookupAddr(ctx context.Context, ip net.IP) ([]string, Result, error) {
-	l, res, err := lookup(ctx, r, "addr", ip.String(), func(ctx context.Context, ar *adns.Resolver, name string) ([]string, adns.Result, error) {
-		return ar.LookupAddr(ctx, name)
+	l, res, err := lookup(ctx, r, "addr", ip.String(), func(ctx context.Context, e *exchanges, name string) ([]string, adns.Result, error) {
+		return e.resolver().LookupAddr(ctx, name)
 	})
 	for i := range l {
 		l[i] = trimDot(l[i])
@@ -113,9 +114,14 @@ func (r *StrictResolver) LookupAddr(ctx context.Context, ip net.IP) ([]string, R
 
 // LookupCNAME implements [Resolver].
 func (r *StrictResolver) LookupCNAME(ctx context.Context, host string) (string, Result, error) {
-	l, res, err := lookup(ctx, r, "cname", host, func(ctx context.Context, ar *adns.Resolver, name string) ([]string, adns.Result, error) {
-		cname, res, err := ar.LookupCNAME(ctx, name)
-		return []string{cname}, res, err
+	l, res, err := lookup(ctx, r, "cname", host, func(ctx context.Context, e *exchanges, name string) ([]string, adns.Result, error) {
+		_, res, err := e.resolver().LookupCNAME(ctx, name)
+		// What adns returns may be further down the chain.
+		target := e.target()
+		if target == "" {
+			target = name
+		}
+		return []string{target}, res, err
 	})
 	if err != nil {
 		return "", res, err
@@ -125,8 +131,8 @@ func (r *StrictResolver) LookupCNAME(ctx context.Context, host string) (string, 
 
 // LookupNS implements [Resolver]. Records with a malformed host are left out.
 func (r *StrictResolver) LookupNS(ctx context.Context, name string) ([]*net.NS, Result, error) {
-	l, res, err := lookup(ctx, r, "ns", name, func(ctx context.Context, ar *adns.Resolver, name string) ([]*net.NS, adns.Result, error) {
-		return ar.LookupNS(ctx, name)
+	l, res, err := lookup(ctx, r, "ns", name, func(ctx context.Context, e *exchanges, name string) ([]*net.NS, adns.Result, error) {
+		return e.resolver().LookupNS(ctx, name)
 	})
 	for _, ns := range l {
 		ns.Host = trimDot(ns.Host)
@@ -136,8 +142,8 @@ func (r *StrictResolver) LookupNS(ctx context.Context, name string) ([]*net.NS, 
 
 // LookupSRV implements [Resolver]. Records with a malformed target are left out.
 func (r *StrictResolver) LookupSRV(ctx context.Context, service, proto, name string) ([]*net.SRV, Result, error) {
-	l, res, err := lookup(ctx, r, "srv", name, func(ctx context.Context, ar *adns.Resolver, name string) ([]*net.SRV, adns.Result, error) {
-		_, l, res, err := ar.LookupSRV(ctx, service, proto, name)
+	l, res, err := lookup(ctx, r, "srv", name, func(ctx context.Context, e *exchanges, name string) ([]*net.SRV, adns.Result, error) {
+		_, l, res, err := e.resolver().LookupSRV(ctx, service, proto, name)
 		return l, res, err
 	})
 	for _, srv := range l {
@@ -148,8 +154,8 @@ func (r *StrictResolver) LookupSRV(ctx context.Context, service, proto, name str
 
 // LookupTLSA implements [Resolver].
 func (r *StrictResolver) LookupTLSA(ctx context.Context, port int, proto, host string) ([]TLSA, Result, error) {
-	return lookup(ctx, r, "tlsa", host, func(ctx context.Context, ar *adns.Resolver, name string) ([]adns.TLSA, adns.Result, error) {
-		return ar.LookupTLSA(ctx, port, proto, name)
+	return lookup(ctx, r, "tlsa", host, func(ctx context.Context, e *exchanges, name string) ([]adns.TLSA, adns.Result, error) {
+		return e.resolver().LookupTLSA(ctx, port, proto, name)
 	})
 }
 
@@ -163,7 +169,7 @@ func trimDot(name string) string {
 
 // lookup does one lookup: checks the name, makes it absolute, and sorts errors
 // into the kinds of this package.
-func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn func(context.Context, *adns.Resolver, string) ([]T, adns.Result, error)) (l []T, res Result, rerr error) {
+func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn func(context.Context, *exchanges, string) ([]T, adns.Result, error)) (l []T, res Result, rerr error) {
 	start := time.Now()
 	defer func() {
 		r.observe(ctx, typ, name, res, rerr, time.Since(start))
@@ -178,19 +184,12 @@ func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn 
 	}
 	lctx, cancel := context.WithTimeout(ctx, LookupTimeout)
 	defer cancel()
-	// A resolver of its own for each lookup: adns joins concurrent lookups of one
-	// resolver for the same host, of which just one would see the AD bits.
-	ar := &adns.Resolver{PreferGo: true, StrictErrors: true}
-	var ex *exchanges
-	if len(r.opts.Servers) > 0 {
-		ex = &exchanges{servers: r.opts.Servers, trust: r.trust}
-		ar.Dial = ex.dial
+	e := &exchanges{servers: r.opts.Servers, trust: r.trust}
+	if typ == "cname" {
+		e.only = dnsmessage.TypeCNAME
 	}
-	l, ares, err := fn(lctx, ar, abs)
-	res = Result{Authentic: ares.Authentic}
-	if ex != nil {
-		res.Authentic = ex.authentic()
-	}
+	l, _, err := fn(lctx, e, abs)
+	res = Result{Authentic: e.authentic()}
 	err = r.sortError(ctx, lctx, err, len(l))
 	if err != nil {
 		return nil, res, fmt.Errorf("looking up %s for %q: %w", typ, clip(name), err)
