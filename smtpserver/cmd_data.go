@@ -1,0 +1,132 @@
+package smtpserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"mox/internal/safefile"
+	"mox/message"
+	"mox/mlog"
+	"mox/smtp"
+)
+
+// DATA, RFC 5321 §4.1.1.4. The message goes from the connection into a spool, which
+// is in memory while it is small. The end of the data is CRLF "." CRLF and nothing
+// else; what another server might take for the end makes the message bad (see
+// smtp.DataReader), but is read to its true end, so that nothing in it can become a
+// command.
+
+// incoming is a message that has been received.
+type incoming struct {
+	spool  *safefile.Spool
+	size   int64
+	digest message.Digest // Of what the client sent.
+	trace  []byte         // The Received field.
+	time   time.Time
+}
+
+func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.Reply, error) {
+	if len(t.recipients) == 0 {
+		return smtp.Reply{}, smtp.Errorf(smtp.C503BadSequence, smtp.Se51InvalidCommand, "no valid recipients")
+	}
+	start := smtp.Reply{Code: smtp.C354StartMailInput, Text: "continue, end with a line with a dot"}
+	if err := s.replyNow(start); err != nil {
+		return smtp.Reply{}, err
+	}
+	err := s.data(ctx, t)
+	s.finish(err)
+	if err != nil {
+		return smtp.Reply{}, err
+	}
+	return ok(smtp.C250Completed, smtp.Se60MediaOther, "it is done ("+s.id+")")
+}
+
+// data receives the message and gives it to who is responsible from then on.
+func (s *session) data(ctx context.Context, t *transaction) error {
+	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: s.srv.opts.TempDir, FS: s.srv.opts.FS})
+	defer func() {
+		if err := spool.Close(); err != nil {
+			s.log.Error("removing temporary file of message", mlog.Err(err))
+		}
+	}()
+	name := s.lookupClientName(ctx)
+	if err := s.readMessage(spool); err != nil {
+		return err
+	}
+	m := &incoming{spool: spool, size: spool.Size(), time: time.Now()}
+	if err := s.inspect(m); err != nil {
+		return err
+	}
+	m.trace = s.receivedField(t, m.time, name())
+	if err := s.simulateDATA(ctx, t); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+	defer cancel()
+	if s.lis.Kind == Submission {
+		return s.submit(ctx, t, m)
+	}
+	return s.receive(ctx, t, m)
+}
+
+// readMessage reads the data to its end. If that is not possible, the connection
+// ends.
+func (s *session) readMessage(spool *safefile.Spool) error {
+	dr := smtp.NewDataReader(s.conn.dataReader(), s.lis.MaxMessageSize)
+	sink := &sink{s: s, w: spool}
+	_, err := io.CopyBuffer(sink, struct{ io.Reader }{dr}, make([]byte, copyBuffer))
+	if !dr.Ended() {
+		s.ended = true
+		if errors.Is(err, smtp.ErrTooBig) {
+			return err
+		}
+		return connectionError(err)
+	}
+	if err == nil {
+		err = sink.err
+	}
+	return err
+}
+
+// sink writes to a spool. After an error it throws away what comes.
+type sink struct {
+	s   *session
+	w   io.Writer
+	err error
+}
+
+func (k *sink) Write(p []byte) (int, error) {
+	mlog.Trace(k.s.conn.ctx, k.s.log, mlog.LevelTracedata, "RC: ", p)
+	if k.err == nil {
+		_, k.err = k.w.Write(p)
+	}
+	return len(p), nil
+}
+
+// inspect reads the message once, for what is known of it from then on, and refuses
+// one that is in a loop.
+func (s *session) inspect(m *incoming) error {
+	h, err := message.ReadHeader(m.spool, m.size, message.Limits{})
+	if err != nil {
+		return err
+	}
+	n := 0
+	for range h.All("Received") {
+		n++
+	}
+	if n > maxReceived {
+		return smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received fields", maxReceived)
+	}
+	if s.lis.Kind == Submission && !h.HasBlankLine() {
+		return smtp.Errorf(smtp.C554TransactionFailed, smtp.Se60MediaOther, "no empty line between header and body of message")
+	}
+	m.digest, err = message.NewDigest(m.spool, m.size, message.Limits{})
+	if err != nil {
+		return err
+	}
+	s.log.Debug("message received", slog.Int64("size", m.size))
+	return nil
+}

@@ -1,0 +1,116 @@
+package smtpserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"mox/config"
+	"mox/mlog"
+	"mox/smtp"
+)
+
+// RCPT, RFC 5321 §4.1.1.3. Recipients that do not exist are refused here and not
+// after the message, as RFC 5321 §7.9 allows: so the sender knows which, no
+// notification has to be sent to addresses that may be forged, and the message need
+// not be received. Harvesting addresses is made slow instead.
+
+func parseRCPT(g grammar, args string) (smtp.RcptCommand, error) {
+	return smtp.ParseRcpt(args, smtp.RcptOptions{Mode: g.mode, Extensions: g.ext, SMTPUTF8: g.smtputf8})
+}
+
+func runRCPT(ctx context.Context, s *session, t *transaction, c smtp.RcptCommand) (smtp.Reply, error) {
+	t.commands++
+	add := s.localRecipient
+	if s.lis.Kind == Submission {
+		add = s.submitRecipient
+	}
+	r, err := add(t, c.ForwardPath)
+	if err == nil {
+		err = s.simulateRCPT(ctx, t, r.path)
+	}
+	if err != nil {
+		t.refused++
+		return smtp.Reply{}, s.refuseRecipient(c.ForwardPath, err)
+	}
+	s.counts.known++
+	if !t.has(r.path) { // Named twice, it gets one copy.
+		t.recipients = append(t.recipients, r)
+	}
+	return ok(smtp.C250Completed, smtp.Se15AddressValid, "now on the list")
+}
+
+// localRecipient checks a recipient of a message from elsewhere.
+func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error) {
+	switch {
+	case s.lis.RequireTLS && s.tls == nil:
+		return recipient{}, smtp.Errorf(smtp.C530AuthRequired, smtp.Se70SecurityOther, "must issue a STARTTLS command first")
+	case t.commands > maxRecipients:
+		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than %d recipients", maxRecipients)
+	case t.mail.ReversePath.IsZero() && len(t.recipients) > 0 && !t.has(p):
+		// A notification is for one sender.
+		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than one recipient for a notification")
+	}
+	r, err := s.lookupLocal(p)
+	switch {
+	case errors.Is(err, config.ErrDomainUnknown), errors.Is(err, config.ErrAddressUnknown):
+		e := replyError(err)
+		return recipient{}, e.WithCause(errors.Join(errUnknownRecipient, err))
+	case err != nil:
+		return recipient{}, err
+	case r.Destination.SMTPError != nil:
+		return recipient{}, r.Destination.SMTPError
+	}
+	return recipient{p, r}, nil
+}
+
+// lookupLocal looks a recipient up in the configuration.
+func (s *session) lookupLocal(p smtp.Path) (config.Recipient, error) {
+	snap := s.srv.opts.Config.Snapshot()
+	r, err := snap.LookupAddress(p)
+	unknown := errors.Is(err, config.ErrDomainUnknown) || errors.Is(err, config.ErrAddressUnknown)
+	if !s.srv.opts.Localserve || !unknown {
+		return r, err
+	}
+	addr, ok := p.Address()
+	if !ok {
+		addr = smtp.NewAddress(p.Localpart, snap.Hostname)
+	}
+	return config.Recipient{Account: LocalserveAccount, Destination: config.Destination{Mailbox: "Inbox"}, Canonical: addr}, nil
+}
+
+// submitRecipient checks a recipient of a user. Whether others exist is not known
+// here.
+func (s *session) submitRecipient(t *transaction, p smtp.Path) (recipient, error) {
+	if t.commands > maxRecipients {
+		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than %d recipients", maxRecipients)
+	}
+	_, err := s.lookupLocal(p)
+	if err == nil || errors.Is(err, config.ErrDomainUnknown) {
+		return recipient{path: p}, nil
+	}
+	return recipient{}, err
+}
+
+// refuseRecipient makes those wait who try unknown recipients, and ends the
+// connection if they found none.
+func (s *session) refuseRecipient(p smtp.Path, err error) error {
+	if !errors.Is(err, errUnknownRecipient) {
+		return err
+	}
+	s.counts.unknown++
+	metricDelivery.WithLabelValues("unknownuser", "").Inc()
+	s.log.Info("unknown recipient", slog.Any("rcptto", p), slog.Any("remote", s.remoteIP), mlog.Err(err))
+	if s.exempt {
+		return err
+	}
+	if s.counts.unknown > maxUnknownRecipients && s.counts.known == 0 {
+		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se71NotAuthorized, "too many unknown recipients")
+	}
+	if s.counts.unknown <= maxDelayedRecipients {
+		if derr := s.delay(unknownRecipientDelay(s.counts.unknown)); derr != nil {
+			return derr
+		}
+	}
+	return err
+}

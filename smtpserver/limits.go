@@ -1,0 +1,131 @@
+package smtpserver
+
+import "time"
+
+// Limits of lines, in octets with CRLF.
+const (
+	// maxCommandLine is for commands. RFC 5321 §4.5.3.1.4 has 512, to which
+	// extensions add several hundred for parameters of MAIL.
+	maxCommandLine = 2048
+
+	// maxAuthLine is for a response of a SASL exchange, RFC 4954 §4.
+	maxAuthLine = 12288 + len("\r\n")
+
+	// maxVerbShown is how much of what was sent instead of a command is logged.
+	maxVerbShown = 32
+)
+
+// Limits of a connection.
+const (
+	// maxJunkCommands is how many commands that get a client nowhere (NOOP, RSET,
+	// VRFY, unknown ones) are taken until a message is accepted or a login succeeds.
+	maxJunkCommands = 100
+
+	// maxErrors is how many commands may fail, RCPT for unknown recipients apart,
+	// until a message is accepted or a login succeeds.
+	maxErrors = 30
+
+	// maxBadTransactions is how many transactions may fail without any that succeeds.
+	maxBadTransactions = 10
+
+	// maxUnknownRecipients is how many unknown recipients a connection may try
+	// without any known one.
+	maxUnknownRecipients = 20
+
+	// DefaultMaxConnections is how many connections a server has open at a time, over
+	// all its listeners, unless its options say otherwise. Networks exempt from limits
+	// do not count.
+	DefaultMaxConnections = 2000
+)
+
+// Limits of a transaction.
+const (
+	// maxRecipients is how many RCPT commands a transaction can have, announced as
+	// RCPTMAX (RFC 9422 §4.2). At least 100 must be possible, RFC 5321 §4.5.3.1.8.
+	maxRecipients = 1000
+
+	// maxReceived is how many Received fields a message may have before it is taken to
+	// be in a loop, RFC 5321 §6.3.
+	maxReceived = 100
+
+	// maxParallelDeliveries is how many recipients of one message are delivered to at
+	// the same time.
+	maxParallelDeliveries = 8
+
+	// maxFutureRelease is for how long a message can be held, RFC 4865 §3.
+	maxFutureRelease = 60 * 24 * time.Hour
+
+	// maxReverseNames is how many names of a client's address are looked up.
+	maxReverseNames = 10
+
+	// maxListedFailures is how many recipients that failed are listed in one reply.
+	maxListedFailures = 10
+
+	// maxDelivered is how many recipients are remembered that have a message whose
+	// other recipients failed, and deliveredFor is for how long.
+	maxDelivered = 20_000
+	deliveredFor = 5 * 24 * time.Hour
+)
+
+// Time-outs.
+const (
+	// commandTimeout is for the next command, RFC 5321 §4.5.3.2.7.
+	commandTimeout = 5 * time.Minute
+
+	// busyCommandTimeout is used instead when the server has most of the connections
+	// it can have.
+	busyCommandTimeout = 10 * time.Second
+
+	// writeTimeout is for the client to take a reply.
+	writeTimeout = 30 * time.Second
+
+	// dataTimeout is for the next part of a message. A client may wait three minutes
+	// for its own writes (RFC 5321 §4.5.3.2.5).
+	dataTimeout = 3 * time.Minute
+
+	// transferTimeout is for all of a message.
+	transferTimeout = 30 * time.Minute
+
+	// acceptTimeout is for analysing and storing a message, about as long as clients
+	// wait for the reply (RFC 5321 §4.5.3.2.6).
+	acceptTimeout = 9 * time.Minute
+
+	// handshakeTimeout is for a TLS handshake.
+	handshakeTimeout = time.Minute
+
+	// lookupTimeout is for DNS lookups about a client.
+	lookupTimeout = time.Minute
+
+	// closeTimeout is for the last words to a connection that is closed.
+	closeTimeout = time.Second
+)
+
+// Delays for clients that behave badly. Exempt networks have none.
+const (
+	// slowDelay is the delay before each command is read from a client in slow mode,
+	// and before each octet that is written to it.
+	slowDelay = time.Second
+
+	// slowReserve is what a reply to a client in slow mode keeps of writeTimeout for
+	// writing the rest at once.
+	slowReserve = 5 * time.Second
+
+	// unknownDelay is the delay before the first reply about an unknown recipient. It
+	// grows by as much each time, to maxUnknownDelay. After maxDelayedRecipients there
+	// is no delay, for those who send to old lists and have known recipients too.
+	unknownDelay         = time.Second
+	maxUnknownDelay      = 5 * time.Second
+	maxDelayedRecipients = 30
+
+	// hangTime is for how long localserve hangs for an address that asks for it.
+	hangTime = time.Hour
+)
+
+// Sizes of buffers in octets. A connection has a small one, and a large one while
+// it sends a message.
+const (
+	commandBuffer = 4 << 10
+	dataBuffer    = 64 << 10
+	copyBuffer    = 32 << 10
+	replyBuffer   = 4 << 10 // Replies to pipelined commands are written at this size.
+)

@@ -1,0 +1,191 @@
+package smtpserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"mox/internal/metrics"
+	"mox/mlog"
+	"mox/smtp"
+)
+
+// What becomes of a message from elsewhere.
+//
+// Every recipient is decided about and delivered to for itself, but the client gets
+// one reply for all. When all succeed, or all fail, that is no problem. When some
+// have got the message and others have not, RFC 5321 §4.2.5 wants 250 and a
+// notification to the sender. If the server has a Notifier, that is what happens.
+//
+// Without one, nothing may be lost and nobody left uninformed, so the reply is an
+// error and the message stays the client's. Who has got it already is remembered:
+// when the client comes again with the same message, only the others get it. Only
+// a restart in between makes a second copy. If no recipient that failed can succeed
+// later, the error is permanent and its text says who has got the message, which
+// the sender then reads in the notification of its own server.
+
+// outcome is what became of a message for a recipient.
+type outcome struct {
+	rcpt recipient
+	had  bool // It got the message in an earlier attempt.
+	err  error
+}
+
+// receive decides about and delivers a message. It returns nil when the client has
+// nothing more to do.
+func (s *session) receive(ctx context.Context, t *transaction, m *incoming) error {
+	outcomes := make([]outcome, len(t.recipients))
+	for i, r := range t.recipients {
+		outcomes[i].rcpt = r
+	}
+	id := &messageID{sender: t.mail.ReversePath, m: m}
+	if err := s.srv.got.mark(id, outcomes); err != nil {
+		return err
+	}
+	s.deliver(ctx, t, m, outcomes)
+	var done, failed []outcome
+	for _, o := range outcomes {
+		if o.err == nil {
+			done = append(done, o)
+		} else {
+			failed = append(failed, o)
+		}
+	}
+	switch {
+	case len(failed) == 0:
+		s.srv.got.forget(id, done)
+		return nil
+	case len(done) == 0:
+		return allFailed(failed)
+	}
+	return s.someFailed(ctx, t, m, id, done, failed)
+}
+
+// deliver fills in the outcomes. A recipient does not wait for another.
+func (s *session) deliver(ctx context.Context, t *transaction, m *incoming, outcomes []outcome) {
+	slots := make(chan struct{}, maxParallelDeliveries)
+	var wg sync.WaitGroup
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.had {
+			continue
+		}
+		if len(outcomes) == 1 {
+			o.err = s.deliverOne(ctx, t, m, o.rcpt)
+			break
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			o.err = s.deliverOne(ctx, t, m, o.rcpt)
+		})
+	}
+	wg.Wait()
+}
+
+// deliverOne decides about and delivers a message for one recipient. A panic is an
+// error for this recipient alone, for it is not in the goroutine of the connection.
+func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, r recipient) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			metrics.Panic(pkg)
+			s.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", x)
+		}
+	}()
+	facts := Facts{
+		RemoteIP:  s.remoteIP,
+		EHLO:      s.hello.name,
+		TLS:       s.tls,
+		MailFrom:  t.mail.ReversePath,
+		Rcpt:      r.path,
+		Recipient: r.to,
+		Digest:    m.digest,
+		Size:      m.size,
+	}
+	v := s.srv.opts.Decide.Decide(ctx, facts)
+	if !v.Accept {
+		metricDelivery.WithLabelValues("reject", v.Reason).Inc()
+		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), mlog.Err(v.Err))
+		return v.Err
+	}
+	err = s.srv.opts.Deliver.Deliver(ctx, Job{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+	if err != nil {
+		metricDelivery.WithLabelValues("delivererror", v.Reason).Inc()
+		s.log.Error("delivering message", slog.Any("rcptto", r.path), mlog.Err(err))
+		return err
+	}
+	metricDelivery.WithLabelValues("delivered", v.Reason).Inc()
+	s.log.Info("message delivered", slog.Any("mailfrom", t.mail.ReversePath), slog.Any("rcptto", r.path),
+		slog.String("account", r.to.Account), slog.Int64("size", m.size), slog.String("reason", v.Reason))
+	return nil
+}
+
+// allFailed returns the error for a message that nobody got: that of the
+// recipients if it is the same for all, else one that is temporary if it may pass
+// for any of them.
+func allFailed(failed []outcome) error {
+	first := replyError(failed[0].err)
+	same, temporary := true, false
+	for _, o := range failed {
+		e := replyError(o.err)
+		same = same && e.Code == first.Code && e.Enhanced == first.Enhanced && e.Text == first.Text
+		temporary = temporary || e.Temporary()
+	}
+	if same {
+		return failed[0].err
+	}
+	return failures(temporary, "not delivered to any recipient", failed)
+}
+
+// someFailed handles a message that some recipients got and others did not.
+func (s *session) someFailed(ctx context.Context, t *transaction, m *incoming, id *messageID, done, failed []outcome) error {
+	if n := s.srv.opts.Notify; n != nil && !t.mail.ReversePath.IsZero() {
+		err := n.NotifyFailure(ctx, s.notification(t, m, failed))
+		if err == nil {
+			s.srv.got.forget(id, done)
+			return nil
+		}
+		metricErrors.WithLabelValues("queuedsn").Inc()
+		s.log.Error("queueing notification about failed recipients", mlog.Err(err))
+	}
+	temporary := false
+	for _, o := range failed {
+		temporary = temporary || replyError(o.err).Temporary()
+	}
+	if err := s.srv.got.remember(id, done, m.time); err != nil {
+		// It is delivered again to those who have it, which is better than not at all.
+		s.log.Error("remembering who has a message", mlog.Err(err))
+	}
+	return failures(temporary, fmt.Sprintf("delivered to %d of %d recipients, not to these", len(done), len(done)+len(failed)), failed)
+}
+
+// failures returns one error for several.
+func failures(temporary bool, text string, failed []outcome) *smtp.Error {
+	code := smtp.C554TransactionFailed
+	if temporary {
+		code = smtp.C451LocalError
+	}
+	lines := []string{text}
+	for i, o := range failed {
+		if i == maxListedFailures {
+			lines = append(lines, fmt.Sprintf("and %d more", len(failed)-i))
+			break
+		}
+		e := replyError(o.err)
+		lines = append(lines, fmt.Sprintf("%s: %d %s %s", o.rcpt.path, e.Code, e.Enhanced, strings.ReplaceAll(e.Text, "\n", " ")))
+	}
+	return smtp.Errorf(code, smtp.Se30SystemOther, "%s", strings.Join(lines, "\n")).WithCause(failed[0].err)
+}
+
+// notification returns what the sender is to be told.
+func (s *session) notification(t *transaction, m *incoming, failed []outcome) Failure {
+	f := Failure{MailFrom: t.mail.ReversePath, SMTPUTF8: t.mail.SMTPUTF8, Message: m.spool, Trace: m.trace, Arrived: m.time}
+	for _, o := range failed {
+		f.Recipients = append(f.Recipients, FailedRecipient{o.rcpt.path, replyError(o.err)})
+	}
+	return f
+}

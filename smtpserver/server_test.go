@@ -1,0 +1,269 @@
+package smtpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"mox/config"
+	"mox/internal/identity"
+	"mox/internal/metrics"
+	"mox/internal/testkit"
+	"mox/smtp"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := metrics.PanicCount(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d panics were recovered\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// testStatic is a configuration without listeners of its own.
+func testStatic(dir string) config.Static {
+	return config.Static{
+		DataDir:    dir,
+		LogLevel:   "error",
+		Hostname:   "mx.example.org",
+		Listeners:  map[string]config.ListenerFields{"local": {IPs: []string{"127.0.0.1"}}},
+		Postmaster: config.PostmasterFields{Account: "ann", Mailbox: "Postmaster"},
+	}
+}
+
+func testDynamic() config.Dynamic {
+	return config.Dynamic{
+		Domains: map[string]config.DomainFields{
+			"example.org":   {LocalpartCatchallSeparator: "+"},
+			"☺.example":     {},
+			"off.example":   {Disabled: true},
+			"catch.example": {},
+		},
+		Accounts: map[string]config.AccountFields{
+			"ann": {
+				Domain: "example.org",
+				Destinations: map[string]config.DestinationFields{
+					"ann@example.org":  {},
+					"ann@☺.example":    {},
+					"ann@off.example":  {},
+					"åsa@example.org":  {},
+					"gone@example.org": {SMTPError: "550 moved to carrier pigeon"},
+					"away@example.org": {SMTPError: "421"},
+					"@catch.example":   {},
+				},
+			},
+			"bob": {
+				Domain:       "example.org",
+				CRAMMD5:      true,
+				Destinations: map[string]config.DestinationFields{"bob@example.org": {}},
+			},
+			"mox": {Domain: "example.org", Destinations: map[string]config.DestinationFields{"mox@example.org": {}}},
+			"left": {
+				Domain:        "example.org",
+				LoginDisabled: "account moved to the new server",
+				Destinations:  map[string]config.DestinationFields{"left@example.org": {}},
+			},
+		},
+	}
+}
+
+// testServer is a server with sockets on loopback and engines that remember what
+// they were given.
+type testServer struct {
+	*Server
+	t    testing.TB
+	ca   *testkit.CA
+	fake *engines
+
+	delivery, submission, submissions string // Addresses of the sockets.
+}
+
+// testSetup is how a testServer is to be. The zero value is fine.
+type testSetup struct {
+	options  func(o *Options)
+	listener func(l *ListenerOptions)
+	static   func(c *config.Static)
+	limited  bool // Loopback is not exempt from limits.
+}
+
+var testCA = sync.OnceValue(func() *testkit.CA { return testkit.NewCA(&neverFails{}) })
+
+// neverFails is a testing.TB for what is shared by tests.
+type neverFails struct{ testing.TB }
+
+func (*neverFails) Helper() {}
+
+var serverCert = sync.OnceValue(func() tls.Certificate {
+	return testCA().Issue(&neverFails{}, testkit.ECDSA, "mx.example.org")
+})
+
+func newTestServer(t testing.TB, setup testSetup) *testServer {
+	t.Helper()
+	ts := unstartedServer(t, setup)
+	ts.delivery = ts.listen(setup, ListenerOptions{Kind: Delivery})
+	ts.submission = ts.listen(setup, ListenerOptions{Kind: Submission, RequireTLS: true})
+	ts.submissions = ts.listen(setup, ListenerOptions{Kind: Submission, RequireTLS: true, ImmediateTLS: true})
+	return ts
+}
+
+// unstartedServer has no sockets.
+func unstartedServer(t testing.TB, setup testSetup) *testServer {
+	t.Helper()
+	dir := t.TempDir()
+	static := testStatic(dir)
+	if setup.static != nil {
+		setup.static(&static)
+	}
+	snap, err := config.New(static, testDynamic())
+	if err != nil {
+		t.Fatalf("config: %v", err)
+	}
+	fake := newEngines()
+	opts := Options{
+		Log:     testLog(),
+		Config:  config.NewHolder(snap),
+		Auth:    fake,
+		Decide:  fake,
+		Deliver: fake,
+		Submit:  fake,
+		TempDir: dir,
+	}
+	if setup.options != nil {
+		setup.options(&opts)
+	}
+	srv, err := New(opts)
+	if err != nil {
+		t.Fatalf("new server: %v", err)
+	}
+	ts := &testServer{Server: srv, t: t, ca: testCA(), fake: fake}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // Clients are gone, or should be.
+		_ = srv.Shutdown(ctx)
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("temporary files left: %v, %v", left, err)
+		}
+	})
+	return ts
+}
+
+func testLog() *slog.Logger {
+	if testing.Verbose() && os.Getenv("MOX_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// listenerOptions fills in what is the same for most tests.
+func (ts *testServer) listenerOptions(setup testSetup, o ListenerOptions) ListenerOptions {
+	o.Name = "test"
+	o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{serverCert()}}
+	o.MaxMessageSize = 1 << 20
+	o.Limits = config.Limits{ConnectionsPerMinute: -1, OpenConnections: -1}
+	if !setup.limited {
+		o.Limits.Exempt = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
+	if setup.listener != nil {
+		setup.listener(&o)
+	}
+	return o
+}
+
+func (ts *testServer) listen(setup testSetup, o ListenerOptions) string {
+	ts.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		ts.t.Fatalf("listen: %v", err)
+	}
+	o = ts.listenerOptions(setup, o)
+	go func() { _ = ts.Serve(context.Background(), l, o) }()
+	return l.Addr().String()
+}
+
+// engines are in-memory stand-ins for what the server is given.
+type engines struct {
+	mu        sync.Mutex
+	delivered []deliveredMessage
+	submitted []submittedMessage
+	notified  []Failure
+	fail      map[string]error // By recipient.
+}
+
+type deliveredMessage struct {
+	rcpt, from string
+	trace      string
+	content    string
+}
+
+type submittedMessage struct {
+	account, from string
+	rcpts         []string
+	trace         string
+	content       string
+}
+
+func newEngines() *engines { return &engines{fail: map[string]error{}} }
+
+func (e *engines) Allowed(netip.Addr) bool                { return true }
+func (e *engines) Mechanisms(tls, _, plain bool) []string { return nil }
+func (e *engines) Begin(context.Context, identity.Attempt, string) (identity.Exchange, error) {
+	return nil, identity.ErrCredentials
+}
+
+func (e *engines) Decide(_ context.Context, f Facts) Verdict {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.fail["reject "+f.Rcpt.XString(true)]; err != nil {
+		return Verdict{Err: smtp.AsError(err), Reason: "test"}
+	}
+	return Verdict{Accept: true, Reason: "test"}
+}
+
+func (e *engines) Deliver(_ context.Context, d Job) error {
+	content, err := io.ReadAll(d.Spool.Reader())
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.fail[d.Rcpt.XString(true)]; err != nil {
+		return err
+	}
+	e.delivered = append(e.delivered, deliveredMessage{d.Rcpt.XString(true), d.MailFrom.XString(true), string(d.Trace), string(content)})
+	return nil
+}
+
+func (e *engines) Submit(_ context.Context, o Outgoing) error {
+	content, err := io.ReadAll(o.Spool.Reader())
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m := submittedMessage{account: o.Account, from: o.Mail.ReversePath.XString(true), trace: string(o.Trace), content: string(content)}
+	for _, r := range o.Rcpts {
+		m.rcpts = append(m.rcpts, r.XString(true))
+		if err := e.fail[r.XString(true)]; err != nil {
+			return err
+		}
+	}
+	e.submitted = append(e.submitted, m)
+	return nil
+}
+
+func (e *engines) messages() []deliveredMessage {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]deliveredMessage{}, e.delivered...)
+}
+
+var _ = time.Second

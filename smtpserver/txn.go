@@ -1,0 +1,52 @@
+package smtpserver
+
+import (
+	"mox/config"
+	"mox/smtp"
+)
+
+// transaction is a mail transaction: from an accepted MAIL to the end of DATA,
+// RSET, EHLO or QUIT.
+type transaction struct {
+	mail       smtp.MailCommand
+	commands   int // RCPT commands, accepted or not.
+	recipients []recipient
+	refused    int // RCPT commands that failed.
+}
+
+// recipient is an accepted RCPT.
+type recipient struct {
+	path smtp.Path
+	to   config.Recipient // Zero at a submission listener.
+}
+
+// has reports whether a path is a recipient already.
+func (t *transaction) has(p smtp.Path) bool {
+	for _, r := range t.recipients {
+		if r.path.Equal(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// abandon ends a transaction without a message. It was a bad one if the client
+// asked for recipients and got none.
+func (s *session) abandon() {
+	if s.txn != nil && len(s.txn.recipients) == 0 && s.txn.refused > 0 {
+		s.counts.bad++
+	}
+	s.txn = nil
+}
+
+// finish ends a transaction with a message, which consumes it whatever the outcome
+// (RFC 5321 §4.1.1.4).
+func (s *session) finish(err error) {
+	s.txn = nil
+	if err != nil {
+		s.counts.bad++
+		return
+	}
+	s.counts.good++
+	s.progress()
+}
