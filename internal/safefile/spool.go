@@ -49,9 +49,9 @@ type SpoolOptions struct {
 // written so far between writes is fine too.
 type Spool struct {
 	opts SpoolOptions
-	last byte // Last byte written, for CRLF.
 
 	mu     sync.Mutex // Guards what follows.
+	last   byte       // Last byte given to Write, for CRLF.
 	size   int64      // Of file and buf together.
 	buf    []byte     // Not written to the file yet. All content if there is no file.
 	file   File       // Nil until the content is larger than Memory.
