@@ -17,7 +17,7 @@ import (
 // CidKey is the key of the connection id in a line. Its value is in hexadecimal.
 const CidKey = "cid"
 
-// A Cid source gives out connection ids. The zero value starts at 1; a server
+// A CidSource gives out connection ids. The zero value starts at 1; a server
 // starts it at a value that grows over restarts, so that ids stay unique in the
 // logs.
 type CidSource struct {
@@ -122,6 +122,9 @@ func (c *CidCipher) Encode(cid int64) string {
 
 // Decode returns the id of a text that Encode returned. Others give [ErrCid].
 func (c *CidCipher) Decode(s string) (int64, error) {
+	if len(s) != base64.RawURLEncoding.EncodedLen(aes.BlockSize) {
+		return 0, ErrCid // The decoder would skip line endings.
+	}
 	buf, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(buf) != aes.BlockSize {
 		return 0, ErrCid
