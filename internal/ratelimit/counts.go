@@ -95,11 +95,6 @@ func (c *counts[K]) subtract(k K, from []bucket) {
 	}
 }
 
-// len returns the number of keys.
-func (c *counts[K]) len() int {
-	return len(c.young) + len(c.old)
-}
-
 // in returns the count of period n.
 func (b bucket) in(n int64) int64 {
 	switch n {
