@@ -37,6 +37,9 @@ func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.
 		return smtp.Reply{}, err
 	}
 	err := s.data(ctx, t)
+	if errors.Is(err, errSimulated) {
+		err = s.simulateDATA(t)
+	}
 	s.finish(err)
 	if err != nil {
 		return smtp.Reply{}, err
@@ -61,8 +64,8 @@ func (s *session) data(ctx context.Context, t *transaction) error {
 		return err
 	}
 	m.trace = s.receivedField(t, m.time, name())
-	if err := s.simulateDATA(ctx, t); err != nil {
-		return err
+	if s.simulatesDATA(t) {
+		return errSimulated // To be done without the spool.
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
@@ -80,8 +83,11 @@ func (s *session) readMessage(spool *safefile.Spool) error {
 	_, err := io.CopyBuffer(sink, struct{ io.Reader }{dr}, make([]byte, copyBuffer))
 	if !dr.Ended() {
 		s.ended = true
-		if errors.Is(err, smtp.ErrTooBig) {
+		switch {
+		case errors.Is(err, smtp.ErrTooBig):
 			return err
+		case isTimeout(err):
+			return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se42BadConnection, "message not received in time").WithCause(err)
 		}
 		return connectionError(err)
 	}
@@ -109,20 +115,7 @@ func (k *sink) Write(p []byte) (int, error) {
 // inspect reads the message once, for what is known of it from then on, and refuses
 // one that is in a loop.
 func (s *session) inspect(m *incoming) error {
-	h, err := message.ReadHeader(m.spool, m.size, message.Limits{})
-	if err != nil {
-		return err
-	}
-	n := 0
-	for range h.All("Received") {
-		n++
-	}
-	if n > maxReceived {
-		return smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received fields", maxReceived)
-	}
-	if s.lis.Kind == Submission && !h.HasBlankLine() {
-		return smtp.Errorf(smtp.C554TransactionFailed, smtp.Se60MediaOther, "no empty line between header and body of message")
-	}
+	var err error
 	m.digest, err = message.NewDigest(m.spool, m.size, message.Limits{})
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func runEHLO(_ context.Context, s *session, req helloRequest) (smtp.Reply, error
 // runHELO also checks that the name exists: those who cannot speak ESMTP and do not
 // know their name are not mail servers.
 func runHELO(ctx context.Context, s *session, req helloRequest) (smtp.Reply, error) {
-	if r := s.srv.opts.Resolver; r != nil && req.name.IsDomain() && !s.exempt {
+	if r := s.srv.opts.Resolver; r != nil && req.name.IsDomain() {
 		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 		defer cancel()
 		_, _, err := r.LookupIP(ctx, "ip", req.name.Domain.ASCII+".")

@@ -28,6 +28,9 @@ func runMAIL(ctx context.Context, s *session, c smtp.MailCommand) (smtp.Reply, e
 	}
 	for _, check := range []func(context.Context, smtp.MailCommand) error{s.checkSize, s.checkHold, check, s.simulateMAIL} {
 		if err := check(ctx, c); err != nil {
+			if replyError(err).Permanent() {
+				s.counts.bad++
+			}
 			return smtp.Reply{}, err
 		}
 	}

@@ -19,7 +19,7 @@ func parseRCPT(g grammar, args string) (smtp.RcptCommand, error) {
 	return smtp.ParseRcpt(args, smtp.RcptOptions{Mode: g.mode, Extensions: g.ext, SMTPUTF8: g.smtputf8})
 }
 
-func runRCPT(ctx context.Context, s *session, t *transaction, c smtp.RcptCommand) (smtp.Reply, error) {
+func runRCPT(_ context.Context, s *session, t *transaction, c smtp.RcptCommand) (smtp.Reply, error) {
 	t.commands++
 	add := s.localRecipient
 	if s.lis.Kind == Submission {
@@ -27,7 +27,7 @@ func runRCPT(ctx context.Context, s *session, t *transaction, c smtp.RcptCommand
 	}
 	r, err := add(t, c.ForwardPath)
 	if err == nil {
-		err = s.simulateRCPT(ctx, t, r.path)
+		err = s.simulateRCPT(t, r.path)
 	}
 	if err != nil {
 		t.refused++
@@ -85,8 +85,11 @@ func (s *session) submitRecipient(t *transaction, p smtp.Path) (recipient, error
 	if t.commands > maxRecipients {
 		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than %d recipients", maxRecipients)
 	}
-	_, err := s.lookupLocal(p)
-	if err == nil || errors.Is(err, config.ErrDomainUnknown) {
+	r, err := s.lookupLocal(p)
+	switch {
+	case err == nil && p.IsPostmaster():
+		return recipient{path: r.Canonical.Path()}, nil // The queue needs a domain.
+	case err == nil, errors.Is(err, config.ErrDomainUnknown):
 		return recipient{path: p}, nil
 	}
 	return recipient{}, err

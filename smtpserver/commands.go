@@ -2,7 +2,6 @@ package smtpserver
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -154,6 +153,19 @@ func (s *session) notCommand(text string) *smtp.Error {
 	return smtp.Errorf(smtp.C500BadSyntax, smtp.Se51InvalidCommand, "%s", text)
 }
 
+// affordable checks whether a client has used up what it can do without success.
+func (s *session) affordable(c *command) error {
+	switch {
+	case s.exempt:
+		return nil
+	case c.flags&budgeted != 0 && s.counts.junk >= maxJunkCommands:
+		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se70SecurityOther, "too many commands without a message")
+	case s.counts.errors >= maxErrors:
+		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se70SecurityOther, "too many errors")
+	}
+	return nil
+}
+
 // allowed checks whether a command can be executed now.
 func (s *session) allowed(c *command) error {
 	submission := s.lis.Kind == Submission
@@ -161,10 +173,6 @@ func (s *session) allowed(c *command) error {
 		return smtp.Errorf(smtp.C503BadSequence, smtp.Se51InvalidCommand, "%s", text)
 	}
 	switch has := func(f flags) bool { return c.flags&f != 0 }; {
-	case !s.exempt && s.counts.junk >= maxJunkCommands && has(budgeted):
-		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se70SecurityOther, "too many commands without a message")
-	case !s.exempt && s.counts.errors >= maxErrors:
-		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se70SecurityOther, "too many errors")
 	case !has(preHello) && !s.hello.done:
 		return badSequence("no EHLO or HELO yet")
 	case !has(preTLS) && submission && s.lis.RequireTLS && s.tls == nil:
@@ -184,9 +192,16 @@ func (s *session) count(c *command, err error) {
 	if c.flags&budgeted != 0 {
 		s.counts.junk++
 	}
-	if err != nil && !errors.Is(err, errUnknownRecipient) {
+	if err != nil && c.countsError(replyError(err)) {
 		s.counts.errors++
 	}
+}
+
+// countsError reports whether an error is held against a client. One that may pass
+// is not its fault. Recipients are refused for many reasons that it cannot know;
+// trying many that do not exist has its own limits.
+func (c *command) countsError(e *smtp.Error) bool {
+	return e.Permanent() && (c.name != "RCPT" || e.Code < smtp.C530AuthRequired)
 }
 
 // progress forgives a client its errors after it has done something useful.

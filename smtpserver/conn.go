@@ -279,12 +279,18 @@ func (c *conn) startTLS(config *tls.Config) (*tls.ConnectionState, error) {
 	return &cs, nil
 }
 
-// close ends the connection. An orderly end of TLS is told to the client if that
-// takes no time.
+// close ends the connection. In an orderly end, all that was written reaches the
+// client: TLS is ended, and what the client is still sending is read for a moment,
+// since closing with unread data would make its system throw away our last reply.
 func (c *conn) close(orderly bool) {
-	if c.tls != nil && orderly {
-		_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
-		_ = c.tls.CloseWrite()
+	if orderly {
+		_ = c.raw.SetDeadline(time.Now().Add(closeTimeout))
+		if c.tls != nil {
+			_ = c.tls.CloseWrite()
+		}
+		if h, ok := c.raw.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+			_, _ = io.CopyN(io.Discard, c.raw, maxLinger)
+		}
 	}
 	_ = c.raw.Close() // All that matters has been flushed.
 	pool := &c.bufs.small

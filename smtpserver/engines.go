@@ -2,13 +2,12 @@ package smtpserver
 
 import (
 	"context"
-	"crypto/tls"
 	"net/netip"
 	"time"
 
-	"mox/config"
-	"mox/dns"
+	"mox/internal/deliver"
 	"mox/internal/identity"
+	"mox/internal/inbound"
 	"mox/internal/safefile"
 	"mox/message"
 	"mox/smtp"
@@ -26,42 +25,15 @@ type Authenticator interface {
 	Begin(ctx context.Context, a identity.Attempt, mechanism string) (identity.Exchange, error)
 }
 
-// Decider decides whether a message is wanted.
+// Decider decides whether a message is wanted. A *inbound.Decider is one.
 type Decider interface {
-	Decide(ctx context.Context, f Facts) Verdict
+	Decide(ctx context.Context, f inbound.Facts) inbound.Verdict
 }
 
-// Facts is what is known of a message for one recipient.
-type Facts struct {
-	RemoteIP  netip.Addr
-	EHLO      dns.IPDomain
-	TLS       *tls.ConnectionState
-	MailFrom  smtp.Path
-	Rcpt      smtp.Path
-	Recipient config.Recipient
-	Digest    message.Digest
-	Size      int64
-}
-
-// Verdict is a decision.
-type Verdict struct {
-	Accept bool
-	Err    *smtp.Error
-	Reason string
-}
-
-// Deliverer stores a message.
+// Deliverer stores a message that is wanted. A *deliver.Deliverer is one.
 type Deliverer interface {
-	Deliver(ctx context.Context, d Job) error
-}
-
-// Job is a message for one recipient.
-type Job struct {
-	Facts
-	Verdict  Verdict
-	Spool    *safefile.Spool
-	Trace    []byte
-	Received time.Time
+	// Deliver returns when the message is on stable storage.
+	Deliver(ctx context.Context, d deliver.Delivery) (deliver.Result, error)
 }
 
 // Submitter sends a message on.

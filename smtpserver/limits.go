@@ -44,10 +44,6 @@ const (
 	// RCPTMAX (RFC 9422 §4.2). At least 100 must be possible, RFC 5321 §4.5.3.1.8.
 	maxRecipients = 1000
 
-	// maxReceived is how many Received fields a message may have before it is taken to
-	// be in a loop, RFC 5321 §6.3.
-	maxReceived = 100
-
 	// maxParallelDeliveries is how many recipients of one message are delivered to at
 	// the same time.
 	maxParallelDeliveries = 8
@@ -96,8 +92,10 @@ const (
 	// lookupTimeout is for DNS lookups about a client.
 	lookupTimeout = time.Minute
 
-	// closeTimeout is for the last words to a connection that is closed.
+	// closeTimeout is for the end of a connection, and maxLinger is how many octets
+	// that the client still sends are read for it.
 	closeTimeout = time.Second
+	maxLinger    = 1 << 20
 )
 
 // Delays for clients that behave badly. Exempt networks have none.

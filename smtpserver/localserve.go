@@ -2,6 +2,7 @@ package smtpserver
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -20,41 +21,52 @@ const (
 	stageQueue = "queue"
 )
 
-func (s *session) simulateMAIL(ctx context.Context, c smtp.MailCommand) error {
-	return s.simulate(ctx, stageMail, c.ReversePath)
+func (s *session) simulateMAIL(_ context.Context, c smtp.MailCommand) error {
+	return s.simulate(stageMail, c.ReversePath)
 }
 
-func (s *session) simulateRCPT(ctx context.Context, t *transaction, rcpt smtp.Path) error {
-	return s.simulate(ctx, stageRcpt, rcpt, t.mail.ReversePath)
+func (s *session) simulateRCPT(t *transaction, rcpt smtp.Path) error {
+	return s.simulate(stageRcpt, rcpt, t.mail.ReversePath)
 }
 
-func (s *session) simulateDATA(ctx context.Context, t *transaction) error {
-	paths := make([]smtp.Path, 0, len(t.recipients)+1)
-	for _, r := range t.recipients {
-		paths = append(paths, r.path)
-	}
-	return s.simulate(ctx, "", append(paths, t.mail.ReversePath)...)
+// errSimulated says that a message is not to be delivered, because of simulateDATA.
+var errSimulated = errors.New("simulated failure")
+
+func (s *session) simulatesDATA(t *transaction) bool {
+	return s.simulated("", t.paths()...) != 0
 }
 
-// simulate fails as the first of paths says that is for this stage.
-func (s *session) simulate(ctx context.Context, stage string, paths ...smtp.Path) error {
+func (s *session) simulateDATA(t *transaction) error {
+	return s.simulate("", t.paths()...)
+}
+
+// simulated returns the code that the first of paths asks for at this stage, zero
+// for none.
+func (s *session) simulated(stage string, paths ...smtp.Path) int {
 	if !s.srv.opts.Localserve {
-		return nil
+		return 0
 	}
 	for _, p := range paths {
-		at, code := simulation(string(p.Localpart))
-		if code == 0 || at != stage {
-			continue
+		if at, code := simulation(string(p.Localpart)); code != 0 && at == stage {
+			return code
 		}
-		if code == codeHang {
-			if sleep(s.conn.ctx, hangTime) != nil || ctx.Err() != nil {
-				return errShuttingDown
-			}
-			return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se42BadConnection, "simulated timeout")
+	}
+	return 0
+}
+
+// simulate fails as the first of paths asks for at this stage.
+func (s *session) simulate(stage string, paths ...smtp.Path) error {
+	switch code := s.simulated(stage, paths...); code {
+	case 0:
+		return nil
+	case codeHang:
+		if sleep(s.conn.ctx, hangTime) != nil {
+			return errShuttingDown
 		}
+		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se42BadConnection, "simulated timeout")
+	default:
 		return smtp.Errorf(code, smtp.Se00Other, "simulated failure, as the address asks for")
 	}
-	return nil
 }
 
 // codeHang stands for no reply.

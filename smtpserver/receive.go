@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"mox/internal/deliver"
+	"mox/internal/inbound"
 	"mox/internal/metrics"
 	"mox/mlog"
 	"mox/smtp"
@@ -29,9 +31,10 @@ import (
 
 // outcome is what became of a message for a recipient.
 type outcome struct {
-	rcpt recipient
-	had  bool // It got the message in an earlier attempt.
-	err  error
+	rcpt     recipient
+	had      bool // It got the message in an earlier attempt.
+	rejected bool // It does not want the message.
+	err      error
 }
 
 // receive decides about and delivers a message. It returns nil when the client has
@@ -50,8 +53,11 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 	for _, o := range outcomes {
 		if o.err == nil {
 			done = append(done, o)
-		} else {
-			failed = append(failed, o)
+			continue
+		}
+		failed = append(failed, o)
+		if o.rejected {
+			s.penalize()
 		}
 	}
 	switch {
@@ -74,13 +80,13 @@ func (s *session) deliver(ctx context.Context, t *transaction, m *incoming, outc
 			continue
 		}
 		if len(outcomes) == 1 {
-			o.err = s.deliverOne(ctx, t, m, o.rcpt)
+			s.deliverOne(ctx, t, m, o)
 			break
 		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			o.err = s.deliverOne(ctx, t, m, o.rcpt)
+			s.deliverOne(ctx, t, m, o)
 		})
 	}
 	wg.Wait()
@@ -88,21 +94,23 @@ func (s *session) deliver(ctx context.Context, t *transaction, m *incoming, outc
 
 // deliverOne decides about and delivers a message for one recipient. A panic is an
 // error for this recipient alone, for it is not in the goroutine of the connection.
-func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, r recipient) (err error) {
+func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o *outcome) {
 	defer func() {
 		if x := recover(); x != nil {
 			metrics.Panic(pkg)
 			s.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("panic: %v", x)
+			o.err = fmt.Errorf("panic: %v", x)
 		}
 	}()
-	facts := Facts{
+	r := o.rcpt
+	facts := inbound.Facts{
 		RemoteIP:  s.remoteIP,
 		EHLO:      s.hello.name,
 		TLS:       s.tls,
 		MailFrom:  t.mail.ReversePath,
 		Rcpt:      r.path,
 		Recipient: r.to,
+		SMTPUTF8:  t.mail.SMTPUTF8,
 		Digest:    m.digest,
 		Size:      m.size,
 	}
@@ -110,18 +118,18 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, r
 	if !v.Accept {
 		metricDelivery.WithLabelValues("reject", v.Reason).Inc()
 		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), mlog.Err(v.Err))
-		return v.Err
+		o.rejected, o.err = true, v.Err
+		return
 	}
-	err = s.srv.opts.Deliver.Deliver(ctx, Job{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
-	if err != nil {
+	_, o.err = s.srv.opts.Deliver.Deliver(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+	if o.err != nil {
 		metricDelivery.WithLabelValues("delivererror", v.Reason).Inc()
-		s.log.Error("delivering message", slog.Any("rcptto", r.path), mlog.Err(err))
-		return err
+		s.log.Error("delivering message", slog.Any("rcptto", r.path), mlog.Err(o.err))
+		return
 	}
 	metricDelivery.WithLabelValues("delivered", v.Reason).Inc()
 	s.log.Info("message delivered", slog.Any("mailfrom", t.mail.ReversePath), slog.Any("rcptto", r.path),
 		slog.String("account", r.to.Account), slog.Int64("size", m.size), slog.String("reason", v.Reason))
-	return nil
 }
 
 // allFailed returns the error for a message that nobody got: that of the

@@ -5,32 +5,71 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"mox/config"
 	"mox/internal/script"
+	"mox/smtp"
 )
 
-// TestScripts runs the conversations of testdata. Connections are named smtp*
-// (delivery), sub* (submission) and subs* (submission with immediate TLS).
+// TestScripts runs the conversations of testdata, see testdata/README.md.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	script.RunDir(t, "testdata/*.txtar", func(t *testing.T, s *script.Script) script.Options {
-		ts := newTestServer(t, testSetup{})
-		return ts.scriptOptions()
+		ts := newTestServer(t, scriptSetup(t, s))
+		for _, line := range s.All("fail") {
+			ts.fake.failFor(t, line)
+		}
+		return script.Options{
+			Dial: ts.dial,
+			Directives: map[string]script.Directive{
+				"starttls":  ts.startTLS,
+				"delivered": ts.wantDelivered,
+				"submitted": ts.wantSubmitted,
+				"notified":  ts.wantNotified,
+				"fail":      func(_ *script.Run, args []string) error { ts.fake.failFor(t, strings.Join(args, " ")); return nil },
+				"succeed":   func(_ *script.Run, args []string) error { ts.fake.succeed(args[0]); return nil },
+			},
+		}
 	})
 }
 
-func (ts *testServer) scriptOptions() script.Options {
-	return script.Options{
-		Dial: ts.dial,
-		Directives: map[string]script.Directive{
-			"starttls":  ts.startTLS,
-			"delivered": ts.wantDelivered,
-		},
+// scriptSetup makes a server as the settings of a script say.
+func scriptSetup(t *testing.T, s *script.Script) testSetup {
+	is := func(key string) bool { v, ok := s.Get(key); return ok && v == "yes" }
+	setup := testSetup{limited: is("limited")}
+	setup.static = func(c *config.Static) { c.Pedantic = is("pedantic") }
+	setup.options = func(o *Options) {
+		o.Localserve = is("localserve")
+		if is("notify") {
+			o.Notify = o.Deliver.(*engines)
+		}
+		if zone, ok := s.Get("zone"); ok {
+			o.Resolver = parseZone(t, zone)
+		}
 	}
+	setup.listener = func(l *ListenerOptions) {
+		if v, ok := s.Get("maxsize"); ok {
+			l.MaxMessageSize, _ = strconv.ParseInt(v, 10, 64)
+		}
+		l.NoSTARTTLS = is("nostarttls")
+		if is("notls") {
+			l.TLSConfig = nil
+		}
+		if l.Kind == Delivery {
+			l.RequireTLS = is("requiretls")
+		} else if is("plainlogin") {
+			l.RequireTLS = false
+		}
+	}
+	return setup
 }
 
+// dial opens a connection: smtp* for delivery, sub* for submission, subs* for
+// submission with immediate TLS.
 func (ts *testServer) dial(ctx context.Context, name string) (net.Conn, error) {
 	var d net.Dialer
 	switch {
@@ -59,23 +98,79 @@ func (ts *testServer) startTLS(r *script.Run, args []string) error {
 // wantDelivered checks the messages that were delivered: "@delivered rcpt=file ..."
 // in any order, nothing for none.
 func (ts *testServer) wantDelivered(r *script.Run, args []string) error {
-	got := ts.fake.messages()
-	if len(got) != len(args) {
-		return fmt.Errorf("%d messages delivered: %+v", len(got), got)
+	var got []string
+	for _, m := range ts.fake.messages() {
+		got = append(got, m.rcpt+"="+m.content)
 	}
+	return wantMessages(r, got, args)
+}
+
+// wantSubmitted checks the messages that were submitted: "@submitted
+// account,from,rcpt,...=file ...".
+func (ts *testServer) wantSubmitted(r *script.Run, args []string) error {
+	var got []string
+	for _, m := range ts.fake.submissions() {
+		got = append(got, strings.Join(append([]string{m.account, m.from}, m.rcpts...), ",")+"="+m.content)
+	}
+	return wantMessages(r, got, args)
+}
+
+func wantMessages(r *script.Run, got, args []string) error {
+	var want []string
 	for _, a := range args {
-		rcpt, file, _ := strings.Cut(a, "=")
-		want, ok := r.Script().File(file)
+		who, file, _ := strings.Cut(a, "=")
+		content, ok := r.Script().File(file)
 		if !ok {
 			return fmt.Errorf("no file %q", file)
 		}
-		found := false
-		for _, m := range got {
-			found = found || m.rcpt == rcpt && m.content == string(want)
-		}
-		if !found {
-			return fmt.Errorf("no such message for %s: %q", rcpt, got)
-		}
+		want = append(want, who+"="+string(content))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(want, got) {
+		return fmt.Errorf("got messages %q, expected %q", got, want)
 	}
 	return nil
+}
+
+// wantNotified checks who was reported as failed: "@notified rcpt=code ...".
+func (ts *testServer) wantNotified(_ *script.Run, args []string) error {
+	ts.fake.mu.Lock()
+	defer ts.fake.mu.Unlock()
+	var got []string
+	for _, f := range ts.fake.notified {
+		for _, r := range f.Recipients {
+			got = append(got, fmt.Sprintf("%s=%d", r.Path.XString(true), r.Err.Code))
+		}
+	}
+	if !slices.Equal(got, args) {
+		return fmt.Errorf("notified about %q", got)
+	}
+	return nil
+}
+
+// failFor makes an address fail: "address code enhanced text", or "reject address
+// code ..." for a message that is not wanted.
+func (e *engines) failFor(t *testing.T, line string) {
+	t.Helper()
+	who, rest, _ := strings.Cut(line, " ")
+	if who == "reject" {
+		var addr string
+		addr, rest, _ = strings.Cut(rest, " ")
+		who = "reject " + addr
+	}
+	words := strings.SplitN(rest, " ", 3)
+	code, err := strconv.Atoi(words[0])
+	if err != nil || len(words) != 3 {
+		t.Fatalf("malformed failure %q", line)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fail[who] = &smtp.Error{Code: code, Enhanced: words[1], Text: words[2]}
+}
+
+func (e *engines) succeed(addr string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.fail, addr)
 }

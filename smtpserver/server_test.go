@@ -4,24 +4,23 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"mox/config"
-	"mox/internal/identity"
 	"mox/internal/metrics"
 	"mox/internal/testkit"
-	"mox/smtp"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if usersDir != "" {
+		_ = os.RemoveAll(usersDir)
+	}
 	if n := metrics.PanicCount(); n != 0 {
 		fmt.Fprintf(os.Stderr, "%d panics were recovered\n", n)
 		code = 1
@@ -131,7 +130,7 @@ func unstartedServer(t testing.TB, setup testSetup) *testServer {
 	opts := Options{
 		Log:     testLog(),
 		Config:  config.NewHolder(snap),
-		Auth:    fake,
+		Auth:    testUsers(t),
 		Decide:  fake,
 		Deliver: fake,
 		Submit:  fake,
@@ -188,82 +187,3 @@ func (ts *testServer) listen(setup testSetup, o ListenerOptions) string {
 	go func() { _ = ts.Serve(context.Background(), l, o) }()
 	return l.Addr().String()
 }
-
-// engines are in-memory stand-ins for what the server is given.
-type engines struct {
-	mu        sync.Mutex
-	delivered []deliveredMessage
-	submitted []submittedMessage
-	notified  []Failure
-	fail      map[string]error // By recipient.
-}
-
-type deliveredMessage struct {
-	rcpt, from string
-	trace      string
-	content    string
-}
-
-type submittedMessage struct {
-	account, from string
-	rcpts         []string
-	trace         string
-	content       string
-}
-
-func newEngines() *engines { return &engines{fail: map[string]error{}} }
-
-func (e *engines) Allowed(netip.Addr) bool                { return true }
-func (e *engines) Mechanisms(tls, _, plain bool) []string { return nil }
-func (e *engines) Begin(context.Context, identity.Attempt, string) (identity.Exchange, error) {
-	return nil, identity.ErrCredentials
-}
-
-func (e *engines) Decide(_ context.Context, f Facts) Verdict {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.fail["reject "+f.Rcpt.XString(true)]; err != nil {
-		return Verdict{Err: smtp.AsError(err), Reason: "test"}
-	}
-	return Verdict{Accept: true, Reason: "test"}
-}
-
-func (e *engines) Deliver(_ context.Context, d Job) error {
-	content, err := io.ReadAll(d.Spool.Reader())
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.fail[d.Rcpt.XString(true)]; err != nil {
-		return err
-	}
-	e.delivered = append(e.delivered, deliveredMessage{d.Rcpt.XString(true), d.MailFrom.XString(true), string(d.Trace), string(content)})
-	return nil
-}
-
-func (e *engines) Submit(_ context.Context, o Outgoing) error {
-	content, err := io.ReadAll(o.Spool.Reader())
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	m := submittedMessage{account: o.Account, from: o.Mail.ReversePath.XString(true), trace: string(o.Trace), content: string(content)}
-	for _, r := range o.Rcpts {
-		m.rcpts = append(m.rcpts, r.XString(true))
-		if err := e.fail[r.XString(true)]; err != nil {
-			return err
-		}
-	}
-	e.submitted = append(e.submitted, m)
-	return nil
-}
-
-func (e *engines) messages() []deliveredMessage {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return append([]deliveredMessage{}, e.delivered...)
-}
-
-var _ = time.Second

@@ -44,8 +44,9 @@ type session struct {
 	txn *transaction
 
 	// For the current command.
-	utf8  bool // The reply can have UTF-8.
-	ended bool // The connection is closed after the reply.
+	utf8  bool       // The reply can have UTF-8.
+	last  smtp.Reply // As written.
+	ended bool       // The connection is closed after the reply.
 }
 
 // counts is what a client is judged by.
@@ -107,7 +108,9 @@ func (s *session) serve() {
 		if x := recover(); x != nil {
 			metrics.Panic(pkg)
 			s.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
-			orderly = false
+			if s.close(smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se30SystemOther, "local error in processing")) == nil {
+				_ = s.conn.flush() // It may be beyond help.
+			}
 		}
 		s.conn.close(orderly)
 		s.log.Info("connection closed", slog.Int("commands", s.counts.commands), slog.Int("messages", s.counts.good),
@@ -157,20 +160,22 @@ func (s *session) next(ctx context.Context) error {
 	case err != nil && !errors.Is(err, errBareLF):
 		return err
 	}
+	if s.conn.stopping() {
+		return s.close(errShuttingDown)
+	}
 	s.counts.commands++
 	start := time.Now()
+	s.last = smtp.Reply{}
 	cmd, reply := s.dispatch(ctx, line, err)
-	s.measure(cmd, reply, start)
-	if reply.Code == 0 {
-		return nil // Has replied itself, or the connection is gone.
+	err = nil
+	if reply.Code != 0 { // Otherwise it has replied itself, or the connection is gone.
+		err = s.reply(reply)
 	}
-	if err := s.reply(reply); err != nil {
-		return err
+	metricCommands.WithLabelValues(s.lis.Kind.String(), cmd.name, codeLabel(s.last.Code), s.last.Enhanced).Observe(time.Since(start).Seconds())
+	if err == nil && cmd.flags&lastInPipeline != 0 {
+		err = s.conn.flush()
 	}
-	if cmd.flags&lastInPipeline != 0 {
-		return s.conn.flush()
-	}
-	return nil
+	return err
 }
 
 // dispatch checks a line, executes its command, and returns the command and the
@@ -179,6 +184,9 @@ func (s *session) dispatch(ctx context.Context, line []byte, lineErr error) (*co
 	s.utf8 = s.txn != nil && s.txn.mail.SMTPUTF8
 	cmd, args, err := s.lookup(line, lineErr)
 	s.trace(cmd, line)
+	if e := s.affordable(cmd); e != nil {
+		err = e
+	}
 	if err == nil {
 		err = s.allowed(cmd)
 	}
@@ -219,6 +227,7 @@ func (s *session) errorReply(e *smtp.Error) smtp.Reply {
 // reply is the only place where replies are written. They are sent when the client
 // has to wait for them.
 func (s *session) reply(r smtp.Reply) error {
+	s.last = r
 	return s.conn.write(r.Append(nil, s.utf8))
 }
 
@@ -231,11 +240,6 @@ func (s *session) replyNow(r smtp.Reply) error {
 		return connectionError(err)
 	}
 	return nil
-}
-
-// measure counts a command in the metrics.
-func (s *session) measure(cmd *command, r smtp.Reply, start time.Time) {
-	metricCommands.WithLabelValues(s.lis.Kind.String(), cmd.name, codeLabel(r.Code), r.Enhanced).Observe(time.Since(start).Seconds())
 }
 
 // trace writes a command to the transcript, without what must not be in a log.

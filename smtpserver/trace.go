@@ -31,7 +31,7 @@ func (s *session) receivedField(t *transaction, now time.Time, clientName string
 	if s.lis.Kind == Submission {
 		w.Add("from", s.lis.Hostname.XName(utf8))
 	} else {
-		w.Add("from", smtp.FormatDomain(s.hello.name, utf8))
+		w.Add("from", s.heloName(utf8))
 		w.Add(s.clientInfo(clientName, utf8)...)
 	}
 	w.Add("by", s.lis.Hostname.XName(utf8))
@@ -40,17 +40,25 @@ func (s *session) receivedField(t *transaction, now time.Time, clientName string
 	}
 	w.Add("via", "tcp")
 	w.Add("with", s.protocol(utf8))
-	w.Add("id", s.id)
+	last := []string{"id", s.id}
 	if s.tls != nil {
-		w.Add("("+strings.ReplaceAll(tls.VersionName(s.tls.Version), " ", ""), tls.CipherSuiteName(s.tls.CipherSuite)+")")
+		last = append(last, "("+strings.ReplaceAll(tls.VersionName(s.tls.Version), " ", ""), tls.CipherSuiteName(s.tls.CipherSuite)+")")
 	}
 	if len(t.recipients) == 1 {
-		w.Add("for", "<"+t.recipients[0].path.XString(utf8)+">;")
-	} else {
-		w.AddWrap("", ";", "")
+		last = append(last, "for", "<"+t.recipients[0].path.XString(utf8)+">")
 	}
+	last[len(last)-1] += ";"
+	w.Add(last...)
 	w.AddText(now.Format(dateFormat))
 	return w.Bytes()
+}
+
+// heloName returns what the client calls itself.
+func (s *session) heloName(utf8 bool) string {
+	if s.hello.name.IsZero() {
+		return "unknown" // Neither a name nor an IP address, as on a unix socket.
+	}
+	return smtp.FormatDomain(s.hello.name, utf8)
 }
 
 // clientInfo returns the words of a comment with what is known of the client from

@@ -20,6 +20,15 @@ type recipient struct {
 	to   config.Recipient // Zero at a submission listener.
 }
 
+// paths returns all addresses of the transaction.
+func (t *transaction) paths() []smtp.Path {
+	l := []smtp.Path{t.mail.ReversePath}
+	for _, r := range t.recipients {
+		l = append(l, r.path)
+	}
+	return l
+}
+
 // has reports whether a path is a recipient already.
 func (t *transaction) has(p smtp.Path) bool {
 	for _, r := range t.recipients {
@@ -40,13 +49,14 @@ func (s *session) abandon() {
 }
 
 // finish ends a transaction with a message, which consumes it whatever the outcome
-// (RFC 5321 §4.1.1.4).
+// (RFC 5321 §4.1.1.4). A failure that may pass does not make it a bad one.
 func (s *session) finish(err error) {
 	s.txn = nil
-	if err != nil {
+	switch {
+	case err == nil:
+		s.counts.good++
+		s.progress()
+	case replyError(err).Permanent():
 		s.counts.bad++
-		return
 	}
-	s.counts.good++
-	s.progress()
 }
