@@ -1,0 +1,166 @@
+package imapserver
+
+import (
+	"cmp"
+	"context"
+	"io"
+
+	"mox/imap"
+	"mox/internal/safefile"
+	"mox/store"
+)
+
+// APPEND. RFC 9051 §6.3.12, with several messages (RFC 3502), literal8 (RFC 3516 §4.4),
+// UTF8 (RFC 6855 §4) and the limit on size (RFC 7889).
+
+// runAppend reads messages into spools and stores all or none of them. What can be known
+// before the client sends a message is checked before it is asked for it.
+func runAppend(ctx context.Context, s *session, name string) (reply, error) {
+	a := appending{session: s, name: name}
+	defer a.close()
+	for {
+		if err := a.message(); err != nil {
+			return reply{}, err
+		}
+		if s.c.dec.AtEnd() {
+			break
+		}
+	}
+	if err := s.c.endCommand(); err != nil {
+		return reply{}, err
+	}
+	stored, err := s.account.Append(ctx, a.msgs...)
+	if err != nil {
+		return reply{}, tryCreate(err)
+	}
+	var uids imap.Ranges
+	for _, m := range stored {
+		uids.Add(m.UID)
+	}
+	// The UIDs are those of the mailbox that it went to, whatever has happened since.
+	return reply{code: imap.AppendUIDCode(a.mailbox.UIDValidity, uids)}, nil
+}
+
+// appending is an APPEND being read.
+type appending struct {
+	*session
+	name    string
+	mailbox store.Mailbox
+	msgs    []store.NewMessage
+	total   int64 // Octets of all messages.
+	memory  int   // Octets of those that wait in memory.
+	files   int
+}
+
+// close gives back the spools.
+func (a *appending) close() {
+	for _, m := range a.msgs {
+		if err := m.Spool.Close(); err != nil {
+			a.c.log.Error("remove spooled message", "err", err)
+		}
+	}
+}
+
+// message reads one message with what stands before it.
+//
+//	append         = "APPEND" SP mailbox 1*append-message
+//	append-message = [SP flag-list] [SP date-time] SP append-data
+//	append-data    = literal / literal8 / "UTF8" SP "(" literal8 ")"
+func (a *appending) message() error {
+	d := a.c.dec
+	defer d.In("append-message")()
+	var m store.NewMessage
+	d.NeedSP()
+	if d.PeekIs('(') {
+		set := d.NeedFlagList()
+		m.Flags, m.Keywords = set.Flags, set.Keywords
+		d.NeedSP()
+	}
+	if d.PeekIs('"') {
+		m.Received = d.NeedDateTime()
+		d.NeedSP()
+	}
+	utf8 := d.TryName("UTF8")
+	if utf8 {
+		d.NeedSP()
+		d.NeedByte('(')
+	}
+	lit := d.NeedMessage()
+	if err := a.c.decoded(); err != nil {
+		return err
+	}
+	if err := a.check(lit.Size); err != nil {
+		return err
+	}
+	m.MailboxID = a.mailbox.ID
+	if err := a.read(&m); err != nil {
+		return err
+	}
+	if utf8 {
+		d.NeedByte(')')
+	}
+	return a.c.decoded()
+}
+
+// check refuses a message that cannot be stored, before the client sends it.
+func (a *appending) check(size int64) error {
+	mb, err := a.session.mailbox(a.name)
+	if err != nil {
+		return tryCreate(err)
+	}
+	a.mailbox = mb
+	a.total += size
+	limit := a.account.QuotaLimit()
+	switch {
+	case size == 0:
+		return imap.No("", "empty message: append cancelled") // RFC 3502 §3
+	case size > a.c.opts.MaxMessageSize:
+		return imap.No(imap.CodeTooBig, "message is larger than the limit")
+	case len(a.msgs) == maxAppendMessages:
+		return imap.No(imap.CodeLimit, "too many messages at once")
+	case limit > 0 && a.account.Tree().Size()+a.total > limit:
+		return store.ErrOverQuota
+	}
+	return nil
+}
+
+// read reads a message into a spool, with bare LF made CRLF.
+func (a *appending) read(m *store.NewMessage) error {
+	memory := min(safefile.SpoolMemory, appendMemory-a.memory)
+	m.Spool = safefile.NewSpool(safefile.SpoolOptions{
+		Dir: a.c.srv.opts.Store.TempDir(), MaxSize: a.c.opts.MaxMessageSize, Memory: max(memory, 1), CRLF: true,
+	})
+	a.msgs = append(a.msgs, *m)
+	d := a.c.dec
+	a.c.inputLevel = traceLevel(0)
+	r := &pieceReader{a.c, d.OpenMessage()}
+	buf, ok := a.c.srv.copies.Get().(*[copyBuffer]byte)
+	if !ok {
+		buf = new([copyBuffer]byte)
+	}
+	defer a.c.srv.copies.Put(buf)
+	if _, err := io.CopyBuffer(onlyWriter{m.Spool}, r, buf[:]); err != nil {
+		return cmp.Or(a.c.decoded(), err)
+	}
+	d.CloseMessage()
+	if _, inMemory := m.Spool.Bytes(); inMemory {
+		a.memory += int(m.Spool.Size())
+	} else if a.files++; a.files > maxAppendFiles {
+		return imap.No(imap.CodeLimit, "too many large messages at once")
+	}
+	return a.c.decoded()
+}
+
+// onlyWriter hides other methods, so that io.CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+// pieceReader reads a message, each piece with a time limit of its own.
+type pieceReader struct {
+	c *conn
+	r io.Reader
+}
+
+func (p *pieceReader) Read(b []byte) (int, error) {
+	p.c.setReadTimeout(literalTimeout)
+	return p.r.Read(b)
+}

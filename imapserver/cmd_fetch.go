@@ -1,0 +1,288 @@
+package imapserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"mox/imap"
+	"mox/imap/wire"
+	"mox/message"
+	"mox/mlog"
+	"mox/store"
+)
+
+// FETCH, UID FETCH. RFC 9051 §6.4.5, RFC 3501 §6.4.5, RFC 3516, RFC 8474 §5, RFC 8514 §4.2
+// CHANGEDSINCE and MODSEQ (RFC 7162) and PREVIEW (RFC 8970) are not known yet.
+//
+// What a message is asked for decides what is read of it: the index, its digest, or its
+// file. One that cannot be read does not fail the command: its data is NIL or left out,
+// the others are sent, and the command ends with NO.
+
+// fetchRequest has the arguments of FETCH.
+type fetchRequest struct {
+	uid   bool
+	set   imap.NumSet
+	items []imap.FetchItem
+}
+
+func (r *fetchRequest) setUID() { r.uid = true }
+
+// parseFetch parses a number set and data items.
+//
+//	fetch = "FETCH" SP sequence-set SP
+//	        ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+func parseFetch(d *wire.Decoder) *fetchRequest {
+	req := &fetchRequest{}
+	d.NeedSP()
+	req.set = d.NeedNumSet()
+	d.NeedSP()
+	req.items = d.NeedFetchItems()
+	for _, item := range req.items {
+		if item.Attr == imap.FetchModSeq || item.Attr == imap.FetchPreview {
+			d.Fail("unknown fetch item") // Not announced.
+		}
+	}
+	return req
+}
+
+func runFetch(ctx context.Context, s *selected, req *fetchRequest) (reply, error) {
+	intervals, err := s.positions(req.set, req.uid)
+	if err != nil {
+		return reply{}, err
+	}
+	f := fetcher{selected: s, ctx: ctx, intervals: intervals}
+	f.compile(req)
+	if f.latest, err = s.latest(ctx); err != nil {
+		return reply{}, err
+	}
+	if f.needs != needsIndex {
+		// Message data is in the transcript only where that is asked for.
+		s.c.io.level = mlog.LevelTracedata
+		defer func() { s.c.flush(); s.c.io.level = 0 }()
+	}
+	if err := f.run(); err != nil {
+		return reply{}, err
+	}
+	if err := f.markSeen(); err != nil {
+		return reply{}, err
+	}
+	return f.reply()
+}
+
+// needs says how much of a message must be read.
+type needs uint8
+
+const (
+	needsIndex needs = iota
+	needsDigest
+	needsFile
+)
+
+// fetcher runs a FETCH.
+type fetcher struct {
+	*selected
+	ctx       context.Context
+	intervals []interval
+	items     []fetchItem
+	needs     needs
+	setsSeen  bool
+	hasFlags  bool // FLAGS are asked for.
+
+	// latest is the newest version of the mailbox, from which flags are told.
+	latest *store.Index
+
+	batch []int   // Positions of messages whose digests are needed.
+	ids   []int64 // Their content ids.
+	tree  *message.Part
+	buf   []byte // For parts of headers.
+	bytes bytes.Reader
+	body  bodyReader
+
+	seen       []uint32 // UIDs to mark \Seen, ascending.
+	failed     int      // Messages that could not be read.
+	expunged   bool     // Some were expunged by another session.
+	unknownCTE bool
+}
+
+// fetchItem is an item with what can be worked out before the messages are known.
+type fetchItem struct {
+	imap.FetchItem
+	name   string   // In the response, with a space behind it.
+	fields [][]byte // For HEADER.FIELDS.
+	needs  needs
+}
+
+// compile prepares the items, each once. UID FETCH implies UID. RFC 9051 §6.4.9
+func (f *fetcher) compile(req *fetchRequest) {
+	items := req.items
+	if req.uid {
+		items = append([]imap.FetchItem{{Attr: imap.FetchUID}}, items...)
+	}
+	told := map[string]bool{}
+	for _, item := range items {
+		it := fetchItem{FetchItem: item, name: responseName(item), needs: itemNeeds(item)}
+		f.setsSeen = f.setsSeen || item.SetsSeen() && !f.readOnly
+		if told[it.name] {
+			continue
+		}
+		told[it.name] = true
+		for _, name := range item.Section.Fields {
+			it.fields = append(it.fields, []byte(name))
+		}
+		f.hasFlags = f.hasFlags || item.Attr == imap.FetchFlags
+		f.needs = max(f.needs, it.needs)
+		f.items = append(f.items, it)
+	}
+}
+
+// responseName returns the name of an item as the response has it: without PEEK, and with
+// only the offset of a partial. RFC 9051 §7.5.2
+func responseName(item imap.FetchItem) string {
+	item.Peek, item.Lazy = false, false
+	partial := item.Partial
+	item.Partial = nil
+	name := item.String()
+	if partial != nil {
+		p := partial.AppendTo(nil)
+		name += string(p[:bytes.IndexByte(p, '.')]) + ">"
+	}
+	return name + " "
+}
+
+// itemNeeds returns how much must be read for an item.
+func itemNeeds(item imap.FetchItem) needs {
+	switch item.Attr {
+	case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchBody, imap.FetchBinarySize:
+		return needsDigest
+	case imap.FetchBodySection:
+		if item.Section.Spec == imap.SpecHeaderFields && len(item.Section.Part) == 0 {
+			return needsDigest // And the file where the digest does not have the fields.
+		}
+		return needsFile
+	case imap.FetchBinary, imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
+		return needsFile
+	}
+	return needsIndex
+}
+
+// run writes a response for each message, in batches whose digests are held in memory.
+func (f *fetcher) run() error {
+	for _, iv := range f.intervals {
+		for pos, it := range f.known.Range(iv.first, iv.end) {
+			if f.needs == needsIndex {
+				f.message(pos, it, nil)
+			} else {
+				f.batch, f.ids = append(f.batch, pos), append(f.ids, it.ContentID)
+			}
+			if pos%fetchBatch == fetchBatch-1 {
+				if err := f.flushBatch(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return f.flushBatch()
+}
+
+// flushBatch writes the responses that wait for digests. No transaction is open
+// meanwhile.
+func (f *fetcher) flushBatch() error {
+	if err := errors.Join(f.ctx.Err(), f.c.enc.Err()); err != nil {
+		return err
+	}
+	err := f.account.Digests(f.ctx, f.ids, func(i int, d message.Digest) error {
+		pos := f.batch[i]
+		f.message(pos, store.Item{Entry: f.known.At(pos), Flags: f.known.Flags(pos)}, d)
+		return f.c.enc.Err()
+	})
+	f.batch, f.ids = f.batch[:0], f.ids[:0]
+	return err
+}
+
+// message writes the response for one message.
+func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
+	if f.latest != f.known {
+		if p, ok := f.latest.Find(it.UID); ok {
+			it = store.Item{Entry: f.latest.At(p), Flags: f.latest.Flags(p)}
+		} else {
+			f.expunged = true // Its flags are those it had.
+		}
+	}
+	m := fetching{fetcher: f, Item: it, digest: d}
+	defer m.close()
+	marks := f.setsSeen && !it.Flags.Has(imap.FlagSeen)
+	if marks {
+		m.Flags |= imap.FlagSeen
+		f.seen = append(f.seen, it.UID)
+	}
+	enc := f.c.enc
+	enc.Raw("* ")
+	enc.Number(uint64(pos + 1))
+	enc.Raw(" FETCH ")
+	enc.Open()
+	if marks && !f.hasFlags {
+		m.flags()
+	}
+	for i := range f.items {
+		m.item(&f.items[i])
+	}
+	enc.Close()
+	enc.CRLF()
+	if m.err != nil {
+		f.failed++
+		f.c.log.Error("message cannot be read", "err", m.err, "content", it.ContentID, "account", f.account.Name())
+	}
+}
+
+// markSeen sets \Seen on the messages whose text was sent, in the end, so that a client
+// that went away has not seen them.
+func (f *fetcher) markSeen() error {
+	if f.c.enc.Err() != nil {
+		return nil // Reported by the dispatcher.
+	}
+	change := store.FlagChange{Op: store.FlagsAdd, FlagSet: imap.FlagSet{Flags: imap.FlagSeen}}
+	for len(f.seen) > 0 {
+		uids := f.seen[:min(len(f.seen), maxUnseenBatch)]
+		f.seen = f.seen[len(uids):]
+		err := f.update(f.ctx, func(tx *store.Tx) error {
+			_, err := tx.SetFlags(f.id, uids, change, -1)
+			return err
+		})
+		if err != nil {
+			return f.unmark(uids, err)
+		}
+		for _, uid := range uids {
+			pos, ok := f.latest.Find(uid)
+			if ok {
+				f.tell(uid, f.latest.Flags(pos)|imap.FlagSeen, f.latest.At(pos).Keywords())
+			}
+		}
+	}
+	return nil
+}
+
+// unmark tells the flags of messages again that could not be marked.
+func (f *fetcher) unmark(uids []uint32, err error) error {
+	for _, uid := range uids {
+		pos, ok := f.latest.Find(uid)
+		known, ok2 := f.known.Find(uid)
+		if ok && ok2 {
+			f.writeFlags(known, uid, true, f.latest.Flags(pos), f.latest.At(pos).Keywords())
+		}
+	}
+	return err
+}
+
+// reply returns how the command ends.
+func (f *fetcher) reply() (reply, error) {
+	switch {
+	case f.failed > 0:
+		return reply{}, imap.No(imap.CodeCorruption, "some messages could not be read")
+	case f.unknownCTE:
+		return reply{}, imap.No(imap.CodeUnknownCTE, "content-transfer-encoding of a part is not known")
+	case f.expunged:
+		return reply{code: imap.CodeExpungeIssued, text: "some messages are gone"}, nil
+	}
+	return reply{}, nil
+}

@@ -1,0 +1,125 @@
+package imapserver
+
+import (
+	"context"
+
+	"mox/imap"
+	"mox/imap/wire"
+	"mox/store"
+)
+
+// STATUS, RFC 9051 §6.3.11, and quota, RFC 9208. All of it stands in the records of
+// mailboxes and account: no message is looked at. HIGHESTMODSEQ (RFC 7162) comes with
+// CONDSTORE.
+
+// statusRequest has the arguments of STATUS.
+type statusRequest struct {
+	name  string
+	items []imap.StatusItem
+}
+
+// parseStatus parses a mailbox and items.
+//
+//	status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"
+func parseStatus(d *wire.Decoder) statusRequest {
+	req := statusRequest{name: parseMailbox(d)}
+	d.NeedSP()
+	req.items = d.NeedStatusItems()
+	return req
+}
+
+func runStatus(_ context.Context, s *session, req statusRequest) (reply, error) {
+	mb, err := s.mailbox(req.name)
+	if err != nil {
+		return reply{}, err
+	}
+	s.writeStatus(mb, req.items)
+	return reply{}, nil
+}
+
+// writeStatus writes a STATUS response. RFC 9051 §7.3.2
+func (s *session) writeStatus(mb store.Mailbox, items []imap.StatusItem) {
+	enc := s.c.enc
+	enc.Raw("* STATUS ")
+	enc.Mailbox(mb.Name)
+	enc.SP()
+	enc.Open()
+	for _, item := range items {
+		enc.Name(string(item))
+		switch item {
+		case imap.StatusMessages:
+			enc.Number(uint64(mb.Messages))
+		case imap.StatusUIDNext:
+			enc.Number(uint64(mb.UIDNext))
+		case imap.StatusUIDValidity:
+			enc.Number(uint64(mb.UIDValidity))
+		case imap.StatusUnseen:
+			enc.Number(uint64(mb.Unseen))
+		case imap.StatusDeleted:
+			enc.Number(uint64(mb.Deleted))
+		case imap.StatusSize:
+			enc.Number(uint64(mb.Size))
+		case imap.StatusDeletedStorage:
+			enc.Number(uint64(storageUnits(mb.DeletedSize)))
+		case imap.StatusAppendLimit:
+			enc.Number(uint64(s.c.opts.MaxMessageSize))
+		case imap.StatusHighestModSeq:
+			enc.Number(uint64(mb.ModSeq))
+		case imap.StatusMailboxID:
+			enc.Raw("(" + mailboxID(mb.ID) + ")")
+		default: // RECENT
+			enc.Number(0)
+		}
+	}
+	enc.Close()
+	enc.CRLF()
+}
+
+// storageUnits returns octets in units of 1024, rounded up, as STORAGE counts. RFC 9208
+// §5.1
+func storageUnits(n int64) int64 { return (n + 1023) / 1024 }
+
+// quotaRoot is the name of the one quota root, of the account.
+const quotaRoot = ""
+
+// parseQuotaRoot parses the name of a quota root.
+//
+//	getquota = "GETQUOTA" SP quota-root-name
+func parseQuotaRoot(d *wire.Decoder) string {
+	d.NeedSP()
+	return d.NeedAString()
+}
+
+func runGetQuota(_ context.Context, s *session, root string) (reply, error) {
+	if root != quotaRoot {
+		return reply{}, imap.No(imap.CodeNonExistent, "no such quota root")
+	}
+	s.writeQuota()
+	return reply{}, nil
+}
+
+func runGetQuotaRoot(_ context.Context, s *session, name string) (reply, error) {
+	mb, err := s.mailbox(name)
+	if err != nil {
+		return reply{}, err
+	}
+	s.c.enc.Raw("* QUOTAROOT ")
+	s.c.enc.Mailbox(mb.Name)
+	s.c.enc.Raw(` ""` + "\r\n")
+	s.writeQuota()
+	return reply{}, nil
+}
+
+// writeQuota writes what is used and allowed, if there is a limit. RFC 9208 §4.2.1
+func (s *session) writeQuota() {
+	limit := s.account.QuotaLimit()
+	if limit <= 0 {
+		return
+	}
+	enc := s.c.enc
+	enc.Raw(`* QUOTA "" (STORAGE `)
+	enc.Number(uint64(storageUnits(s.account.Tree().Size())))
+	enc.SP()
+	enc.Number(uint64(limit / 1024))
+	enc.Raw(")\r\n")
+}

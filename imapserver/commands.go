@@ -1,0 +1,180 @@
+package imapserver
+
+import (
+	"context"
+
+	"mox/imap/wire"
+)
+
+// state is a state of a connection, or a set of states. RFC 9051 §3
+type state uint8
+
+const (
+	notAuthenticated state = 1 << iota
+	authenticated          // And no mailbox selected.
+	selectedState
+
+	anyState   = notAuthenticated | authenticated | selectedState
+	loggedIn   = authenticated | selectedState
+	inSelected = selectedState
+)
+
+// flags say what kind of command it is.
+type flags uint8
+
+const (
+	// keepsSeqs: no EXPUNGE may be sent before its reply. RFC 9051 §7.5.1
+	keepsSeqs flags = 1 << iota
+	// changesMailbox: selects or closes a mailbox, so that nothing is told about the one
+	// before, and all about the one after has been told by the command.
+	changesMailbox
+	// plaintext: carries a password that must not be sent without TLS. RFC 9051 §6.2.3
+	plaintext
+	// streams: reads more than its line, and reads to its end itself.
+	streams
+	// noLogArgs: has credentials in its arguments.
+	noLogArgs
+)
+
+// command is a row of the table.
+type command struct {
+	name   string
+	states state
+	flags  flags
+	bind   binder
+}
+
+// runner runs a command whose arguments have been parsed.
+type runner func(ctx context.Context) (reply, error)
+
+// binder parses the arguments of a command from the connection's decoder, and returns
+// what runs it.
+type binder func(c *conn) runner
+
+// onConn makes a binder of a parse and a run function of a command that needs no
+// account.
+func onConn[R any](parse func(*wire.Decoder) R, run func(context.Context, *conn, R) (reply, error)) binder {
+	return func(c *conn) runner {
+		req := parse(c.dec)
+		return func(ctx context.Context) (reply, error) { return run(ctx, c, req) }
+	}
+}
+
+// onSession is onConn for a command that needs an account.
+func onSession[R any](parse func(*wire.Decoder) R, run func(context.Context, *session, R) (reply, error)) binder {
+	return func(c *conn) runner {
+		req := parse(c.dec)
+		return func(ctx context.Context) (reply, error) { return run(ctx, c.sess, req) }
+	}
+}
+
+// onSelected is onConn for a command that needs a selected mailbox.
+func onSelected[R any](parse func(*wire.Decoder) R, run func(context.Context, *selected, R) (reply, error)) binder {
+	return func(c *conn) runner {
+		req := parse(c.dec)
+		if r, ok := any(req).(refusable); ok {
+			if err := c.decoded(); err != nil {
+				r.refused(c, err)
+			}
+		}
+		return func(ctx context.Context) (reply, error) { return run(ctx, c.sess.sel, req) }
+	}
+}
+
+// refusable is a request with effects even if its arguments are refused.
+type refusable interface{ refused(c *conn, err error) }
+
+// noArgs parses the arguments of a command that has none.
+func noArgs(*wire.Decoder) struct{} { return struct{}{} }
+
+// The table of commands. What justifies its flags:
+//
+// RFC 9051 §7.5.1: "An EXPUNGE response MUST NOT be sent when no command is in progress,
+// nor while responding to a FETCH, STORE, or SEARCH command. [...] UID FETCH, UID STORE,
+// and UID SEARCH are different commands from FETCH, STORE, and SEARCH. An EXPUNGE
+// response MAY be sent during a UID command." So: keepsSeqs on those three, and on no
+// other.
+//
+// RFC 9051 §6.3.2: "The SELECT command automatically deselects any currently selected
+// mailbox before attempting the new selection." CLOSE, UNSELECT and LOGOUT leave none. So:
+// changesMailbox on these.
+//
+// RFC 9051 §6.2.3: unless passwords are protected, "a server implementation MUST
+// implement a configuration in which it advertises the LOGINDISABLED capability and does
+// NOT permit the LOGIN command." So: plaintext on LOGIN; AUTHENTICATE decides by
+// mechanism.
+//
+// RFC 9051 §6.3.12: the message of APPEND follows a continuation request, and there may
+// be several (RFC 3502). AUTHENTICATE (§6.2.2) and IDLE (§6.3.13) read lines that are no
+// commands; what follows STARTTLS is none either (§6.2.1). So: streams on these.
+func commandTable() []command {
+	return []command{
+		// Any state. RFC 9051 §6.1
+		{"CAPABILITY", anyState, 0, onConn(noArgs, runCapability)},
+		{"NOOP", anyState, 0, onConn(noArgs, runNoop)},
+		{"LOGOUT", anyState, changesMailbox, onConn(noArgs, runLogout)},
+		{"ID", anyState, 0, onConn(parseID, runID)},
+
+		// Not authenticated. RFC 9051 §6.2
+		{"STARTTLS", notAuthenticated, streams, onConn(noArgs, runStartTLS)},
+		{"AUTHENTICATE", notAuthenticated, streams | noLogArgs, onConn(parseAuthenticate, runAuthenticate)},
+		{"LOGIN", notAuthenticated, plaintext | noLogArgs, onConn(parseLogin, runLogin)},
+
+		// Authenticated. RFC 9051 §6.3
+		{"ENABLE", loggedIn, 0, onSession(parseEnable, runEnable)},
+		{"SELECT", loggedIn, changesMailbox, onSession(parseSelect, runSelect)},
+		{"EXAMINE", loggedIn, changesMailbox, onSession(parseSelect, runExamine)},
+		{"CREATE", loggedIn, 0, onSession(parseCreate, runCreate)},
+		{"DELETE", loggedIn, 0, onSession(parseMailbox, runDelete)},
+		{"RENAME", loggedIn, 0, onSession(parseRename, runRename)},
+		{"SUBSCRIBE", loggedIn, 0, onSession(parseMailbox, runSubscribe)},
+		{"UNSUBSCRIBE", loggedIn, 0, onSession(parseMailbox, runUnsubscribe)},
+		{"LIST", loggedIn, 0, onSession(parseList, runList)},
+		{"LSUB", loggedIn, 0, onSession(parseLSub, runLSub)},
+		{"NAMESPACE", loggedIn, 0, onSession(noArgs, runNamespace)},
+		{"STATUS", loggedIn, 0, onSession(parseStatus, runStatus)},
+		{"APPEND", loggedIn, streams, onSession(parseMailbox, runAppend)},
+		{"IDLE", loggedIn, streams, onSession(noArgs, runIdle)},
+		{"GETQUOTA", loggedIn, 0, onSession(parseQuotaRoot, runGetQuota)},
+		{"GETQUOTAROOT", loggedIn, 0, onSession(parseMailbox, runGetQuotaRoot)},
+
+		// Selected. RFC 9051 §6.4, RFC 3501 §6.4.1
+		{"CHECK", inSelected, 0, onSelected(noArgs, runCheck)},
+		{"CLOSE", inSelected, changesMailbox, onSelected(noArgs, runClose)},
+		{"UNSELECT", inSelected, changesMailbox, onSelected(noArgs, runUnselect)},
+		{"EXPUNGE", inSelected, 0, onSelected(noArgs, runExpunge)},
+		{"SEARCH", inSelected, keepsSeqs, onSelected(parseSearch, runSearch)},
+		{"FETCH", inSelected, keepsSeqs, onSelected(parseFetch, runFetch)},
+		{"STORE", inSelected, keepsSeqs, onSelected(parseStore, runStore)},
+		{"COPY", inSelected, 0, onSelected(parseCopy, runCopy)},
+		{"MOVE", inSelected, 0, onSelected(parseCopy, runMove)},
+		{"UID EXPUNGE", inSelected, 0, onSelected(parseUIDExpunge, runUIDExpunge)},
+		{"UID SEARCH", inSelected, 0, onSelected(uid(parseSearch), runSearch)},
+		{"UID FETCH", inSelected, 0, onSelected(uid(parseFetch), runFetch)},
+		{"UID STORE", inSelected, 0, onSelected(uid(parseStore), runStore)},
+		{"UID COPY", inSelected, 0, onSelected(uid(parseCopy), runCopy)},
+		{"UID MOVE", inSelected, 0, onSelected(uid(parseCopy), runMove)},
+	}
+}
+
+// uidRequest is a request whose numbers are UIDs or message sequence numbers.
+type uidRequest interface{ setUID() }
+
+// uid makes the parse function of a UID command from that of the command. RFC 9051
+// §6.4.9
+func uid[R uidRequest](parse func(*wire.Decoder) R) func(*wire.Decoder) R {
+	return func(d *wire.Decoder) R {
+		req := parse(d)
+		req.setUID()
+		return req
+	}
+}
+
+// byName returns the table by name.
+func byName(rows []command) map[string]*command {
+	m := make(map[string]*command, len(rows))
+	for i := range rows {
+		m[rows[i].name] = &rows[i]
+	}
+	return m
+}

@@ -1,0 +1,323 @@
+package imapserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"mox/imap"
+	"mox/imap/wire"
+	"mox/internal/identity"
+	"mox/internal/metrics"
+	"mox/internal/ratelimit"
+	"mox/mlog"
+)
+
+// conn is a connection. It belongs to the goroutine that serves it, but for interrupt.
+type conn struct {
+	srv    *Server
+	opts   ListenerOptions
+	log    *slog.Logger
+	cid    int64
+	remote netip.Addr
+
+	// The layers of the connection. nc is the one that was accepted.
+	nc  net.Conn
+	tls *tls.Conn // Nil without TLS.
+	io  netIO
+	r   *wire.Reader
+	dec *wire.Decoder
+	enc *wire.Encoder
+
+	tag      string // Of the command that runs.
+	commands int    // Commands begun.
+	bad      int    // Commands in a row that broke the protocol.
+	failures int    // Failed authentications.
+	logout   bool   // The client said LOGOUT.
+
+	inputLevel slog.Level // Of the transcript, for the command being read.
+
+	sess *session // Nil before authentication.
+
+	mu          sync.Mutex // Guards interrupted, and read deadlines against it.
+	interrupted bool
+}
+
+func newConn(s *Server, nc net.Conn, opts ListenerOptions, cid int64) *conn {
+	c := &conn{srv: s, opts: opts, cid: cid, nc: nc, remote: ratelimit.RemoteIP(nc.RemoteAddr())}
+	c.log = mlog.WithCidLogger(s.log, cid)
+	c.io.c, c.io.nc = c, nc
+	c.r = wire.NewReader(&c.io, &s.buffers)
+	c.dec = wire.NewDecoder(c.r, wire.Options{Limits: wireLimits(), Continue: c.continueLiteral, OnLine: c.traceMore})
+	c.enc = wire.NewEncoder(&c.io, &s.buffers)
+	return c
+}
+
+// publicCid returns the connection id as the remote party may see it.
+func (c *conn) publicCid() string {
+	if c.srv.opts.CidCipher != nil {
+		return c.srv.opts.CidCipher.Encode(c.cid)
+	}
+	return strconv.FormatInt(c.cid, 16)
+}
+
+// errClose ends a connection after everything has been said.
+var errClose = errors.New("connection ends")
+
+// serve admits the connection and runs its commands. It is the only place that
+// recovers from a panic.
+func (c *conn) serve(ctx context.Context) {
+	service := "imap"
+	if c.opts.ImmediateTLS {
+		service = "imaps"
+	}
+	metricConnections.WithLabelValues(service).Inc()
+	c.log.Debug("new connection", "remote", c.remote, "listener", c.opts.Name, "service", service)
+	defer c.end()
+	defer func() {
+		if x := recover(); x != nil {
+			c.log.Error("unhandled panic", "panic", x, "stack", string(debug.Stack()))
+			metrics.Panic(pkgName)
+			c.bye(imap.Bye(imap.CodeServerBug, "internal error"))
+		}
+	}()
+	release, ok := c.admit()
+	if !ok {
+		return
+	}
+	defer release()
+	if tc, ok := c.nc.(*net.TCPConn); ok {
+		// A keep-alive that cannot be set is no reason to refuse the client.
+		_ = tc.SetKeepAlivePeriod(keepAlive)
+	}
+	if c.opts.ImmediateTLS {
+		if err := c.handshake(ctx, c.nc); err != nil {
+			c.log.Log(ctx, mlog.ErrLevel(err), "tls handshake", "err", err, "remote", c.remote)
+			return
+		}
+	}
+	c.greet()
+	for c.enc.Err() == nil {
+		if err := c.command(ctx); err != nil {
+			c.finish(ctx, err)
+			return
+		}
+	}
+}
+
+// admit counts the connection against the limits, before it costs a TLS handshake.
+func (c *conn) admit() (release func(), ok bool) {
+	now := c.srv.opts.Now()
+	if l := c.opts.ConnectionRate; l != nil && !l.Add(c.remote, now, 1) {
+		c.log.Debug("refusing connection: too many in a short time", "remote", c.remote)
+		c.refuse("too many connections in a short time from your network, try again later")
+		return nil, false
+	}
+	if !c.auth().Allowed(c.remote) {
+		c.log.Debug("refusing connection: too many failed logins", "remote", c.remote)
+		c.refuse("too many failed logins from your network, try again later")
+		return nil, false
+	}
+	if l := c.opts.OpenConnections; l != nil {
+		if !l.Acquire(c.remote) {
+			c.log.Debug("refusing connection: too many open", "remote", c.remote)
+			c.refuse("too many open connections from your network")
+			return nil, false
+		}
+		return func() { l.Release(c.remote) }, true
+	}
+	return func() {}, true
+}
+
+// refuse ends a connection that was not admitted. Where TLS is spoken from the start,
+// nothing can be said.
+func (c *conn) refuse(text string) {
+	if !c.opts.ImmediateTLS {
+		c.bye(imap.Bye(imap.CodeUnavailable, text))
+	}
+}
+
+// greet sends the greeting. RFC 9051 §7.1.1
+func (c *conn) greet() {
+	c.enc.Status("", "OK", c.capabilityCode(), "mox imap")
+	c.flush()
+}
+
+// bye sends last words, for which there is little time.
+func (c *conn) bye(e *imap.Error) {
+	c.io.setWriteTimeout(byeTimeout)
+	text := *e
+	text.Text += " (" + c.publicCid() + ")"
+	c.enc.Error("", &text)
+	c.flush()
+}
+
+// finish ends a connection because of an error.
+func (c *conn) finish(ctx context.Context, err error) {
+	var e *imap.Error
+	switch {
+	case errors.Is(err, errClose):
+	case errors.As(err, &e) && e.Type == imap.TypeBYE:
+		c.log.Debug("closing connection", "err", err)
+		c.bye(e)
+	case c.isInterrupted():
+		c.bye(imap.Bye(imap.CodeUnavailable, "server is shutting down"))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.log.Debug("closing connection after time without a command", "err", err)
+		c.bye(imap.Bye("", "no command for too long"))
+	default:
+		c.log.Log(ctx, mlog.ErrLevel(err), "connection failed", "err", err)
+	}
+}
+
+// end gives back all that the connection holds.
+func (c *conn) end() {
+	if c.sess != nil {
+		c.sess.close()
+		c.sess = nil
+	}
+	// Whoever closes TLS properly waits for the peer: it need not know that we are gone.
+	if c.tls != nil {
+		c.io.setWriteTimeout(byeTimeout)
+		_ = c.tls.Close()
+	}
+	c.log.Debug("connection ended")
+}
+
+// flush writes what is buffered. Errors stay in the encoder and end the connection.
+func (c *conn) flush() { _ = c.enc.Flush() }
+
+// waitCommand returns when a command begins. Meanwhile no buffers are held.
+func (c *conn) waitCommand() error {
+	timeout := loginTimeout
+	if c.sess != nil {
+		timeout = idleTimeout
+	}
+	c.setReadTimeout(timeout)
+	if err := c.r.Wait(); err != nil {
+		return err
+	}
+	if c.sess != nil {
+		c.setReadTimeout(commandTimeout)
+	}
+	if c.slow() {
+		c.srv.opts.Delay(slowDelay)
+	}
+	return nil
+}
+
+// slow reports whether the client is made to wait for each line and byte, after failed
+// logins.
+func (c *conn) slow() bool { return identity.SlowdownFor(c.failures).Slow }
+
+// continueLiteral asks the client for a literal. RFC 9051 §7.6
+func (c *conn) continueLiteral() error {
+	c.enc.Continue("go ahead")
+	if err := c.enc.Flush(); err != nil {
+		return err
+	}
+	c.setReadTimeout(literalTimeout)
+	return nil
+}
+
+// setReadTimeout sets the time until which reading fails, unless reading is to fail
+// already because of an interrupt.
+func (c *conn) setReadTimeout(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.interrupted {
+		_ = c.nc.SetReadDeadline(time.Now().Add(d)) // Fails on a closed connection, as reading will.
+	}
+}
+
+// interrupt makes reading fail now, so that a connection that waits ends. It can be
+// called from any goroutine.
+func (c *conn) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupted = true
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (c *conn) isInterrupted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.interrupted
+}
+
+// handshake adds a TLS layer on nc, which is the connection with, perhaps, bytes that
+// were read from it already.
+func (c *conn) handshake(ctx context.Context, nc net.Conn) error {
+	tc := tls.Server(nc, c.opts.TLSConfig)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("tls handshake: %w", err)
+	}
+	cs := tc.ConnectionState()
+	c.log.Debug("tls handshake done", "version", tls.VersionName(cs.Version), "cipher", tls.CipherSuiteName(cs.CipherSuite),
+		"sni", cs.ServerName, "resumed", cs.DidResume, "clientcerts", len(cs.PeerCertificates))
+	c.tls = tc
+	c.io.nc = tc
+	return nil
+}
+
+// tlsState returns the state of the TLS layer, nil without one.
+func (c *conn) tlsState() *tls.ConnectionState {
+	if c.tls == nil {
+		return nil
+	}
+	cs := c.tls.ConnectionState()
+	return &cs
+}
+
+// netIO reads and writes the outermost layer of a connection, with a time limit for each
+// write, and a transcript of what is written.
+type netIO struct {
+	c       *conn
+	nc      net.Conn
+	timeout time.Duration // For writes; zero is writeTimeout.
+	level   slog.Level    // Of the transcript; zero is LevelTrace.
+}
+
+func (n *netIO) Read(p []byte) (int, error) { return n.nc.Read(p) }
+
+func (n *netIO) setWriteTimeout(d time.Duration) { n.timeout = d }
+
+// Write writes p. Clients with failed logins get it byte by byte.
+func (n *netIO) Write(p []byte) (int, error) {
+	timeout := n.timeout
+	if timeout == 0 {
+		timeout = writeTimeout
+	}
+	level := n.level
+	if level == 0 {
+		level = mlog.LevelTrace
+	}
+	mlog.Trace(context.Background(), n.c.log, level, "LS: ", p)
+	step := len(p)
+	if n.c.slow() {
+		step = 1
+	}
+	for done := 0; done < len(p); done += step {
+		if step == 1 && len(p) > 1 {
+			n.c.srv.opts.Delay(slowDelay)
+		}
+		if err := n.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			return done, err
+		}
+		if k, err := n.nc.Write(p[done : done+step]); err != nil {
+			return done + k, err
+		}
+	}
+	return len(p), nil
+}

@@ -1,0 +1,171 @@
+package imapserver
+
+import (
+	"strconv"
+
+	"mox/imap"
+	"mox/internal/search"
+	"mox/message"
+	"mox/store"
+)
+
+// fetching is a message being fetched.
+type fetching struct {
+	*fetcher
+	store.Item
+	digest message.Digest // Nil if the message has none any more, or none is needed.
+
+	content *store.Content // Nil until opened.
+	opened  bool
+	part    *message.Part // Root of the part tree, nil until needed.
+	err     error         // Why something could not be read.
+}
+
+// close closes the file, if it was opened.
+func (m *fetching) close() {
+	if m.content != nil {
+		_ = m.content.Close() // It was only read.
+	}
+}
+
+// fail notes that something of the message could not be read. The first reason counts.
+func (m *fetching) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+// item writes an item. One that cannot be had is NIL, or left out where the grammar has
+// no NIL.
+func (m *fetching) item(it *fetchItem) {
+	switch it.needs {
+	case needsDigest:
+		m.digestItem(it)
+		return
+	case needsFile:
+		m.sectionItem(it)
+		return
+	}
+	enc := m.c.enc
+	switch it.Attr {
+	case imap.FetchUID:
+		enc.Name("UID")
+		enc.Number(uint64(m.UID))
+	case imap.FetchFlags:
+		m.flags()
+	case imap.FetchInternalDate:
+		enc.Name("INTERNALDATE")
+		enc.DateTime(m.Received())
+	case imap.FetchRFC822Size:
+		enc.Name("RFC822.SIZE")
+		enc.Number(uint64(m.Size))
+	case imap.FetchSaveDate:
+		enc.Name("SAVEDATE")
+		if t := m.SaveDate(); t.IsZero() {
+			enc.NIL()
+		} else {
+			enc.DateTime(t)
+		}
+	case imap.FetchEmailID:
+		m.objectID("EMAILID", search.EmailIDPrefix, m.ContentID)
+	case imap.FetchThreadID:
+		m.objectID("THREADID", search.ThreadIDPrefix, m.ThreadID)
+	}
+}
+
+func (m *fetching) flags() {
+	m.c.enc.Name("FLAGS")
+	m.c.enc.Flags(m.Flags, m.Keywords())
+}
+
+// objectID writes an object identifier. RFC 8474 §5
+func (m *fetching) objectID(name, prefix string, id int64) {
+	enc := m.c.enc
+	enc.Name(name)
+	enc.Raw("(" + prefix)
+	enc.Number(uint64(id))
+	enc.Raw(")")
+}
+
+// digestItem writes an item that the digest has, or, for header fields, may have.
+func (m *fetching) digestItem(it *fetchItem) {
+	if m.digest == nil {
+		m.fail(store.ErrNoMessage)
+		if it.Attr == imap.FetchBodySection {
+			m.c.enc.Item()
+			m.c.enc.Raw(it.name)
+			m.c.enc.NIL()
+		}
+		return
+	}
+	enc := m.c.enc
+	switch it.Attr {
+	case imap.FetchEnvelope:
+		enc.Name("ENVELOPE")
+		enc.RawBytes(m.digest.Envelope())
+	case imap.FetchBodyStructure:
+		enc.Name("BODYSTRUCTURE")
+		enc.RawBytes(m.digest.BodyStructure())
+	case imap.FetchBody:
+		enc.Name("BODY")
+		enc.RawBytes(m.digest.Body())
+	case imap.FetchBinarySize:
+		m.binarySize(it)
+	case imap.FetchBodySection:
+		for _, name := range it.fields {
+			if !m.digest.HasField(name) {
+				m.sectionItem(it)
+				return
+			}
+		}
+		m.buf = m.digest.FilterFields(m.buf[:0], it.fields, false)
+		m.literalBytes(it, m.buf)
+	}
+}
+
+// literalBytes writes an item with data in memory.
+func (m *fetching) literalBytes(it *fetchItem, b []byte) {
+	if it.Partial != nil {
+		start, end := it.Partial.Clip(int64(len(b)))
+		b = b[start:end]
+	}
+	enc := m.c.enc
+	enc.Item()
+	enc.Raw(it.name)
+	enc.Raw("{")
+	enc.Number(uint64(len(b)))
+	enc.Raw("}\r\n")
+	enc.RawBytes(b)
+}
+
+// binarySize writes the decoded size of a part. RFC 9051 §6.4.5
+func (m *fetching) binarySize(it *fetchItem) {
+	size := m.Size
+	if len(it.Section.Part) > 0 {
+		p, err := m.findPart(it.Section.Part)
+		switch {
+		case err != nil:
+			size = 0 // There is no such part, and no NIL.
+		case p.DecodedSize < 0:
+			m.unknownCTE = true
+			return
+		default:
+			size = p.DecodedSize
+		}
+	}
+	m.c.enc.Item()
+	m.c.enc.Raw(it.name + strconv.FormatInt(size, 10))
+}
+
+// findPart returns a part of the message.
+func (m *fetching) findPart(path []uint32) (*message.Part, error) {
+	if m.part == nil {
+		tree, err := m.digest.Tree()
+		if err != nil {
+			m.fail(err)
+			return nil, err
+		}
+		m.part = tree
+	}
+	return m.part.Find(path)
+}

@@ -1,0 +1,45 @@
+package imapserver
+
+import (
+	"time"
+
+	"mox/imap/wire"
+)
+
+// Time limits.
+const (
+	loginTimeout     = 30 * time.Second // For a command before authentication, from the moment we wait for it.
+	idleTimeout      = 30 * time.Minute // Until a command begins, and in IDLE. RFC 9051 §5.4
+	commandTimeout   = time.Minute      // For the rest of a command line that has begun.
+	literalTimeout   = 30 * time.Second // For a literal, or for each piece of a message.
+	writeTimeout     = 30 * time.Second // For each piece written.
+	handshakeTimeout = time.Minute      // For TLS.
+	byeTimeout       = 5 * time.Second  // For the last words on a connection that is given up.
+	keepAlive        = 5 * time.Minute  // Between TCP keep-alive probes.
+)
+
+// Limits on what a client can ask for. Those on lines, literals and lists are the ones of
+// package wire; those on search programs, names and keywords the ones of package imap.
+const (
+	maxAppendMessages = 500     // Messages in one APPEND: what store.Append takes.
+	maxAppendFiles    = 100     // Of these, those too large to wait in memory.
+	appendMemory      = 8 << 20 // Bytes that the messages of one APPEND wait in memory.
+
+	maxBadCommands = 50 // Commands that break the protocol, one after another.
+	maxIDFields    = 30 // RFC 2971 §3.3
+	maxIDName      = 30
+	maxIDValue     = 1024
+	maxUnseenBatch = 10000 // Messages marked \Seen in one transaction.
+	fetchBatch     = 200   // Messages whose digests are held while a client is written to.
+	copyBuffer     = 32 << 10
+)
+
+// slowDelay is how long each line and each byte of a client with failed logins waits.
+const slowDelay = time.Second
+
+// searchLine is how many numbers an old SEARCH response has at most: clients of that
+// time have line buffers. RFC 3501 §7.2.5
+const searchLine = 100
+
+// wireLimits returns the limits for parsing commands.
+func wireLimits() wire.Limits { return wire.ServerLimits() }

@@ -1,0 +1,236 @@
+package imapserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"mox/imap/wire"
+	"mox/internal/metrics"
+	"mox/internal/ratelimit"
+	"mox/mlog"
+	"mox/store"
+)
+
+// pkgName is the name of this package in logs and metrics.
+const pkgName = "imapserver"
+
+// DefaultMaxMessageSize is the size of the largest message that APPEND takes if nothing
+// else is asked for.
+const DefaultMaxMessageSize = 100 << 20
+
+// Options are for [New]. Store, Auth and Log are needed.
+type Options struct {
+	Store *store.Store
+	Auth  Authenticator
+	Log   *slog.Logger
+
+	Cids      *mlog.CidSource // Connection ids; nil is a source of its own.
+	CidCipher *mlog.CidCipher // For ids that remote parties see; nil shows them plainly.
+	Version   string          // For ID, told after authentication. RFC 2971 §3.3
+
+	Now   func() time.Time    // Nil is time.Now.
+	Delay func(time.Duration) // Slows down clients with failed logins; nil sleeps.
+}
+
+// ListenerOptions say how connections of a listener are served.
+type ListenerOptions struct {
+	Name string // For logs.
+
+	TLSConfig    *tls.Config // Nil: no TLS, and no STARTTLS.
+	ImmediateTLS bool        // TLS from the start: IMAPS.
+	// AllowPlaintextLogin lets passwords be sent without TLS. RFC 9051 §11.3
+	AllowPlaintextLogin bool
+
+	// MaxMessageSize is the largest message that APPEND takes, in octets, and what is
+	// announced as APPENDLIMIT. Zero is DefaultMaxMessageSize. RFC 7889 §2
+	MaxMessageSize int64
+
+	// Auth checks credentials instead of the one of the server, if not nil: for limits on
+	// failed logins of its own.
+	Auth Authenticator
+
+	ConnectionRate  *ratelimit.Limiter    // New connections; nil is no limit.
+	OpenConnections *ratelimit.Concurrent // Connections at a time; nil is no limit.
+}
+
+// Server serves IMAP connections. It is safe for concurrent use.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	table   map[string]*command
+	buffers wire.Buffers
+	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
+
+	ctx    context.Context // Ends commands that run, when there is no more time.
+	cancel context.CancelFunc
+
+	mu        sync.Mutex // Guards what follows.
+	closing   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	done      sync.WaitGroup // Of connections.
+}
+
+// New returns a server that has no listeners yet.
+func New(opts Options) *Server {
+	if opts.Cids == nil {
+		opts.Cids = mlog.NewCidSource(0)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Delay == nil {
+		opts.Delay = time.Sleep
+	}
+	metrics.PanicPackages(pkgName)
+	s := &Server{opts: opts, log: opts.Log, table: byName(commandTable()), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Serve takes connections from a listener, which it closes, until the listener fails,
+// the context ends or Shutdown is called; in the latter two cases the error is nil.
+// Connections go on when it returns.
+func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions) error {
+	defer l.Close()
+	if !s.addListener(l) {
+		return nil
+	}
+	defer s.removeListener(l)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			go s.ServeConn(ctx, nc, opts)
+			continue
+		}
+		if s.isClosing() || ctx.Err() != nil {
+			return nil
+		}
+		if !isTemporary(err) {
+			return fmt.Errorf("accept imap connection: %w", err)
+		}
+		// Out of file descriptors, most often: it gets better when others close.
+		s.log.Error("accept imap connection, will try again", "err", err, "listener", opts.Name)
+		time.Sleep(acceptDelay)
+	}
+}
+
+// acceptDelay is how long a listener waits after a failure that may pass.
+const acceptDelay = 100 * time.Millisecond
+
+// isTemporary reports whether accepting may work again.
+func isTemporary(err error) bool {
+	var ne net.Error
+	return !errors.Is(err, net.ErrClosed) && errors.As(err, &ne)
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// ServeConn serves one connection until it ends, and closes it.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn, opts ListenerOptions) {
+	if opts.MaxMessageSize <= 0 {
+		opts.MaxMessageSize = DefaultMaxMessageSize
+	}
+	cid := s.opts.Cids.Next()
+	ctx = mlog.WithCid(ctx, cid)
+	c := newConn(s, nc, opts, cid)
+	defer nc.Close()
+	if !s.addConn(c) {
+		c.refuse("server is shutting down")
+		return
+	}
+	defer s.removeConn(c)
+	// A command ends when the caller's context does, and when Shutdown runs out of time.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(s.ctx, cancel)
+	defer stop()
+	c.serve(ctx)
+}
+
+func (s *Server) addConn(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.done.Add(1)
+	return true
+}
+
+func (s *Server) removeConn(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.done.Done()
+}
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Shutdown closes the listeners, lets commands that run finish, and tells clients BYE.
+// When ctx ends before all connections have, those left are closed as they are, and the
+// error is that of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.interrupt()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.done.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.cancel()
+		return nil
+	case <-ctx.Done():
+	}
+	s.cancel()
+	s.mu.Lock()
+	for c := range s.conns {
+		c.nc.Close()
+	}
+	s.mu.Unlock()
+	<-done
+	return ctx.Err()
+}

@@ -1,0 +1,286 @@
+package imapserver
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mox/imap"
+	"mox/internal/identity"
+	"mox/internal/metrics"
+	"mox/internal/safefile"
+	"mox/internal/testkit"
+	"mox/mlog"
+	"mox/sasl"
+	"mox/store"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := metrics.PanicCount(); n != 0 && code == 0 {
+		fmt.Fprintf(os.Stderr, "%d panics were recovered\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// The users that tests log in as.
+const (
+	testUser     = "mjl@mox.example"
+	testPassword = "test1234"
+	otherUser    = "other@mox.example"
+)
+
+// fakeAuth is an Authenticator for the test users, with PLAIN, SCRAM-SHA-256 without a
+// stored secret, and an exchange with a last challenge.
+type fakeAuth struct {
+	mu      sync.Mutex
+	blocked bool
+}
+
+func (f *fakeAuth) Allowed(netip.Addr) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.blocked
+}
+
+func (f *fakeAuth) Mechanisms(tls, _, plaintextOK bool) []string {
+	if tls || plaintextOK {
+		return []string{sasl.SCRAMSHA256, sasl.Plain}
+	}
+	return nil
+}
+
+func (f *fakeAuth) Password(_ context.Context, _ identity.Attempt, user, password string) (identity.Result, error) {
+	account, _, _ := strings.Cut(user, "@")
+	switch {
+	case user == "disabled@mox.example" && password == testPassword:
+		return identity.Result{}, &identity.LoginDisabledError{Text: "ask the operator"}
+	case user != testUser && user != otherUser && user != `odd\"@mox.example`, password != testPassword && password != `back\slash "q"`:
+		return identity.Result{}, identity.ErrCredentials
+	}
+	return identity.Result{Account: account, LoginAddress: user}, nil
+}
+
+func (f *fakeAuth) Begin(ctx context.Context, a identity.Attempt, mechanism string) (identity.Exchange, error) {
+	switch mechanism {
+	case sasl.Plain, sasl.SCRAMSHA256, "X-LAST":
+		return &fakeExchange{f: f, mechanism: mechanism}, nil
+	}
+	return nil, sasl.ErrMechanism
+}
+
+// fakeExchange is PLAIN; "X-LAST" accepts anybody with a last challenge "bye", and
+// SCRAM-SHA-256 fails with one.
+type fakeExchange struct {
+	f         *fakeAuth
+	mechanism string
+	step      int
+	res       identity.Result
+}
+
+func (x *fakeExchange) Next(ctx context.Context, response []byte) ([]byte, bool, error) {
+	x.step++
+	if response == nil {
+		return nil, false, nil
+	}
+	switch x.mechanism {
+	case "X-LAST":
+		x.res = identity.Result{Account: "mjl", LoginAddress: testUser}
+		return []byte("bye"), true, nil
+	case sasl.SCRAMSHA256:
+		return []byte("e=other-error"), false, fmt.Errorf("%w: %w", identity.ErrCredentials, identity.ErrNoSecret)
+	}
+	cred, err := sasl.ParsePlain(response)
+	if err != nil {
+		return nil, false, err
+	}
+	x.res, err = x.f.Password(ctx, identity.Attempt{}, cred.Authentication, cred.Password)
+	return nil, err == nil, err
+}
+
+func (x *fakeExchange) Result() identity.Result { return x.res }
+func (x *fakeExchange) Close()                  {}
+
+// testSetup is how a test wants its server.
+type testSetup struct {
+	quota    int64
+	store    func(*store.Options)
+	options  func(*Options)
+	listener func(*ListenerOptions)
+}
+
+// testServer is a server on a store of its own.
+type testServer struct {
+	t      testing.TB
+	dir    string
+	store  *store.Store
+	auth   *fakeAuth
+	server *Server
+	ca     *testkit.CA
+	addr   string
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	delays []time.Duration
+}
+
+// newTestServer starts a server. When the test ends it is shut down and its store is
+// verified.
+func newTestServer(t testing.TB, setup testSetup) *testServer {
+	t.Helper()
+	ts := &testServer{t: t, dir: t.TempDir(), auth: &fakeAuth{}}
+	ts.log = mlog.Discard()
+	if testing.Verbose() && os.Getenv("MOX_TEST_LOG") != "" {
+		ts.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: mlog.LevelTracedata}))
+	}
+	so := store.Options{Dir: ts.dir, Log: ts.log, Quota: func(string) int64 { return setup.quota }}
+	if setup.store != nil {
+		setup.store(&so)
+	}
+	var err error
+	if ts.store, err = store.Open(context.Background(), so); err != nil {
+		t.Fatalf("open store: %v", err)
+	}
+	o := Options{Store: ts.store, Auth: ts.auth, Log: ts.log, Version: "test", Delay: func(d time.Duration) {
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		ts.delays = append(ts.delays, d)
+	}}
+	if setup.options != nil {
+		setup.options(&o)
+	}
+	ts.server = New(o)
+	l := ListenerOptions{Name: "test", AllowPlaintextLogin: true}
+	if setup.listener != nil {
+		setup.listener(&l)
+	}
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	ts.addr = nl.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- ts.server.Serve(context.Background(), nl, l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := ts.server.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		ts.verify()
+	})
+	return ts
+}
+
+// verify closes the store and checks it.
+func (ts *testServer) verify() {
+	if err := ts.store.Close(); err != nil {
+		ts.t.Errorf("close store: %v", err)
+	}
+	if _, ok := ts.t.(*testing.B); ok {
+		return
+	}
+	rep, err := store.Verify(context.Background(), ts.dir, store.VerifyOptions{Log: ts.log})
+	if err != nil {
+		ts.t.Errorf("verify store: %v", err)
+	}
+	for _, p := range rep.Problems {
+		ts.t.Errorf("store: %s", p)
+	}
+}
+
+// withTLS gives a listener a certificate.
+func (ts *testServer) clientTLS() *tls.Config { return ts.ca.ClientConfig("localhost") }
+
+// dial opens a connection. One that is named raw* is as it is, others have had their
+// greeting read and are logged in: other* as another user, rev2* with IMAP4rev2 enabled.
+func (ts *testServer) dial(ctx context.Context, name string) (net.Conn, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", ts.addr)
+	if err != nil || strings.HasPrefix(name, "raw") {
+		return nc, err
+	}
+	user := testUser
+	if strings.HasPrefix(name, "other") {
+		user = otherUser
+	}
+	cmds := []string{"", "x0 LOGIN " + user + " " + testPassword}
+	if strings.HasPrefix(name, "rev2") {
+		cmds = append(cmds, "x1 ENABLE IMAP4rev2")
+	}
+	for _, cmd := range cmds {
+		if err := converse(nc, cmd); err != nil {
+			return nil, errors.Join(err, nc.Close())
+		}
+	}
+	return nc, nil
+}
+
+// converse sends a command and reads up to its OK, or the greeting.
+func converse(nc net.Conn, cmd string) error {
+	tag := "*"
+	if cmd != "" {
+		tag, _, _ = strings.Cut(cmd, " ")
+		if _, err := fmt.Fprintf(nc, "%s\r\n", cmd); err != nil {
+			return err
+		}
+	}
+	if err := nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	br := bufio.NewReaderSize(oneByte{nc}, 1)
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(line, tag+" ") {
+			if !strings.HasPrefix(line, tag+" OK") && !strings.HasPrefix(line, tag+" CAP") {
+				return fmt.Errorf("%q answered %q", cmd, line)
+			}
+			return nc.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
+// oneByte reads no further than it is asked, so that nothing is lost to a buffer.
+type oneByte struct{ net.Conn }
+
+func (o oneByte) Read(p []byte) (int, error) { return o.Conn.Read(p[:1]) }
+
+// deliver puts a message in a mailbox, as SMTP does.
+func (ts *testServer) deliver(account, mailbox, data string, flags ...string) {
+	ts.t.Helper()
+	acc, err := ts.store.Ensure(context.Background(), account)
+	if err != nil {
+		ts.t.Fatalf("account: %v", err)
+	}
+	defer acc.Release()
+	set, err := imap.NewFlagSet(flags...)
+	if err != nil {
+		ts.t.Fatalf("flags: %v", err)
+	}
+	sp := safefile.NewSpool(safefile.SpoolOptions{Dir: ts.store.TempDir(), CRLF: true})
+	defer sp.Close()
+	if _, err := sp.Write([]byte(data)); err != nil {
+		ts.t.Fatalf("spool: %v", err)
+	}
+	_, err = acc.Append(context.Background(), store.NewMessage{Mailbox: mailbox, Spool: sp, Flags: set.Flags, Keywords: set.Keywords})
+	if err != nil {
+		ts.t.Fatalf("deliver: %v", err)
+	}
+}
