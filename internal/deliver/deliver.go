@@ -1,0 +1,186 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"mox/internal/inbound"
+	"mox/internal/safefile"
+	"mox/internal/submit"
+	"mox/message"
+	"mox/mlog"
+	"mox/smtp"
+	"mox/store"
+)
+
+// MaxReceived is how many Received fields a message may have; with more of them it
+// is in a loop (RFC 5321 §6.3).
+const MaxReceived = 100
+
+// Options are for New. Store is needed.
+type Options struct {
+	Store *store.Store
+	Log   *slog.Logger // Nil logs nothing.
+}
+
+// Deliverer delivers messages to accounts.
+type Deliverer struct {
+	store *store.Store
+	log   *slog.Logger
+}
+
+// New returns a deliverer.
+func New(opts Options) *Deliverer {
+	d := &Deliverer{opts.Store, opts.Log}
+	if d.log == nil {
+		d.log = mlog.Discard()
+	}
+	return d
+}
+
+// Delivery is a message for one recipient, with the decision about it.
+type Delivery struct {
+	inbound.Facts
+	Verdict inbound.Verdict // Of inbound; must accept.
+
+	Spool    *safefile.Spool // The message as received, with CRLF. The caller closes it.
+	Trace    []byte          // Header fields of whom the message was received by: Received, each with CRLF.
+	Received time.Time       // IMAP internal date. Zero is now.
+
+	// Authenticated is the login address of the user who submitted the message here.
+	Authenticated string
+	Keywords      []string // Sorted, lower-case.
+}
+
+// Result is what has become of a delivery.
+type Result struct {
+	Account string
+	Mailbox string
+	Message store.Message
+}
+
+// Deliver stores a message. The error is a *smtp.Error, or that of the context.
+func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
+	if !del.Verdict.Accept {
+		return Result{}, localError(errors.New("delivery of a message that was not accepted"))
+	}
+	if err := CheckLoop(del.Spool.Reader()); err != nil {
+		return Result{}, err
+	}
+	name := del.Recipient.Account
+	res, err := d.append(ctx, name, del)
+	if err != nil {
+		d.log.ErrorContext(ctx, "delivering message", mlog.Err(err), slog.String("account", name), slog.String("mailbox", del.Verdict.Mailbox))
+		return Result{}, smtpError(ctx, err)
+	}
+	d.log.DebugContext(ctx, "message delivered", slog.String("account", name), slog.String("mailbox", res.Mailbox),
+		slog.Int64("contentid", res.Message.ContentID), slog.String("reason", del.Verdict.Reason))
+	return res, nil
+}
+
+func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Result, error) {
+	acc, err := d.store.Ensure(ctx, name)
+	if err != nil {
+		return Result{}, fmt.Errorf("open account: %w", err)
+	}
+	defer acc.Release()
+	msgs, err := acc.Append(ctx, store.NewMessage{
+		Mailbox:  del.Verdict.Mailbox,
+		Create:   true,
+		Spool:    del.Spool,
+		Prefix:   prefix(del),
+		Flags:    del.Verdict.Flags,
+		Keywords: del.Keywords,
+		Received: del.Received,
+		Origin:   origin(del),
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("append: %w", err)
+	}
+	return Result{name, del.Verdict.Mailbox, msgs[0]}, nil
+}
+
+// prefix returns the header fields that go before the message, in the order in
+// which they were added, the last first.
+func prefix(del Delivery) []byte {
+	var w message.HeaderWriter
+	if v := del.Verdict; v.Reason != "" {
+		w.Field("X-Mox-Reason")
+		w.Add(v.Reason)
+		for _, why := range v.Reasons {
+			w.AddText("(" + commentText(why) + ")")
+		}
+	}
+	if !del.Rcpt.IsZero() {
+		w.Field("Delivered-To")
+		w.Add(del.Rcpt.XString(del.SMTPUTF8))
+	}
+	w.Field("Return-Path")
+	w.Add("<" + del.MailFrom.XString(del.SMTPUTF8) + ">")
+	return append(w.Bytes(), del.Trace...)
+}
+
+// commentText keeps a text from ending the comment it is in, or adding another.
+func commentText(s string) string {
+	return strings.NewReplacer("(", "[", ")", "]", `\`, "/").Replace(s)
+}
+
+// origin returns what is remembered of where the message came from.
+func origin(del Delivery) *store.Origin {
+	o := &store.Origin{
+		EHLODomain:     del.EHLO.Domain.ASCII,
+		MailFrom:       del.MailFrom.XString(true),
+		MailFromDomain: del.MailFrom.IPDomain.Domain.ASCII,
+		RcptTo:         del.Rcpt.XString(true),
+		RcptToDomain:   del.Rcpt.IPDomain.Domain.ASCII,
+		Authenticated:  del.Authenticated,
+		Reasons:        del.Verdict.Reasons,
+	}
+	if del.RemoteIP.IsValid() {
+		o.RemoteIP = del.RemoteIP.Unmap().String()
+		o.TLSVersion = tlsNone
+	}
+	if del.TLS != nil {
+		o.TLSVersion, o.TLSCipherSuite = del.TLS.Version, del.TLS.CipherSuite
+	}
+	h := message.ParseHeader(del.Digest.Fields(), message.Limits{})
+	if from, err := submit.From(&h); err == nil {
+		o.MsgFrom, o.MsgFromDomain = from.XString(true), from.Domain.ASCII
+	}
+	return o
+}
+
+// tlsNone is Origin.TLSVersion for a connection without TLS.
+const tlsNone = 1
+
+// smtpError returns the error for a client: why the message was not stored.
+func smtpError(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	table := []struct {
+		err  error
+		code int
+		se   string
+		text string
+	}{
+		{store.ErrOverQuota, smtp.C452InsufficientStorage, smtp.Se22MailboxFull, "mailbox full"},
+		{store.ErrNoSpace, smtp.C452InsufficientStorage, smtp.Se31SystemFull, "insufficient system storage"},
+		{store.ErrTooLarge, smtp.C552ExceededStorage, smtp.Se34MessageTooBig, "message too large"},
+		{store.ErrMailboxName, smtp.C451LocalError, smtp.Se35IncorrectlyConfig, "error processing"},
+	}
+	for _, t := range table {
+		if errors.Is(err, t.err) {
+			return smtp.Errorf(t.code, t.se, "%s", t.text).WithCause(err)
+		}
+	}
+	return localError(err)
+}
+
+func localError(err error) *smtp.Error {
+	return smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "error processing").WithCause(err)
+}

@@ -1,0 +1,14 @@
+// Package deliver carries out the decision to accept a message: it puts the trace
+// header fields in front and stores the message in the mailbox of the verdict,
+// which it creates when it is missing. When it returns nil, the message is on
+// stable storage.
+//
+// It does not decide (package inbound), and speaks no protocol, but its errors are
+// those that an SMTP client is to be told. A message for several recipients is
+// delivered to each of them by a call of its own, also when they are one account:
+// each address gets its copy, as each may have a mailbox of its own.
+//
+// A [Deliverer] is safe for concurrent use.
+//
+// RFCs: 5321 §4.4 (trace information, Return-Path) and §6.3 (loops).
+package deliver

@@ -1,0 +1,126 @@
+package inbound
+
+import (
+	"context"
+	"crypto/tls"
+	"net/netip"
+
+	"mox/config"
+	"mox/dns"
+	"mox/message"
+	"mox/smtp"
+	"mox/store"
+)
+
+// Facts is what is known of a message for one recipient.
+type Facts struct {
+	// Of the connection. Zero for a message that did not come over one.
+	RemoteIP netip.Addr
+	EHLO     dns.IPDomain
+	TLS      *tls.ConnectionState // Nil without TLS.
+
+	// Of the transaction.
+	MailFrom  smtp.Path        // Zero for the null reverse-path.
+	Rcpt      smtp.Path        // As the client gave it.
+	Recipient config.Recipient // What it leads to.
+	SMTPUTF8  bool             // The message needs SMTPUTF8.
+
+	// Of the message.
+	Digest message.Digest
+	Size   int64 // In octets.
+}
+
+// Verdict is what to do with a message. Exactly one of Accept and Err is set.
+type Verdict struct {
+	Accept bool
+	Err    *smtp.Error // What the client is told.
+
+	// Reason names the check that decided, as in metrics and X-Mox-Reason, and Reasons
+	// says why, for the user and the operator.
+	Reason  string
+	Reasons []string
+
+	// For an accepted message.
+	Mailbox string // Created when it does not exist.
+	Flags   store.Flags
+}
+
+// Reasons of verdicts, as in metrics. They are part of what operators' dashboards
+// and users' filters know.
+const (
+	ReasonNoBadSignals = "no-bad-signals"
+)
+
+// DefaultMailbox is where mail goes for an address that says nothing else.
+const DefaultMailbox = "Inbox"
+
+// verdict is the state of a decision in the making: checks read facts, and may
+// add to the reasons and change the mailbox without deciding.
+type verdict struct {
+	Facts
+	Verdict
+}
+
+// decide ends the chain: the message is accepted.
+func (v *verdict) accept(reason, why string) bool {
+	v.Accept, v.Reason = true, reason
+	v.Reasons = append(v.Reasons, why)
+	return true
+}
+
+// check is a link of the chain. Decide returns true when it has decided.
+type check struct {
+	name   string
+	decide func(ctx context.Context, v *verdict) bool
+}
+
+// Decider has the chain of checks.
+type Decider struct {
+	checks []check
+}
+
+// New returns a decider.
+func New() *Decider {
+	return &Decider{checks: []check{
+		{"mailbox", chooseMailbox},
+		{"known-address", acceptKnown},
+	}}
+}
+
+// Decide decides about a message for one recipient.
+func (d *Decider) Decide(ctx context.Context, f Facts) Verdict {
+	v := &verdict{Facts: f}
+	for _, c := range d.checks {
+		if c.decide(ctx, v) {
+			return v.Verdict
+		}
+	}
+	// The last check decides about all.
+	v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "error processing")
+	return v.Verdict
+}
+
+// chooseMailbox finds the mailbox that the address is configured with.
+func chooseMailbox(_ context.Context, v *verdict) bool {
+	v.Mailbox = v.Recipient.Destination.Mailbox
+	if v.Mailbox == "" {
+		v.Mailbox = DefaultMailbox
+	}
+	return false
+}
+
+// acceptKnown accepts mail for an address that leads to an account, unless the
+// address refuses mail.
+func acceptKnown(_ context.Context, v *verdict) bool {
+	switch {
+	case v.Recipient.Account == "":
+		v.Err = smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se11BadMailbox, "no such user here")
+		v.Reason = "unknown-address"
+		return true
+	case v.Recipient.Destination.SMTPError != nil:
+		v.Err = v.Recipient.Destination.SMTPError
+		v.Reason = "destination-refuses"
+		return true
+	}
+	return v.accept(ReasonNoBadSignals, "address is configured for this account")
+}
