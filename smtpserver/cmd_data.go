@@ -60,7 +60,7 @@ func (s *session) data(ctx context.Context, t *transaction) error {
 		return err
 	}
 	m := &incoming{spool: spool, size: spool.Size(), time: time.Now()}
-	if err := s.inspect(m); err != nil {
+	if err := s.inspect(t, m); err != nil {
 		return err
 	}
 	m.trace = s.receivedField(t, m.time, name())
@@ -112,14 +112,21 @@ func (k *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// inspect reads the message once, for what is known of it from then on, and refuses
-// one that is in a loop.
-func (s *session) inspect(m *incoming) error {
+// inspect reads the message once, for what is known of it from then on. To the
+// letter of the RFCs, what a message has must have been declared.
+func (s *session) inspect(t *transaction, m *incoming) error {
 	var err error
 	m.digest, err = message.NewDigest(m.spool, m.size, message.Limits{})
 	if err != nil {
 		return err
 	}
 	s.log.Debug("message received", slog.Int64("size", m.size))
+	switch strict := s.srv.opts.Config.Snapshot().Pedantic; {
+	case !strict:
+	case s.lis.Kind == Submission && m.digest.Needs8BitMIME() && t.mail.Body != smtp.Body8BitMIME:
+		return smtp.Errorf(smtp.C500BadSyntax, smtp.Se60MediaOther, "message with 8-bit data without BODY=8BITMIME")
+	case s.lis.Kind == Delivery && m.digest.NeedsSMTPUTF8() && !t.mail.SMTPUTF8:
+		return smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se60MediaOther, "message with UTF-8 in its header without SMTPUTF8")
+	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (s *session) checkSender(ctx context.Context, c smtp.MailCommand) error {
 	defer cancel()
 	takes, err := takesMail(ctx, s.srv.opts.Resolver, c.ReversePath.IPDomain.Domain)
 	if err != nil {
-		return smtp.Errorf(smtp.C451LocalError, smtp.Se44UnableToRoute, "cannot look up domain of sender").WithCause(err)
+		return smtp.Errorf(smtp.C451LocalError, smtp.Se40NetworkOther, "cannot look up domain of sender").WithCause(err)
 	}
 	if !takes {
 		return smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se727SenderNullMX, "domain of sender does not exist or takes no mail")

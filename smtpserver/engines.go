@@ -9,7 +9,7 @@ import (
 	"mox/internal/identity"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
-	"mox/message"
+	"mox/internal/submit"
 	"mox/smtp"
 )
 
@@ -36,20 +36,10 @@ type Deliverer interface {
 	Deliver(ctx context.Context, d deliver.Delivery) (deliver.Result, error)
 }
 
-// Submitter sends a message on.
+// Submitter sends the messages of users. A *submit.Submitter is one.
 type Submitter interface {
-	Submit(ctx context.Context, s Outgoing) error
-}
-
-// Outgoing is a message of a user.
-type Outgoing struct {
-	Account string
-	Login   string
-	Mail    smtp.MailCommand
-	Rcpts   []smtp.Path
-	Spool   *safefile.Spool
-	Digest  message.Digest
-	Trace   []byte
+	// Submit returns when the message is on stable storage for all recipients.
+	Submit(ctx context.Context, s submit.Submission) (submit.Result, error)
 }
 
 // Notifier tells senders about recipients that did not get a message.

@@ -14,6 +14,7 @@ import (
 	"mox/internal/deliver"
 	"mox/internal/identity"
 	"mox/internal/inbound"
+	"mox/internal/submit"
 	"mox/mlog"
 	"mox/smtp"
 	"mox/store"
@@ -112,10 +113,10 @@ func (e *engines) Deliver(_ context.Context, d deliver.Delivery) (deliver.Result
 	return deliver.Result{}, nil
 }
 
-func (e *engines) Submit(_ context.Context, o Outgoing) error {
+func (e *engines) Submit(_ context.Context, o submit.Submission) (submit.Result, error) {
 	content, err := io.ReadAll(o.Spool.Reader())
 	if err != nil {
-		return err
+		return submit.Result{}, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -123,11 +124,11 @@ func (e *engines) Submit(_ context.Context, o Outgoing) error {
 	for _, r := range o.Rcpts {
 		m.rcpts = append(m.rcpts, r.XString(true))
 		if err := e.fail[r.XString(true)]; err != nil {
-			return err
+			return submit.Result{}, err
 		}
 	}
 	e.submitted = append(e.submitted, m)
-	return nil
+	return submit.Result{}, nil
 }
 
 func (e *engines) NotifyFailure(_ context.Context, f Failure) error {

@@ -4,16 +4,19 @@ import (
 	"context"
 	"log/slog"
 
-	"mox/mlog"
+	"mox/internal/submit"
+	"mox/smtp"
 )
 
 // submit gives a message of a user to the queue. It returns nil when the queue has
-// it on stable storage, for all recipients.
+// it on stable storage, for all recipients; none of them has got it before an
+// error.
 func (s *session) submit(ctx context.Context, t *transaction, m *incoming) error {
-	sub := Outgoing{
+	sub := submit.Submission{
 		Account: s.login.account,
 		Login:   s.login.address,
 		Mail:    t.mail,
+		Rcpts:   make([]smtp.Path, 0, len(t.recipients)),
 		Spool:   m.spool,
 		Digest:  m.digest,
 		Trace:   m.trace,
@@ -21,17 +24,11 @@ func (s *session) submit(ctx context.Context, t *transaction, m *incoming) error
 	for _, r := range t.recipients {
 		sub.Rcpts = append(sub.Rcpts, r.path)
 	}
-	if err := s.srv.opts.Submit.Submit(ctx, sub); err != nil {
-		metricSubmission.WithLabelValues(submitResult(err)).Inc()
+	_, err := s.srv.opts.Submit.Submit(ctx, sub)
+	metricSubmission.WithLabelValues(submit.Kind(err)).Inc()
+	if err != nil {
 		return err
 	}
-	metricSubmission.WithLabelValues("ok").Inc()
-	s.log.Info("message submitted", slog.Any("mailfrom", t.mail.ReversePath), slog.Int("recipients", len(sub.Rcpts)),
-		slog.Int64("size", m.size), mlog.Err(nil))
+	s.log.Info("message submitted", slog.Any("mailfrom", t.mail.ReversePath), slog.Int("recipients", len(sub.Rcpts)), slog.Int64("size", m.size))
 	return nil
-}
-
-// submitResult returns the label for a message that was not accepted.
-func submitResult(err error) string {
-	return "queueerror"
 }

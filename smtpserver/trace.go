@@ -12,9 +12,6 @@ import (
 	"mox/smtp"
 )
 
-// dateFormat is date-time of RFC 5322 §3.3.
-const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
-
 // receivedField returns the Received field for a message, RFC 5321 §4.4:
 //
 //	Time-stamp-line = "Received:" FWS Stamp <CRLF>
@@ -49,7 +46,7 @@ func (s *session) receivedField(t *transaction, now time.Time, clientName string
 	}
 	last[len(last)-1] += ";"
 	w.Add(last...)
-	w.AddText(now.Format(dateFormat))
+	w.AddText(message.FormatDate(now))
 	return w.Bytes()
 }
 
