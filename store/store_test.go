@@ -12,11 +12,15 @@ import (
 
 var ctx = context.Background()
 
+func testOptions(t testing.TB) Options {
+	return Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+}
+
 // testAccount opens a store in a directory of its own with one account, which is
 // verified when the test ends.
 func testAccount(t testing.TB, change ...func(o *Options)) *Account {
 	t.Helper()
-	o := Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	o := testOptions(t)
 	for _, c := range change {
 		c(&o)
 	}
