@@ -112,13 +112,7 @@ func special(x any) (string, bool) {
 	case nil:
 		return "", true
 	case slog.LogValuer:
-		v := slog.AnyValue(x).Resolve()
-		if v.Kind() == slog.KindAny {
-			if _, again := v.Any().(slog.LogValuer); again {
-				return "(invalid value)", true
-			}
-		}
-		return text(v), true
+		return text(slog.AnyValue(x).Resolve()), true // Resolve bounds how often it asks, and recovers.
 	case time.Time:
 		return formatTime(x), true
 	case []byte:

@@ -104,6 +104,62 @@ func TestLinesAreLogfmt(t *testing.T) {
 	}
 }
 
+// again returns itself as its value.
+type again struct{}
+
+func (a again) LogValue() slog.Value { return slog.AnyValue(a) }
+
+// marshaler has a text, or fails to have one.
+type marshaler struct{ err error }
+
+func (m marshaler) MarshalText() ([]byte, error) { return []byte("text"), m.err }
+
+func TestValuesInsideOthersSayHowTheyLook(t *testing.T) {
+	t.Parallel()
+	tm := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var nilErr *os.PathError
+	for _, tc := range []struct {
+		value any
+		want  string
+	}{
+		{[]any{tm, time.Second, []byte{1}, nil, 5, 'x'}, `"[2026-01-02T03:04:05Z; 1s; AQ; ; 5; 120]"`},
+		{[]error{io.EOF, nil}, `"[EOF; ]"`},
+		{[]any{nilErr, (*stringer)(nil), &stringer{"s"}}, `"[(invalid value); (invalid value); s]"`},
+		{[]any{marshaler{}, marshaler{io.EOF}}, `"[text; (invalid value)]"`},
+		{marshaler{}, `text`},
+		{map[string]any{"d": domain{"a", "b"}, "l": []int{1}}, `"[d:b/a; l:[1]]"`},
+		{[2]string{"a", "b"}, `"[a; b]"`},
+		{[3]byte{1, 2, 3}, `"[1; 2; 3]"`},
+		{[]any{func() {}, make(chan int), 1 + 2i}, `"[func(); chan int; (1+2i)]"`},
+		{&outer{Name: "n"}, `v.name=n`},
+		{[]*inner{{A: 1}, nil}, `"[(a=1); (nil)]"`},
+		{struct{ D domain }{domain{"a", "b"}}, `v.d=b/a`},
+		{struct{ T time.Time }{tm}, `v.t=2026-01-02T03:04:05Z`},
+	} {
+		log, buf := newLog(mlog.Options{})
+		log.Info("m", "v", tc.value)
+		want := tc.want
+		if !strings.HasPrefix(want, "v.") {
+			want = "v=" + want
+		}
+		if got := buf.String(); !strings.HasSuffix(got, " pkg=test "+want+"\n") {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	log, buf := newLog(mlog.Options{})
+	log.Info("m", "v", again{}, "l", []again{{}}) // Ends.
+	if !strings.HasPrefix(buf.String(), `l=info m="m" pkg=test v=`) {
+		t.Errorf("got %s", buf)
+	}
+}
+
+func TestDiscardLogsNothing(t *testing.T) {
+	t.Parallel()
+	if mlog.Discard().Enabled(t.Context(), mlog.LevelPrint) {
+		t.Error("enabled")
+	}
+}
+
 func TestLongAndDeepValuesAreCut(t *testing.T) {
 	t.Parallel()
 	type node struct {

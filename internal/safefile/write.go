@@ -18,7 +18,8 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 	return WriteFileFS(OS, path, data, perm)
 }
 
-// WriteFileFS is [WriteFile] on fsys.
+// WriteFileFS is [WriteFile] on fsys. The permissions are set if the files of fsys
+// have a method Chmod, as *os.File has, and are 0600 otherwise.
 func WriteFileFS(fsys FS, path string, data []byte, perm fs.FileMode) (rerr error) {
 	dir := filepath.Dir(path)
 	f, err := fsys.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")

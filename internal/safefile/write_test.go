@@ -227,3 +227,47 @@ func TestSyncDirNeedsADirectory(t *testing.T) {
 		t.Errorf("absent directory: %v", err)
 	}
 }
+
+func TestOSIsTheRealFileSystem(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := func(n string) string { return filepath.Join(dir, filepath.FromSlash(n)) }
+	fsys := safefile.OS
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	check(fsys.Mkdir(path("a"), 0700))
+	check(fsys.MkdirAll(path("b/c"), 0700))
+	f, err := fsys.CreateExcl(path("a/f"), 0600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(f.Close())
+	check(fsys.Link(path("a/f"), path("b/c/g")))
+	check(fsys.Rename(path("a/f"), path("a/h")))
+	if fi, err := fsys.Stat(path("a/h")); err != nil || fi.Mode() != 0600 {
+		t.Errorf("got %v, %v", fi, err)
+	}
+	if l, err := fsys.ReadDir(path("b/c")); err != nil || len(l) != 1 || l[0].Name() != "g" {
+		t.Errorf("got %v, %v", l, err)
+	}
+	check(fsys.RemoveAll(path("b")))
+	check(fsys.Remove(path("a/h")))
+	check(fsys.SyncDir(dir))
+	if got := names(t, dir); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("left: %v", got)
+	}
+	// An error has no file with it that could be taken for one.
+	for _, open := range []func() (safefile.File, error){
+		func() (safefile.File, error) { return fsys.OpenFile(path("x"), os.O_RDONLY, 0) },
+		func() (safefile.File, error) { return fsys.CreateExcl(path("x/y"), 0600) },
+		func() (safefile.File, error) { return fsys.CreateTemp(path("x"), "y") },
+	} {
+		if f, err := open(); f != nil || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v, %v", f, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -102,6 +103,38 @@ func TestParseErrorsNameTheLine(t *testing.T) {
 	}
 	if _, err := ParseFile("testdata/absent.txt"); err == nil {
 		t.Error("absent file")
+	}
+}
+
+func TestExampleInTheReadmeParses(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for l := range strings.Lines(string(readme)) {
+		if strings.HasPrefix(l, "## ") {
+			break // The example comes before the first section.
+		}
+		if strings.HasPrefix(l, "    ") || strings.TrimSpace(l) == "" {
+			b.WriteString(strings.TrimPrefix(l, "    "))
+		}
+	}
+	s, err := Parse("README.md", []byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := s.Get("zone"); v != "mail.example.org. A 127.0.0.1\n" {
+		t.Errorf("zone is %q", v)
+	}
+	if len(s.talk) < 9 || len(s.files["hello.eml"]) != len("Subject: hello\r\n\r\nHello!\r\n\r\n") {
+		t.Errorf("%d lines, file %q", len(s.talk), s.files["hello.eml"])
+	}
+	for _, o := range operators {
+		if !strings.Contains(string(readme), "| `imap1"+string(o)) {
+			t.Errorf("operator %q is not in the table", string(o))
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // node is a file or directory that logs what is done to it.
 type node struct {
 	fs.LoopbackNode
-	r *Recorder
+	r *recorder
 }
 
 var (
@@ -135,7 +135,7 @@ func (n *node) CopyFileRange(context.Context, fs.FileHandle, uint64, *fs.Inode, 
 // file is an open file that logs writes and syncs.
 type file struct {
 	*fs.LoopbackFile
-	r     *Recorder
+	r     *recorder
 	inode uint64
 }
 
@@ -170,7 +170,7 @@ type dirHandle interface {
 
 type dir struct {
 	dirHandle
-	r     *Recorder
+	r     *recorder
 	inode uint64
 }
 

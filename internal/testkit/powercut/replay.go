@@ -31,7 +31,8 @@ type Replay struct {
 	root  uint64
 	files map[uint64]*replayFile
 	dirs  map[uint64]*replayDir
-	marks []any
+	names []any // All marks that were set.
+	marks []any // Those up to pos.
 }
 
 // replayFile is what is durable of a file, and the writes since.
@@ -54,13 +55,6 @@ type nameChange struct {
 	inode uint64
 }
 
-// Replay returns a replay of the log so far, at its beginning.
-func (r *Recorder) Replay() *Replay {
-	p := &Replay{log: r.Log(), root: r.root, files: map[uint64]*replayFile{}, dirs: map[uint64]*replayDir{}}
-	p.dirs[r.root] = newDir()
-	return p
-}
-
 func newDir() *replayDir { return &replayDir{durable: map[string]uint64{}, now: map[string]uint64{}} }
 
 // Len returns the number of events.
@@ -80,7 +74,7 @@ func (p *Replay) Advance(n int) (marks []any, err error) {
 func (p *Replay) event(e *Event) error {
 	switch e.Op {
 	case OpMark:
-		p.marks = append(p.marks, e.Mark)
+		p.marks = append(p.marks, p.names[e.Mark])
 		return nil
 	case OpWrite, OpTruncate, OpSync:
 		f := p.files[e.Inode]
