@@ -113,7 +113,7 @@ func (a *appending) check(size int64) error {
 	limit := a.account.QuotaLimit()
 	switch {
 	case size == 0:
-		return imap.No("", "empty message: append cancelled") // RFC 3502 §3
+		return imap.No("", "empty message: append cancelled") // RFC 3502 §6.3.11
 	case size > a.c.opts.MaxMessageSize:
 		return imap.No(imap.CodeTooBig, "message is larger than the limit")
 	case len(a.msgs) == maxAppendMessages:

@@ -94,9 +94,7 @@ type fetcher struct {
 
 	batch []int   // Positions of messages whose digests are needed.
 	ids   []int64 // Their content ids.
-	tree  *message.Part
-	buf   []byte // For parts of headers.
-	bytes bytes.Reader
+	buf   []byte  // For parts of headers.
 	body  bodyReader
 
 	seen       []uint32 // UIDs to mark \Seen, ascending.

@@ -25,7 +25,9 @@ import (
 // conn is a connection. It belongs to the goroutine that serves it, but for interrupt.
 type conn struct {
 	srv    *Server
-	opts   ListenerOptions
+	opts   *ListenerOptions
+	ctx    context.Context // Of all commands.
+	cancel context.CancelFunc
 	log    *slog.Logger
 	cid    int64
 	remote netip.Addr
@@ -46,13 +48,14 @@ type conn struct {
 
 	inputLevel slog.Level // Of the transcript, for the command being read.
 
-	sess *session // Nil before authentication.
+	sess     *session // Nil before authentication.
+	acquired bool     // Counts as an open connection.
 
 	mu          sync.Mutex // Guards interrupted, and read deadlines against it.
 	interrupted bool
 }
 
-func newConn(s *Server, nc net.Conn, opts ListenerOptions, cid int64) *conn {
+func newConn(s *Server, nc net.Conn, opts *ListenerOptions, cid int64) *conn {
 	c := &conn{srv: s, opts: opts, cid: cid, nc: nc, remote: ratelimit.RemoteIP(nc.RemoteAddr())}
 	c.log = mlog.WithCidLogger(s.log, cid)
 	c.io.c, c.io.nc = c, nc
@@ -73,69 +76,81 @@ func (c *conn) publicCid() string {
 // errClose ends a connection after everything has been said.
 var errClose = errors.New("connection ends")
 
-// serve admits the connection and runs its commands. It is the only place that
-// recovers from a panic.
-func (c *conn) serve(ctx context.Context) {
+// begin admits the connection, makes the TLS handshake if it starts with one, and greets
+// the client. It returns false if the connection is to be closed.
+func (c *conn) begin() bool {
+	defer c.recovered()
 	service := "imap"
 	if c.opts.ImmediateTLS {
 		service = "imaps"
 	}
 	metricConnections.WithLabelValues(service).Inc()
 	c.log.Debug("new connection", "remote", c.remote, "listener", c.opts.Name, "service", service)
-	defer c.end()
-	defer func() {
-		if x := recover(); x != nil {
-			c.log.Error("unhandled panic", "panic", x, "stack", string(debug.Stack()))
-			metrics.Panic(pkgName)
-			c.bye(imap.Bye(imap.CodeServerBug, "internal error"))
-		}
-	}()
-	release, ok := c.admit()
-	if !ok {
-		return
+	if !c.admit() {
+		return false
 	}
-	defer release()
 	if tc, ok := c.nc.(*net.TCPConn); ok {
 		// A keep-alive that cannot be set is no reason to refuse the client.
 		_ = tc.SetKeepAlivePeriod(keepAlive)
 	}
 	if c.opts.ImmediateTLS {
-		if err := c.handshake(ctx, c.nc); err != nil {
-			c.log.Log(ctx, mlog.ErrLevel(err), "tls handshake", "err", err, "remote", c.remote)
-			return
+		if err := c.handshake(c.ctx, c.nc); err != nil {
+			c.log.Log(c.ctx, mlog.ErrLevel(err), "tls handshake", "err", err, "remote", c.remote)
+			return false
 		}
 	}
 	c.greet()
-	for c.enc.Err() == nil {
-		if err := c.command(ctx); err != nil {
-			c.finish(ctx, err)
+	return c.enc.Err() == nil
+}
+
+// loop runs commands until the connection ends.
+func (c *conn) loop() {
+	defer c.end()
+	defer c.recovered()
+	for {
+		err := c.waitCommand()
+		if err == nil {
+			err = c.command(c.ctx)
+		}
+		if err != nil {
+			c.finish(err)
 			return
 		}
 	}
 }
 
+// recovered counts a panic outside of a command, which ends the connection. Those in
+// commands are recovered in run.
+func (c *conn) recovered() {
+	if x := recover(); x != nil {
+		c.log.Error("unhandled panic", "panic", x, "stack", string(debug.Stack()))
+		metrics.Panic(pkgName)
+		c.bye(imap.Bye(imap.CodeServerBug, "internal error"))
+	}
+}
+
 // admit counts the connection against the limits, before it costs a TLS handshake.
-func (c *conn) admit() (release func(), ok bool) {
+func (c *conn) admit() bool {
 	now := c.srv.opts.Now()
 	if l := c.opts.ConnectionRate; l != nil && !l.Add(c.remote, now, 1) {
 		c.log.Debug("refusing connection: too many in a short time", "remote", c.remote)
 		c.refuse("too many connections in a short time from your network, try again later")
-		return nil, false
+		return false
 	}
 	if !c.auth().Allowed(c.remote) {
 		c.log.Debug("refusing connection: too many failed logins", "remote", c.remote)
 		c.refuse("too many failed logins from your network, try again later")
-		return nil, false
+		return false
 	}
 	if l := c.opts.OpenConnections; l != nil {
 		if !l.Acquire(c.remote) {
 			c.log.Debug("refusing connection: too many open", "remote", c.remote)
 			c.refuse("too many open connections from your network")
-			return nil, false
+			return false
 		}
-		return func() { l.Release(c.remote) }, true
+		c.acquired = true
 	}
-	return func() {}, true
+	return true
 }
 
 // refuse ends a connection that was not admitted. Where TLS is spoken from the start,
@@ -162,7 +177,7 @@ func (c *conn) bye(e *imap.Error) {
 }
 
 // finish ends a connection because of an error.
-func (c *conn) finish(ctx context.Context, err error) {
+func (c *conn) finish(err error) {
 	var e *imap.Error
 	switch {
 	case errors.Is(err, errClose):
@@ -175,7 +190,7 @@ func (c *conn) finish(ctx context.Context, err error) {
 		c.log.Debug("closing connection after time without a command", "err", err)
 		c.bye(imap.Bye("", "no command for too long"))
 	default:
-		c.log.Log(ctx, mlog.ErrLevel(err), "connection failed", "err", err)
+		c.log.Log(c.ctx, mlog.ErrLevel(err), "connection failed", "err", err)
 	}
 }
 
@@ -190,6 +205,12 @@ func (c *conn) end() {
 		c.io.setWriteTimeout(byeTimeout)
 		_ = c.tls.Close()
 	}
+	_ = c.nc.Close() // Perhaps closed already.
+	if c.acquired {
+		c.opts.OpenConnections.Release(c.remote)
+	}
+	c.cancel()
+	c.srv.removeConn(c)
 	c.log.Debug("connection ended")
 }
 

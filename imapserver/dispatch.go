@@ -33,11 +33,8 @@ type call struct {
 	err    error // Of the command, for the log.
 }
 
-// command reads, runs and answers one command. An error means that the connection ends.
+// command reads, runs and answers one command, which has begun. An error means that the connection ends.
 func (c *conn) command(ctx context.Context) error {
-	if err := c.waitCommand(); err != nil {
-		return err
-	}
 	k := call{start: time.Now()}
 	err := c.dispatch(ctx, &k)
 	c.flush()

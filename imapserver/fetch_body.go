@@ -27,9 +27,6 @@ func (m *fetching) sectionItem(it *fetchItem) {
 		m.unknownCTE = true // And nothing is sent for it. RFC 3516 §4.3
 		return
 	}
-	if err == nil && sec.size > 0 {
-		sec.r, err = readAhead(sec.r, sec.size)
-	}
 	enc.Item()
 	enc.Raw(it.name)
 	if err != nil {
@@ -40,17 +37,6 @@ func (m *fetching) sectionItem(it *fetchItem) {
 		return
 	}
 	enc.Literal(sec.size, sec.binary, sec.r)
-}
-
-// readAhead reads the beginning of what is about to be sent, while it can still be
-// replaced by NIL.
-func readAhead(r io.Reader, size int64) (io.Reader, error) {
-	var first [512]byte
-	n, err := io.ReadFull(r, first[:min(size, int64(len(first)))])
-	if err != nil {
-		return nil, fmt.Errorf("read message: %w", err)
-	}
-	return io.MultiReader(bytes.NewReader(bytes.Clone(first[:n])), r), nil
 }
 
 // open opens the file, once.

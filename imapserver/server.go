@@ -59,6 +59,12 @@ type ListenerOptions struct {
 	OpenConnections *ratelimit.Concurrent // Connections at a time; nil is no limit.
 }
 
+func (o *ListenerOptions) setDefaults() {
+	if o.MaxMessageSize <= 0 {
+		o.MaxMessageSize = DefaultMaxMessageSize
+	}
+}
+
 // Server serves IMAP connections. It is safe for concurrent use.
 type Server struct {
 	opts    Options
@@ -66,9 +72,6 @@ type Server struct {
 	table   map[string]*command
 	buffers wire.Buffers
 	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
-
-	ctx    context.Context // Ends commands that run, when there is no more time.
-	cancel context.CancelFunc
 
 	mu        sync.Mutex // Guards what follows.
 	closing   bool
@@ -89,15 +92,14 @@ func New(opts Options) *Server {
 		opts.Delay = time.Sleep
 	}
 	metrics.PanicPackages(pkgName)
-	s := &Server{opts: opts, log: opts.Log, table: byName(commandTable()), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	return s
+	return &Server{opts: opts, log: opts.Log, table: byName(commandTable()), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
 }
 
 // Serve takes connections from a listener, which it closes, until the listener fails,
 // the context ends or Shutdown is called; in the latter two cases the error is nil.
 // Connections go on when it returns.
 func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions) error {
+	opts.setDefaults()
 	defer l.Close()
 	if !s.addListener(l) {
 		return nil
@@ -108,7 +110,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions
 	for {
 		nc, err := l.Accept()
 		if err == nil {
-			go s.ServeConn(ctx, nc, opts)
+			go s.serveConn(ctx, nc, &opts)
 			continue
 		}
 		if s.isClosing() || ctx.Err() != nil {
@@ -156,24 +158,34 @@ func (s *Server) isClosing() bool {
 
 // ServeConn serves one connection until it ends, and closes it.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn, opts ListenerOptions) {
-	if opts.MaxMessageSize <= 0 {
-		opts.MaxMessageSize = DefaultMaxMessageSize
+	opts.setDefaults()
+	s.serveConn(ctx, nc, &opts)
+}
+
+// serveConn is ServeConn with options that connections share. What a connection waits in
+// must have small stack frames, or its stack cannot shrink: all else is done in begin.
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, opts *ListenerOptions) {
+	if c := s.begin(ctx, nc, opts); c != nil {
+		c.loop()
 	}
-	cid := s.opts.Cids.Next()
-	ctx = mlog.WithCid(ctx, cid)
-	c := newConn(s, nc, opts, cid)
-	defer nc.Close()
+}
+
+// begin admits a connection and greets the client, or closes the connection and returns
+// nil.
+func (s *Server) begin(ctx context.Context, nc net.Conn, opts *ListenerOptions) *conn {
+	c := newConn(s, nc, opts, s.opts.Cids.Next())
+	c.ctx, c.cancel = context.WithCancel(mlog.WithCid(ctx, c.cid))
 	if !s.addConn(c) {
 		c.refuse("server is shutting down")
-		return
+		c.cancel()
+		nc.Close()
+		return nil
 	}
-	defer s.removeConn(c)
-	// A command ends when the caller's context does, and when Shutdown runs out of time.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(s.ctx, cancel)
-	defer stop()
-	c.serve(ctx)
+	if !c.begin() {
+		c.end()
+		return nil
+	}
+	return c
 }
 
 func (s *Server) addConn(c *conn) bool {
@@ -221,13 +233,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		s.cancel()
 		return nil
 	case <-ctx.Done():
 	}
-	s.cancel()
 	s.mu.Lock()
 	for c := range s.conns {
+		c.cancel()
 		c.nc.Close()
 	}
 	s.mu.Unlock()
