@@ -253,6 +253,22 @@ func TestLoadRefusesFileThatIsTooLarge(t *testing.T) {
 	}
 }
 
+func TestOverridesAreCheckedAndKeptOverReloads(t *testing.T) {
+	t.Parallel()
+	pedantic := func(s *Static) { s.Pedantic = true }
+	s, err := load("/etc/mox/mox.conf", []byte(testStatic), []byte(testDynamic), pedantic)
+	if err != nil || !s.Pedantic {
+		t.Fatalf("got pedantic %v, error %v", s.Pedantic, err)
+	}
+	if n, err := s.withDynamic([]byte(testDynamic)); err != nil || !n.Pedantic {
+		t.Fatalf("after reload: error %v", err)
+	}
+	level := func(s *Static) { s.LogLevel = "loud" }
+	if _, err := load("/etc/mox/mox.conf", []byte(testStatic), []byte(testDynamic), level); err == nil {
+		t.Fatalf("wrong override was taken")
+	}
+}
+
 func TestPathPrefersFlagThenEnvironment(t *testing.T) {
 	t.Setenv(PathEnv, "")
 	if got := Path(""); got != "config/mox.conf" {

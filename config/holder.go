@@ -32,8 +32,8 @@ func NewHolder(s *Snapshot) *Holder {
 }
 
 // Open loads the configuration at path, as [Load], and watches its domains.conf.
-func Open(path string, log *slog.Logger) (*Holder, error) {
-	s, dyn, err := open(path)
+func Open(path string, log *slog.Logger, overrides ...Override) (*Holder, error) {
+	s, dyn, err := open(path, overrides)
 	if err != nil {
 		return nil, err
 	}

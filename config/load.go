@@ -35,15 +35,19 @@ func dynamicPath(path string) string {
 	return filepath.Join(filepath.Dir(path), DynamicName)
 }
 
+// An Override changes what was read from mox.conf before it is checked, as flags
+// of commands do.
+type Override func(*Static)
+
 // Load reads and checks mox.conf at path and domains.conf next to it. The error is
 // that of reading a file, or [Errors] with all that is wrong with both.
-func Load(path string) (*Snapshot, error) {
-	s, _, err := open(path)
+func Load(path string, overrides ...Override) (*Snapshot, error) {
+	s, _, err := open(path, overrides)
 	return s, err
 }
 
 // open is Load that also returns domains.conf.
-func open(path string) (*Snapshot, file, error) {
+func open(path string, overrides []Override) (*Snapshot, file, error) {
 	st, err := readFile(path)
 	if err != nil {
 		return nil, file{}, err
@@ -52,12 +56,12 @@ func open(path string) (*Snapshot, file, error) {
 	if err != nil {
 		return nil, file{}, err
 	}
-	s, err := load(path, st.data, dyn.data)
+	s, err := load(path, st.data, dyn.data, overrides...)
 	return s, dyn, err
 }
 
 // load makes a snapshot of the content of both files.
-func load(path string, static, dynamic []byte) (*Snapshot, error) {
+func load(path string, static, dynamic []byte, overrides ...Override) (*Snapshot, error) {
 	s := &Snapshot{Path: path}
 	o, errs := parse(path, static, &s.Static)
 	s.static = o
@@ -65,6 +69,9 @@ func load(path string, static, dynamic []byte) (*Snapshot, error) {
 	if errs = append(errs, derrs...); len(errs) > 0 {
 		// What a file means cannot be told from the part of it that can be read.
 		return nil, errs
+	}
+	for _, o := range overrides {
+		o(&s.Static)
 	}
 	if err := s.check(do); err != nil {
 		return nil, err
