@@ -72,11 +72,6 @@ func openAccount(ctx context.Context, s *Store, name string) (a *Account, rerr e
 	if err := s.fs.MkdirAll(filepath.Join(a.dir, "msg"), 0770); err != nil {
 		return nil, fmt.Errorf("create account directory: %w", err)
 	}
-	for _, dir := range []string{a.dir, filepath.Dir(a.dir), s.opts.Dir} {
-		if err := s.fs.SyncDir(dir); err != nil {
-			return nil, fmt.Errorf("sync directory: %w", err)
-		}
-	}
 	defer func() {
 		if rerr != nil {
 			rerr = errors.Join(fmt.Errorf("open account %q: %w", name, rerr), a.close())
@@ -105,6 +100,12 @@ func (a *Account) openDB(ctx context.Context) error {
 	a.dbmu.Lock()
 	a.db = db
 	a.dbmu.Unlock()
+	// The database library syncs the file, but not its name.
+	for _, dir := range []string{a.dir, filepath.Dir(a.dir), a.store.opts.Dir} {
+		if err := a.store.fs.SyncDir(dir); err != nil {
+			return fmt.Errorf("sync directory: %w", err)
+		}
+	}
 	if err := a.loadTree(ctx); err != nil {
 		return err
 	}
@@ -141,17 +142,14 @@ func (a *Account) loadTree(ctx context.Context) error {
 	return nil
 }
 
-// initialise makes the records of a new account.
+// initialise makes the records of a new account, all in one commit.
 func (a *Account) initialise(ctx context.Context) error {
 	st := state{ID: 1, Version: formatVersion, NextUIDValidity: uint32(a.store.opts.Now().Unix() / uidValidityDivisor), ContentLow: 1, ContentHigh: 1}
-	a.dbmu.RLock()
-	err := a.db.Insert(ctx, &st)
-	a.dbmu.RUnlock()
-	if err != nil {
-		return fmt.Errorf("initialise database: %w", err)
-	}
 	a.tree.Store(newTree(st, nil, nil))
 	return a.updateLocked(ctx, func(tx *Tx) error {
+		if err := tx.btx.Insert(&st); err != nil {
+			return fmt.Errorf("insert state: %w", err)
+		}
 		if _, err := tx.CreateMailbox(imap.Inbox, 0); err != nil {
 			return err
 		}

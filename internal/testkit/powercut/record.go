@@ -11,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-
-	"mox/internal/testkit"
 )
 
 // Recorder is a mounted recording file system.
@@ -43,8 +41,7 @@ func Mount(t testing.TB) *Recorder {
 		}
 	}
 	prog := filepath.Join(dir, "mount")
-	build := exec.Command("go", "build", "-o", prog, "./internal/testkit/powercut/mount")
-	build.Dir = testkit.Root(t)
+	build := exec.Command("go", "build", "-o", prog, "mox/internal/testkit/powercut/mount")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build file system: %v\n%s", err, out)
 	}
