@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -29,10 +30,10 @@ func runIdle(ctx context.Context, s *session, _ struct{}) (reply, error) {
 		var err error
 		select {
 		case err = <-input:
-			if err == nil {
-				err = c.readDone()
+			if err != nil {
+				return reply{}, fmt.Errorf("%w: %w", errConnection, err)
 			}
-			return reply{}, err
+			return reply{}, c.readDone()
 		case <-s.watch.Wait():
 			if err = c.sync(ctx, true); err == nil {
 				err = c.enc.Flush()

@@ -28,7 +28,6 @@ func TestScripts(t *testing.T) {
 				"starttls": ts.startTLS,
 				"deliver":  ts.deliverFile,
 				"shutdown": ts.shutdown,
-				"delays":   ts.wantDelays,
 				"damage":   ts.damage,
 			},
 		}
@@ -104,18 +103,6 @@ func (ts *testServer) shutdown(r *script.Run, _ []string) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
 	defer cancel()
 	return ts.server.Shutdown(ctx)
-}
-
-// wantDelays checks how long clients were made to wait: "@delays 1s 1s".
-func (ts *testServer) wantDelays(_ *script.Run, args []string) error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	got := fmt.Sprint(ts.delays)
-	if want := "[" + strings.Join(args, " ") + "]"; got != want {
-		return fmt.Errorf("delays are %s, want %s", got, want)
-	}
-	ts.delays = nil
-	return nil
 }
 
 // damage cuts off the files of all messages of the account, as a broken disk might.
