@@ -218,6 +218,9 @@ func (p *addressParser) angle(piece []token, i int) []token {
 	} else {
 		rest = nil
 	}
+	for len(addr) > 0 && addr[0].isSpecial('<') {
+		addr = addr[1:]
+	}
 	if len(addr) > 0 && addr[0].isSpecial('@') {
 		if n := indexSpecial(addr, ':'); n > 0 {
 			a.Route, addr = join(addr[:n]), addr[n+1:]
@@ -341,7 +344,7 @@ func (a Address) format(utf8 bool) string {
 // formatPhrase writes a display name. Encoded words in it stay as they are.
 func formatPhrase(s string, utf8 bool) string {
 	s = cleanText(s)
-	if !utf8 && !isASCII(s) {
+	if !utf8 && !isASCII(s) || hasLongWord(s) {
 		return EncodeText(s)
 	}
 	for i := range len(s) {

@@ -20,10 +20,6 @@ var ErrMessageSize = errors.New("message too large")
 // allows 998 and recommends 78.
 const maxTextLine = 78
 
-// maxHeaderWord is the longest word in a header field that is sent as it is: with it,
-// a line stays below the 998 characters of RFC 5322 §2.1.1.
-const maxHeaderWord = 900
-
 // Composer writes a message: header fields with folding and encoding, then a body, or
 // a multipart with parts of which each is written in the same way. The first error
 // sticks and is returned by Close.
@@ -88,15 +84,9 @@ func (c *Composer) flush() {
 // Header writes an unstructured field such as Subject. Text beyond ASCII is encoded
 // unless SMTPUTF8 is set.
 func (c *Composer) Header(name, text string) {
-	text = cleanText(validUTF8String(text))
-	if !c.opts.SMTPUTF8 || strings.Contains(text, "=?") {
+	text = strings.TrimSpace(cleanText(validUTF8String(text)))
+	if !c.opts.SMTPUTF8 || strings.Contains(text, "=?") || hasLongWord(text) {
 		text = EncodeText(text)
-	}
-	for w := range strings.FieldsSeq(text) {
-		if len(w) > maxHeaderWord {
-			text = encodeWords(text)
-			break
-		}
 	}
 	c.head.Field(name)
 	c.head.AddText(text)

@@ -272,15 +272,16 @@ func (d Digest) MessageID() []byte { return d.section(sectionMessageID) }
 // References iterates over the message identifiers of ParseReferences, from the root
 // of the thread on.
 func (d Digest) References() iter.Seq[[]byte] {
-	l := d.section(sectionReferences)
-	return func(yield func([]byte) bool) {
-		for len(l) > 0 {
-			id, rest, _ := bytes.Cut(l, []byte("\n"))
-			if !yield(id) {
-				return
-			}
-			l = rest
+	return func(yield func([]byte) bool) { d.references(yield) }
+}
+
+func (d Digest) references(yield func([]byte) bool) {
+	for l := d.section(sectionReferences); len(l) > 0; {
+		id, rest, _ := bytes.Cut(l, []byte("\n"))
+		if !yield(id) {
+			return
 		}
+		l = rest
 	}
 }
 

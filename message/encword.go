@@ -8,8 +8,14 @@ import (
 	"mox/internal/lex"
 )
 
-// maxEncodedWord is the longest encoded word, RFC 2047 §2.
-const maxEncodedWord = 75
+const (
+	// maxEncodedWord is the longest encoded word, RFC 2047 §2.
+	maxEncodedWord = 75
+	// maxHeaderWord is the longest word in a header field that is sent as it is, so
+	// that a line stays below the 998 characters of RFC 5322 §2.1.1. It cannot be
+	// folded but in encoded words.
+	maxHeaderWord = 900
+)
 
 // DecodeText returns the unfolded value of an unstructured field or phrase with
 // its encoded words (RFC 2047) decoded, as valid UTF-8 without control characters
@@ -76,16 +82,17 @@ func parseWord(s string) (w encodedWord, ok bool) {
 // them, because senders split characters.
 type wordDecoder struct {
 	out     []byte
-	charset string
-	raw     []byte // Decoded bytes in charset, not yet in out.
+	charset string // Of raw, empty if there is none.
+	raw     []byte // Decoded bytes, not yet in out.
 	orig    []byte // What raw came from, for an unknown charset.
+	space   string // White space after that, which is not text if a word follows.
 }
 
 // text adds what is between words. White space between two words is not part of
 // the text, RFC 2047 §6.2.
 func (d *wordDecoder) text(s string) {
-	if s == "" || d.charset != "" && strings.Trim(s, " \t") == "" {
-		d.orig = append(d.orig, s...)
+	if d.charset != "" && strings.Trim(s, " \t") == "" {
+		d.space = s
 		return
 	}
 	d.flush()
@@ -93,8 +100,9 @@ func (d *wordDecoder) text(s string) {
 }
 
 func (d *wordDecoder) word(w encodedWord) {
+	d.orig = append(d.orig, d.space...)
+	d.space = ""
 	if !equalFold(w.charset, d.charset) {
-		// White space before this word is dropped: it is not in raw.
 		d.flush()
 	}
 	d.charset = w.charset
@@ -112,16 +120,15 @@ func (d *wordDecoder) word(w encodedWord) {
 }
 
 func (d *wordDecoder) flush() {
-	if d.charset == "" {
-		d.orig = d.orig[:0]
-		return
+	if d.charset != "" {
+		if s, ok := decodeCharset(d.charset, d.raw); ok {
+			d.out = append(d.out, s...)
+		} else {
+			d.out = append(d.out, validUTF8(d.orig)...)
+		}
 	}
-	if s, ok := decodeCharset(d.charset, d.raw); ok {
-		d.out = append(d.out, s...)
-	} else {
-		d.out = append(d.out, validUTF8(d.orig)...)
-	}
-	d.charset, d.raw, d.orig = "", d.raw[:0], d.orig[:0]
+	d.out = append(d.out, d.space...)
+	d.charset, d.raw, d.orig, d.space = "", d.raw[:0], d.orig[:0], ""
 }
 
 // appendQ decodes the Q encoding, RFC 2047 §4.2.
@@ -155,18 +162,18 @@ func unhex(c byte) byte {
 // Each is at most 75 characters. Control characters become spaces.
 func EncodeText(s string) string {
 	s = validUTF8String(cleanText(s))
-	if isASCII(s) && !strings.Contains(s, "=?") {
-		return s
-	}
 	words := strings.SplitAfter(s, " ")
 	first, last := -1, 0
 	for i, w := range words {
-		if !isASCII(w) || strings.Contains(w, "=?") {
+		if !isASCII(w) || strings.Contains(w, "=?") || len(w) > maxHeaderWord {
 			if first < 0 {
 				first = i
 			}
 			last = i
 		}
+	}
+	if first < 0 {
+		return s
 	}
 	head := strings.Join(words[:first], "")
 	mid := strings.Join(words[first:last+1], "")
@@ -178,10 +185,20 @@ func EncodeText(s string) string {
 	return head + encodeWords(mid) + tail
 }
 
+func hasLongWord(s string) bool {
+	for w := range strings.FieldsSeq(s) {
+		if len(w) > maxHeaderWord {
+			return true
+		}
+	}
+	return false
+}
+
 // qSafe are the bytes that Q may leave as they are in a phrase, RFC 2047 §5.
 var qSafe = lex.LetDig.Union(lex.Bytes("!*+-/"))
 
-// encodeWords encodes all of s in the shorter of Q and B, split at characters.
+// encodeWords encodes all of s, split at characters: in Q, which people can read, if
+// that is not much longer than B.
 func encodeWords(s string) string {
 	const prefix = len("=?utf-8?q?") + len("?=")
 	const room = maxEncodedWord - prefix
@@ -189,7 +206,7 @@ func encodeWords(s string) string {
 	for i := range len(s) {
 		q += qSize(s[i])
 	}
-	b64 := q > (len(s)+2)/3*4
+	b64 := q > len(s)*2
 	var words []string
 	for len(s) > 0 {
 		n, size := 0, 0

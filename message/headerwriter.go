@@ -49,10 +49,10 @@ func (w *HeaderWriter) AddText(text string) {
 	for text != "" {
 		// A space before a word is where it may be folded; more belong to the word.
 		n := 0
-		for n < len(text) && isWSP(text[n]) {
+		for n < len(text) && text[n] == ' ' {
 			n++
 		}
-		for n < len(text) && !isWSP(text[n]) {
+		for n < len(text) && text[n] != ' ' {
 			n++
 		}
 		w.Add(text[:n])

@@ -33,7 +33,7 @@ type htmlReader struct {
 	out  []byte
 	read int // Bytes of out that were read.
 
-	tag   bool   // The last token was a tag or the like.
+	cut   bool   // The last token was a comment, or the like, which may go on.
 	raw   string // The element whose raw text comes next, such as script.
 	hide  int    // Depth of elements that are not shown.
 	pre   int    // Depth of preformatted text.
@@ -46,13 +46,13 @@ type htmlReader struct {
 
 func newHTMLReader(r io.Reader, markQuotes bool) *htmlReader {
 	h := &htmlReader{src: pushback{r: r}, mark: markQuotes}
-	h.restart("")
+	h.restart()
 	return h
 }
 
 // restart makes a tokenizer for what is left of the source.
-func (h *htmlReader) restart(context string) {
-	h.z = html.NewTokenizerFragment(&h.src, context)
+func (h *htmlReader) restart() {
+	h.z = html.NewTokenizer(&h.src)
 	h.z.SetMaxBuf(maxHTMLToken)
 }
 
@@ -72,39 +72,41 @@ func (h *htmlReader) Read(p []byte) (int, error) {
 
 // next handles one token.
 func (h *htmlReader) next() {
-	switch tt := h.z.Next(); tt {
-	case html.ErrorToken:
+	tt := h.z.Next()
+	if tt == html.ErrorToken {
 		h.recover(h.z.Err())
+		return
+	}
+	h.cut = tt == html.CommentToken || tt == html.DoctypeToken
+	switch tt {
 	case html.TextToken:
-		h.tag = false
 		if h.raw == "" && h.hide == 0 {
 			h.text(h.z.Text())
 		}
 	case html.StartTagToken, html.SelfClosingTagToken:
-		h.tag = true
 		h.start(tt == html.SelfClosingTagToken)
 	case html.EndTagToken:
-		h.tag = true
 		h.end()
-	default:
-		h.tag = true
 	}
 }
 
-// recover goes on after a token that was too long: in raw text and text, with what
-// comes next, in a tag after its end.
+// recover goes on after a token that was too long: after the end of a tag or comment,
+// in raw text, or with the next piece of text.
 func (h *htmlReader) recover(err error) {
 	if !errors.Is(err, html.ErrBufferExceeded) {
 		h.err = err
 		return
 	}
+	tag := h.cut || len(h.z.Raw()) > 0
 	h.src.head = append(bytes.Clone(h.z.Buffered()), h.src.head...)
-	if h.raw == "" && h.tag {
+	if h.raw != "" {
+		h.src.head = append([]byte("<"+h.raw+">"), h.src.head...)
+	} else if tag {
 		if h.err = h.src.skipPast('>'); h.err != nil {
 			return
 		}
 	}
-	h.restart(h.raw)
+	h.restart()
 }
 
 // pushback is a reader that gives head before r.
@@ -142,7 +144,7 @@ func (p *pushback) skipPast(c byte) error {
 func (h *htmlReader) start(selfClosing bool) {
 	name, attrs := h.z.TagName()
 	switch a := atom.Lookup(name); a {
-	case atom.Script, atom.Style, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes:
+	case atom.Script, atom.Style, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes, atom.Noscript:
 		h.raw = a.String()
 	case atom.Svg, atom.Math, atom.Template:
 		if !selfClosing {
@@ -223,6 +225,9 @@ func isBlock(a atom.Atom) bool {
 
 // newline ends the line, if there is one.
 func (h *htmlReader) newline() {
+	if h.hide > 0 {
+		return
+	}
 	h.blank = false
 	if h.line {
 		h.out = append(h.out, '\n')
@@ -239,6 +244,9 @@ func (h *htmlReader) text(b []byte) {
 		case h.pre > 0 && r == '\n':
 			h.line = true
 			h.newline()
+		case h.pre > 0 && r != '\r':
+			h.begin()
+			h.out = utf8.AppendRune(h.out, r)
 		case unicode.IsSpace(r):
 			h.blank = true
 		default:

@@ -199,7 +199,7 @@ func encodingName(value string) string {
 	case "QUOTED_PRINTABLE", "QUOTEDPRINTABLE":
 		return "QUOTED-PRINTABLE"
 	}
-	return strings.ToValidUTF8(value, "?")
+	return value
 }
 
 // languages reads Content-Language, RFC 3282 §2.

@@ -238,9 +238,18 @@ func (p *parser) close(level int, lineEnd int64) {
 	if lineEnd == 1 {
 		bare--
 	}
+	// When a header ends at the boundary, its blank line is also the line end of the
+	// boundary. The part that the boundary ends keeps it as a blank line. What is
+	// inside that part ends where it ends.
+	end = max(end, p.stack[level].part.BodyStart)
 	for i := len(p.stack) - 1; i >= level; i-- {
 		f := &p.stack[i]
-		f.part.BodyEnd = max(end, f.part.BodyStart)
+		if f.part.BodyStart > end {
+			f.part.HeaderStart = min(f.part.HeaderStart, end)
+			f.part.BodyStart = end
+			f.part.Flags |= PartNoBlankLine
+		}
+		f.part.BodyEnd = end
 		f.part.Lines = max(lf-f.lf, 0)
 		p.closeFrame(f, max(bare-f.bare, 0))
 	}
