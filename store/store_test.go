@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"testing"
 
 	"mox/internal/safefile"
@@ -84,29 +83,4 @@ func TestAppendedMessageIsRead(t *testing.T) {
 		t.Fatalf("mailbox %+v", mb)
 	}
 	c.Close()
-}
-
-func BenchmarkAppendOneSender(b *testing.B) {
-	a := testAccount(b)
-	m := newMessage(b, a, testMessage(1)+strings.Repeat("x", 3000)+"\r\n")
-	m.Digest = make([]byte, 1500)
-	for b.Loop() {
-		if _, err := a.Append(ctx, m); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkAppend32Senders(b *testing.B) {
-	a := testAccount(b)
-	m := newMessage(b, a, testMessage(1)+strings.Repeat("x", 3000)+"\r\n")
-	m.Digest = make([]byte, 1500)
-	b.SetParallelism(16)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, err := a.Append(ctx, m); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
