@@ -495,3 +495,24 @@ func FuzzParseReport(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(example))
+	for _, utf8 := range []bool{false, true} {
+		f.Add(compose(f, international(f), ComposeOptions{UTF8: utf8}))
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		r := bytes.NewReader(msg)
+		root, err := message.Parse(r, int64(len(msg)), message.Limits{})
+		if err != nil {
+			return
+		}
+		rep, err := Parse(r, root)
+		switch {
+		case err == nil && (len(rep.Recipients) == 0 || len(rep.Recipients) > MaxRecipients || Find(root) == nil):
+			t.Fatalf("got %+v", rep)
+		case err != nil && !errors.Is(err, ErrNotDSN) && !errors.Is(err, ErrMalformed):
+			t.Fatal(err)
+		}
+	})
+}

@@ -312,3 +312,18 @@ func FuzzParseCRAMMD5(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseExternal(f *testing.F) {
+	f.Add([]byte("user@example.org"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		id, err := ParseExternal(msg)
+		if err != nil {
+			return
+		}
+		again, _, err := NewExternalClient(id).Next(nil)
+		if err != nil || string(again) != id {
+			t.Fatalf("%q: %q became %q, %v", msg, id, again, err)
+		}
+	})
+}

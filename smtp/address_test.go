@@ -295,3 +295,35 @@ func FuzzParseEHLO(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseAddress(f *testing.F) {
+	for _, s := range []string{"a@b.example", `"a b"@b.example`, "é@ëxample.org", "a..b@c", "a@[10.0.0.1]", `""@a`, "a;b", `"\""`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, mode := range []Mode{Strict, Lenient} {
+			if l, err := ParseLocalpart(s, mode); err == nil {
+				if again, err := ParseLocalpart(l.String(), mode); err != nil || again != l {
+					t.Fatalf("local-part %q became %q, which is %q, %v", s, l.String(), again, err)
+				}
+				if made, err := NewLocalpart(string(l), mode); err != nil || made != l {
+					t.Fatalf("local-part %q became %q, %v", s, made, err)
+				}
+			}
+			p, perr := ParseMailbox(s, mode)
+			a, aerr := ParseAddress(s, mode)
+			if aerr == nil && (perr != nil || !a.Path().Equal(p)) {
+				t.Fatalf("%q is address %v and path %v, %v", s, a, p, perr)
+			}
+			if perr != nil || len(p.XString(false)) > MaxPath {
+				continue
+			}
+			if again, err := ParseMailbox(p.XString(false), mode); err != nil || !again.Equal(p) {
+				t.Fatalf("mailbox %q became %q, which is %v, %v", s, p.XString(false), again, err)
+			}
+			if _, ok := p.Address(); ok != (aerr == nil) {
+				t.Fatalf("%q: path %v, address %v, %v", s, p, a, aerr)
+			}
+		}
+	})
+}

@@ -353,3 +353,35 @@ func FuzzXtext(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseParams(f *testing.F) {
+	for _, s := range []string{"SIZE=1", "A B=c", "a=b  c", "X= Y", "é=é", "K=é"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, mode := range []Mode{Strict, Lenient} {
+			params, err := ParseParams(s, mode)
+			if err != nil {
+				if AsError(err) == nil {
+					t.Fatalf("not an *Error: %v", err)
+				}
+				continue
+			}
+			var l []string
+			for _, p := range params {
+				word := p.Keyword
+				if p.HasValue {
+					word += "=" + p.Value
+				}
+				l = append(l, word)
+			}
+			if len(l) == 0 {
+				continue // Spaces only.
+			}
+			again, err := ParseParams(strings.Join(l, " "), Strict)
+			if err != nil || !reflect.DeepEqual(again, params) {
+				t.Fatalf("%q is %+v, then %+v, %v", s, params, again, err)
+			}
+		}
+	})
+}
