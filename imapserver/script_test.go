@@ -107,6 +107,7 @@ func (ts *testServer) shutdown(r *script.Run, _ []string) error {
 
 // damage cuts off the files of all messages of the account, as a broken disk might.
 func (ts *testServer) damage(*script.Run, []string) error {
+	ts.damaged = true
 	return filepath.WalkDir(filepath.Join(ts.dir, "accounts", "mjl", "msg"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
