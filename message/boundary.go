@@ -3,8 +3,8 @@ package message
 // boundaries are the boundaries of the multiparts that are open, found by their
 // text, so that the time for a line does not grow with the nesting.
 type boundaries struct {
-	open    map[string]int       // Level of the innermost multipart with the boundary.
-	lengths [MaxBoundary + 1]int // Number of boundaries in open of each length.
+	open    map[string]int         // Level of the innermost multipart with the boundary.
+	lengths [MaxBoundary + 1]uint8 // Number of boundaries in open of each length, at most MaxDepth.
 }
 
 // push opens a boundary. It returns the level of an outer multipart with the same

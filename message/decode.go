@@ -1,8 +1,10 @@
 package message
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"mox/internal/lex"
 )
@@ -35,6 +37,7 @@ type base64State struct {
 
 // decode appends what src decodes to.
 func (s *base64State) decode(dst, src []byte) []byte {
+	dst = slices.Grow(dst, len(src)/4*3+3)
 	for i := 0; i < len(src); {
 		if s.n == 0 && i+4 <= len(src) {
 			a, b := base64Values[src[i]], base64Values[src[i+1]]
@@ -88,6 +91,7 @@ type qpState struct {
 
 // decode appends what src decodes to.
 func (s *qpState) decode(dst, src []byte) []byte {
+	dst = slices.Grow(dst, len(src))
 	for i := 0; i < len(src); i++ {
 		c := src[i]
 		if len(s.held) > 0 {
@@ -173,12 +177,25 @@ func trimWSP(b []byte) []byte {
 type crlfState struct{ cr bool }
 
 func (s *crlfState) convert(dst, src []byte) []byte {
-	for i, c := range src {
-		if c == '\n' && !s.cr {
+	dst = slices.Grow(dst, len(src))
+	for len(src) > 0 {
+		n := bytes.IndexByte(src, '\n')
+		if n < 0 {
+			n = len(src)
+		}
+		if n > 0 {
+			dst = append(dst, src[:n]...)
+			s.cr = src[n-1] == '\r'
+		}
+		if n == len(src) {
+			break
+		}
+		if !s.cr {
 			dst = append(dst, '\r')
 		}
-		s.cr = c == '\r'
-		dst = append(dst, src[i])
+		dst = append(dst, '\n')
+		s.cr = false
+		src = src[n+1:]
 	}
 	return dst
 }

@@ -78,16 +78,18 @@ func (m *Matcher) Write(p []byte) (int, error) {
 }
 
 func (m *Matcher) feed(p []byte) {
-	for len(m.partial) > 0 && len(p) > 0 && !utf8.FullRune(m.partial) {
-		m.partial = append(m.partial, p[0])
-		p = p[1:]
-	}
-	if len(m.partial) > 0 {
+	for len(m.partial) > 0 {
+		for len(p) > 0 && !utf8.FullRune(m.partial) {
+			m.partial = append(m.partial, p[0])
+			p = p[1:]
+		}
 		if !utf8.FullRune(m.partial) {
 			return
 		}
-		m.buf = AppendFold(m.buf, m.partial)
-		m.partial = m.partial[:0]
+		// What is not UTF-8 is a character of one byte; another may begin after it.
+		_, n := utf8.DecodeRune(m.partial)
+		m.buf = AppendFold(m.buf, m.partial[:n])
+		m.partial = append(m.partial[:0], m.partial[n:]...)
 	}
 	if n := incomplete(p); n > 0 {
 		m.partial = append(m.partial, p[len(p)-n:]...)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/transform"
 )
 
@@ -29,36 +28,39 @@ func (p *Part) charsetReader(r io.ReaderAt) io.Reader {
 	if enc, kind := lookupCharset(p.Param("charset")); kind == charsetOther {
 		return transform.NewReader(body, enc.NewDecoder())
 	}
-	return transform.NewReader(body, lenientUTF8{})
+	return &lenientReader{r: body, buf: make([]byte, max(min(textBuffer, p.Size()), utf8.UTFMax))}
 }
 
-// lenientUTF8 is validUTF8 as a Transformer.
-type lenientUTF8 struct{ transform.NopResetter }
+// textBuffer is the size of the pieces in which text is read.
+const textBuffer = 4 << 10
 
-// Transform implements transform.Transformer.
-func (lenientUTF8) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
-	for nSrc < len(src) {
-		if c := src[nSrc]; c < utf8.RuneSelf {
-			if nDst == len(dst) {
-				return nDst, nSrc, transform.ErrShortDst
-			}
-			dst[nDst] = c
-			nDst++
-			nSrc++
-			continue
+// lenientReader is validUTF8 as a reader.
+type lenientReader struct {
+	r    io.Reader
+	buf  []byte
+	held int    // Bytes at the beginning of buf of a character that is not complete.
+	out  []byte // Not yet read.
+	next []byte // To be held once out was read.
+	err  error
+}
+
+// Read implements io.Reader.
+func (l *lenientReader) Read(p []byte) (int, error) {
+	for len(l.out) == 0 {
+		if l.err != nil {
+			return 0, l.err
 		}
-		if !atEOF && !utf8.FullRune(src[nSrc:]) {
-			return nDst, nSrc, transform.ErrShortSrc
+		l.held = copy(l.buf, l.next)
+		n, err := l.r.Read(l.buf[l.held:])
+		l.err = err
+		b := l.buf[:l.held+n]
+		keep := 0
+		if err == nil {
+			keep = incomplete(b)
 		}
-		r, n := utf8.DecodeRune(src[nSrc:])
-		if r == utf8.RuneError && n == 1 {
-			r = charmap.Windows1252.DecodeByte(src[nSrc])
-		}
-		if nDst+utf8.RuneLen(r) > len(dst) {
-			return nDst, nSrc, transform.ErrShortDst
-		}
-		nDst += utf8.EncodeRune(dst[nDst:], r)
-		nSrc += n
+		l.out, l.next = validUTF8(b[:len(b)-keep]), b[len(b)-keep:]
 	}
-	return nDst, nSrc, nil
+	n := copy(p, l.out)
+	l.out = l.out[n:]
+	return n, nil
 }
