@@ -193,13 +193,15 @@ func (s *Submitter) prepare(conf *config.Snapshot, sub Submission) (queuedb.Subm
 			EightBit: sub.Digest.Needs8BitMIME(),
 			SMTPUTF8: utf8,
 			Extra:    ex,
+
+			FutureRelease: sub.Mail.FutureReleaseRequest(),
 		},
 	}
 	if sub.Mail.RequireTLS {
 		yes := true
 		q.RequireTLS = &yes
 	}
-	q.NextAttempt, q.Base.FutureRelease = release(sub.Mail)
+	q.NextAttempt = release(sub.Mail)
 	q.Base.Prefix, q.Base.MessageID = complete(conf, sub, &h)
 	for _, p := range sub.Rcpts {
 		if p.IsPostmaster() {
@@ -250,16 +252,12 @@ func smtpUTF8(conf *config.Snapshot, sub Submission) (bool, error) {
 	return need, nil
 }
 
-// release returns when a message is to be sent first, zero for now, and how that
-// was asked for (RFC 4865 §8).
-func release(c smtp.MailCommand) (time.Time, string) {
-	switch {
-	case c.HoldFor > 0:
-		return time.Now().Add(c.HoldFor), fmt.Sprintf("for;%d", int64(c.HoldFor/time.Second))
-	case !c.HoldUntil.IsZero():
-		return c.HoldUntil, "until;" + c.HoldUntil.UTC().Format(time.RFC3339)
+// release returns when a message is to be sent first, zero for now (RFC 4865 §4).
+func release(c smtp.MailCommand) time.Time {
+	if c.HoldFor > 0 {
+		return time.Now().Add(c.HoldFor)
 	}
-	return time.Time{}, ""
+	return c.HoldUntil
 }
 
 // complete returns the fields to go before the message: the trace, and those that

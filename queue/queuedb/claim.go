@@ -71,6 +71,9 @@ func (d *DB) due(ctx context.Context, o ClaimOptions) (lanes []string, next time
 			if err != nil {
 				return err
 			}
+			if len(lanes) == o.Jobs {
+				return nil
+			}
 			if slices.Contains(o.Busy, l.Name) {
 				continue
 			}

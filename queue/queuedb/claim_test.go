@@ -54,8 +54,14 @@ func TestClaimTakesOneJobOfEachLaneEarliestFirst(t *testing.T) {
 	if len(jobs) != 1 || jobs[0].Lane != "three.example" {
 		t.Fatalf("got %+v, want the lane that is not busy", jobs)
 	}
+	jobs, _, err = d.Claim(ctxbg, ClaimOptions{Now: base.Add(3 * time.Hour), Busy: []string{"three.example", "two.example"}, Jobs: 1, Next: later(time.Hour)})
+	tcheck(t, err)
+	if len(jobs) != 1 || jobs[0].Lane != "one.example" {
+		t.Fatalf("got %+v, want one job", jobs)
+	}
+	enqueue(t, d, "1c", "a3@one.example")
 	jobs = claim(t, d, "two.example", "three.example")
-	if len(jobs) != 1 || recipients(jobs[0].Messages)[0] != "a@one.example" {
+	if len(jobs) != 1 || recipients(jobs[0].Messages)[0] != "a3@one.example" {
 		t.Fatalf("got %+v, want the next of lane one", jobs)
 	}
 	jobs, next, err = d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Jobs: 10, Next: later(time.Hour)})

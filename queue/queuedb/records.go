@@ -65,7 +65,7 @@ type Base struct {
 	Subject       string            // Decoded.
 	EightBit      bool              // Has octets above 127: needs 8BITMIME.
 	SMTPUTF8      bool              // Needs SMTPUTF8.
-	FutureRelease string            // "for;<seconds>" or "until;<time>" as requested, RFC 4865 §8.
+	FutureRelease string            // "for;<seconds>" or "until;<time>" as requested, RFC 4865 §5.1.2.
 	Extra         map[string]string // Key/value data that travels with the message.
 }
 

@@ -71,7 +71,7 @@ func (d *DB) finishErase(tx *bstore.Tx) error {
 // directory for lost files: their submission was never acknowledged, but what was
 // written may still be of use.
 func (d *DB) saveLost(tx *bstore.Tx, low, high int64) error {
-	var moved []int64
+	var dirs []string
 	for first := low; first < high; first = (first>>filesPerDirBits + 1) << filesPerDirBits {
 		entries, err := d.fs.ReadDir(d.dirOf(first))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -92,10 +92,12 @@ func (d *DB) saveLost(tx *bstore.Tx, low, high int64) error {
 			if err := d.moveLost(id); err != nil {
 				return fmt.Errorf("move file without record: %w", err)
 			}
-			moved = append(moved, id)
 		}
+		dirs = append(dirs, d.dirOf(first))
 	}
-	return d.syncMoved(moved)
+	// Also without a move: an earlier start may have moved files and got no further,
+	// and from now on nobody looks for them.
+	return d.syncMoved(dirs)
 }
 
 // parseName returns the id of a file name.
@@ -124,21 +126,14 @@ func (d *DB) moveLost(id int64) error {
 	return nil
 }
 
-// syncMoved makes moves to the directory for lost files durable: the new names
-// before the removal of the old ones.
-func (d *DB) syncMoved(ids []int64) error {
-	if len(ids) == 0 {
-		return nil
+// syncMoved makes moves from directories to that for lost files durable: the new
+// names before the removal of the old ones.
+func (d *DB) syncMoved(from []string) error {
+	dirs := []string{d.dir}
+	if _, err := d.fs.Stat(d.lostDir()); err == nil {
+		dirs = append(dirs, d.lostDir())
 	}
-	dirs := []string{d.dir, d.lostDir()}
-	seen := map[string]bool{}
-	for _, id := range ids {
-		if dir := d.dirOf(id); !seen[dir] {
-			seen[dir] = true
-			dirs = append(dirs, dir)
-		}
-	}
-	for _, dir := range dirs {
+	for _, dir := range append(dirs, from...) {
 		if err := d.fs.SyncDir(dir); err != nil {
 			return fmt.Errorf("%w: %w", errSync, err)
 		}

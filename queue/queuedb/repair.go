@@ -39,9 +39,9 @@ func (d *DB) Repair(ctx context.Context) ([]Problem, error) {
 		if err := d.moveLost(id); err != nil {
 			return nil, fmt.Errorf("repair queue: %w", err)
 		}
-	}
-	if err := d.syncMoved(orphans); err != nil {
-		return nil, fmt.Errorf("repair queue: %w", err)
+		if err := d.syncMoved([]string{d.dirOf(id)}); err != nil {
+			return nil, fmt.Errorf("repair queue: %w", err)
+		}
 	}
 	if err := d.failMissing(ctx, missing); err != nil {
 		return nil, fmt.Errorf("repair queue: %w", err)

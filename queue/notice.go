@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"mox/config"
+	"mox/internal/deliver"
+	"mox/internal/inbound"
+	"mox/internal/safefile"
+	"mox/message"
+	"mox/mlog"
+	"mox/queue/queuedb"
+)
+
+// notify tells the sender of a failed message, or after a while the postmaster, and
+// removes the message from the queue. If that is not possible now, it is tried
+// again later.
+func (q *Queue) notify(ctx context.Context, job queuedb.Job) {
+	m := job.Messages[0]
+	o := queuedb.Outcome{ID: m.ID, Fate: queuedb.Drop, Retain: q.opts.Retain(m.Account)}
+	var err error
+	if !m.Sender().IsZero() {
+		err = q.tell(ctx, notice{base: job.Base, m: m, postmaster: m.Notices >= postmasterNotice})
+	}
+	switch {
+	case err == nil:
+	case int(m.Notices) < maxNotices:
+		q.log.ErrorContext(ctx, "telling sender of failed message, will try again", mlog.Err(err), slog.Int64("msgid", m.ID), slog.Time("nextattempt", m.NextAttempt))
+		return // NextAttempt was moved when the job was claimed.
+	default:
+		q.log.ErrorContext(ctx, "giving up telling sender of failed message", mlog.Err(err), slog.Int64("msgid", m.ID),
+			slog.String("account", m.Account), slog.Any("mailfrom", m.Sender()), slog.Any("rcptto", m.Recipient()))
+	}
+	if err := q.db.Finish(context.WithoutCancel(ctx), []queuedb.Outcome{o}); err != nil {
+		q.log.ErrorContext(ctx, "removing failed message from queue", mlog.Err(err))
+	}
+}
+
+// tellDelayed tells the sender that a message is not delivered yet.
+func (q *Queue) tellDelayed(ctx context.Context, base queuedb.Base, m queuedb.Message) error {
+	return q.tell(ctx, notice{base: base, m: m, delayed: true})
+}
+
+// notice is what a sender is told of a message.
+type notice struct {
+	base       queuedb.Base
+	m          queuedb.Message
+	delayed    bool // Otherwise it has failed.
+	postmaster bool // Tell the postmaster instead.
+}
+
+// tell stores a notification in the Inbox of the sender's account, or of the
+// postmaster if the account is gone.
+func (q *Queue) tell(ctx context.Context, n notice) error {
+	conf := q.opts.Config.Snapshot()
+	rcpt := config.Recipient{Account: n.m.Account}
+	mailbox := inbound.DefaultMailbox
+	if _, ok := conf.Account(n.m.Account); !ok || n.postmaster {
+		rcpt = conf.Postmaster()
+		mailbox = rcpt.Destination.Mailbox
+	}
+	original, err := q.originalHeader(n.base)
+	if err != nil {
+		return fmt.Errorf("read header of message: %w", err)
+	}
+	text, err := n.compose(conf, original, time.Now())
+	if err != nil {
+		return fmt.Errorf("compose notification: %w", err)
+	}
+	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: q.opts.TempDir, FS: q.opts.FS})
+	defer spool.Close() // A file that stays is removed at the next start.
+	if _, err := spool.Write(text); err != nil {
+		return fmt.Errorf("write notification: %w", err)
+	}
+	digest, err := message.NewDigest(spool, spool.Size(), message.Limits{})
+	if err != nil {
+		return fmt.Errorf("parse notification: %w", err)
+	}
+	_, err = q.opts.Deliver.Deliver(ctx, deliver.Delivery{
+		Facts: inbound.Facts{
+			Rcpt:      n.m.Sender(),
+			Recipient: rcpt,
+			SMTPUTF8:  n.base.SMTPUTF8,
+			Digest:    digest,
+			Size:      spool.Size(),
+		},
+		Verdict: inbound.Verdict{Accept: true, Mailbox: mailbox},
+		Spool:   spool,
+	})
+	if err != nil {
+		return fmt.Errorf("deliver notification: %w", err)
+	}
+	q.log.InfoContext(ctx, "sender was notified", slog.Int64("msgid", n.m.ID), slog.String("account", rcpt.Account),
+		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.Bool("delayed", n.delayed))
+	return nil
+}
+
+// originalHeader returns the header section of a message, cut at its limit. It is
+// empty if the content is lost.
+func (q *Queue) originalHeader(base queuedb.Base) ([]byte, error) {
+	c, err := q.db.OpenContent(base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer c.Close() // Only read.
+	h, err := message.ReadHeader(c, c.Size(), message.Limits{Header: maxOriginalHeader})
+	return h.Raw, err
+}
+
+// maxOriginalHeader is how much of the header of a message its notification
+// returns, in octets.
+const maxOriginalHeader = 64 << 10

@@ -1,0 +1,147 @@
+package queue
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"mox/config"
+	"mox/dsn"
+	"mox/queue/queuedb"
+	"mox/smtp"
+)
+
+// compose writes the notification.
+func (n notice) compose(conf *config.Snapshot, original []byte, now time.Time) ([]byte, error) {
+	subject := "mail delivery failed"
+	if n.delayed {
+		subject = "mail delivery delayed"
+	}
+	m := dsn.Message{
+		From:      smtp.NewAddress("postmaster", conf.Hostname),
+		To:        n.m.Sender(),
+		Subject:   subject,
+		MessageID: "<" + rand.Text() + "@" + conf.Hostname.ASCII + ">",
+		Date:      now,
+		InReplyTo: n.base.MessageID,
+		Text:      n.text(conf),
+		Header:    original,
+		Report: dsn.Report{
+			ReportingMTA:         dsn.MTA{Name: conf.Hostname.ASCII},
+			ArrivalDate:          n.m.Queued,
+			FutureReleaseRequest: n.base.FutureRelease,
+			Recipients:           []dsn.Recipient{n.recipient()},
+		},
+	}
+	var b bytes.Buffer
+	err := m.Compose(&b, dsn.ComposeOptions{UTF8: n.base.SMTPUTF8})
+	return b.Bytes(), err
+}
+
+// recipient returns the part about the recipient, for programs.
+func (n notice) recipient() dsn.Recipient {
+	r := dsn.Recipient{
+		Final:  dsn.Address(n.m.Recipient()),
+		Action: dsn.Failed,
+		Status: n.status(),
+	}
+	if n.delayed {
+		r.Action = dsn.Delayed
+		r.WillRetryUntil, _ = lastAttempt(n.m, n.m.NextAttempt)
+	}
+	res, ok := n.m.LastResult()
+	if !ok {
+		return r
+	}
+	r.LastAttempt = res.Start
+	r.RemoteMTA = dsn.MTA{Name: res.Remote}
+	if res.Code != 0 {
+		r.DiagnosticType, r.Diagnostic = "smtp", reply(res)
+	} else {
+		r.StatusComment = oneLine(res.Error)
+	}
+	return r
+}
+
+// status returns the enhanced status code, RFC 3463 §2: class 4 also says that a
+// message was given up because a temporary failure went on for too long.
+func (n notice) status() string {
+	res, _ := n.m.LastResult()
+	switch {
+	case res.Code != 0 || res.Enhanced != "":
+		return dsn.Status(!n.delayed, int(res.Code), res.Enhanced)
+	case n.delayed || int(n.m.Attempts) >= maxAttempts(n.m):
+		return "4.4.7" // Delivery time expired, RFC 3463 §3.5.
+	}
+	return "5.0.0"
+}
+
+// reply returns a result as the reply it was.
+func reply(r queuedb.Result) string {
+	e := smtp.Error{Code: int(r.Code), Enhanced: r.Enhanced, Text: r.Error}
+	return e.Error()
+}
+
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// text returns the part for people.
+func (n notice) text(conf *config.Snapshot) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	rcpt := n.m.Recipient().XString(true)
+	if n.delayed {
+		at, left := lastAttempt(n.m, n.m.NextAttempt)
+		line("Your message has not been delivered yet to:")
+		line("")
+		line("    %s", rcpt)
+		line("")
+		line("%d attempts have failed. The next will be at %s.", n.m.Attempts, formatTime(n.m.NextAttempt))
+		line("If all of the remaining %d attempts fail, the last at %s,", left, formatTime(at))
+		line("you will get another message. You need not do anything now.")
+	} else {
+		line("Your message could not be delivered to:")
+		line("")
+		line("    %s", rcpt)
+		line("")
+		line("No further attempts will be made.")
+	}
+	if n.base.Subject != "" {
+		line("")
+		line("Subject of your message: %s", oneLine(n.base.Subject))
+	}
+	if res, ok := n.m.LastResult(); ok {
+		line("")
+		n.explain(line, res)
+	}
+	line("")
+	line("Mail server at %s", conf.Hostname.Name())
+	return b.String()
+}
+
+// explain writes what the last attempt met.
+func (n notice) explain(line func(format string, args ...any), res queuedb.Result) {
+	switch {
+	case res.Code != 0 && res.Remote != "":
+		line("The mail server %s answered:", res.Remote)
+	case res.Code != 0:
+		line("The answer was:")
+	default:
+		line("The reason is:")
+	}
+	line("")
+	text := res.Error
+	if res.Code != 0 {
+		text = strings.TrimSpace(fmt.Sprintf("%d %s", res.Code, res.Enhanced)) + " " + text
+	}
+	for _, l := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
+		line("    %s", strings.TrimRight(l, "\r"))
+	}
+}
+
+func formatTime(t time.Time) string {
+	return t.UTC().Format("Mon, 2 Jan 2006 15:04 MST")
+}

@@ -1,0 +1,59 @@
+package queue
+
+import (
+	"context"
+	"io"
+
+	"mox/queue/queuedb"
+	"mox/smtp"
+)
+
+// Delivery is a message to be delivered to recipients that can share an SMTP
+// transaction: same reverse-path, same domain.
+type Delivery struct {
+	Base     queuedb.Base
+	Messages []queuedb.Message // One for each recipient.
+	Content  Content           // Prefix and file, valid during the call.
+}
+
+// Content is the message as it is to be sent, with CRLF line ends.
+type Content interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Result is what became of a message for a recipient.
+type Result struct {
+	// Err is nil for success. A *smtp.Error says by its code whether the failure is
+	// permanent; other errors are temporary.
+	Err    error
+	Remote string // Name of the server that answered, if one did.
+}
+
+// Transport brings messages to where they go.
+type Transport interface {
+	// Name is for logs and metrics. It is one of few.
+	Name() string
+
+	// Deliver tries to deliver once, and returns a result for each message, in their
+	// order. It ends when ctx ends.
+	Deliver(ctx context.Context, d Delivery) []Result
+}
+
+// allFailed returns one result for all messages.
+func allFailed(d Delivery, err error) []Result {
+	l := make([]Result, len(d.Messages))
+	for i := range l {
+		l[i].Err = err
+	}
+	return l
+}
+
+// noTransport is used when there is no other.
+type noTransport struct{}
+
+func (noTransport) Name() string { return "none" }
+
+func (noTransport) Deliver(_ context.Context, d Delivery) []Result {
+	return allFailed(d, smtp.Errorf(smtp.C451LocalError, smtp.Se35IncorrectlyConfig, "this server has no transport configured to deliver mail with"))
+}
