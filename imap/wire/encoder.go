@@ -255,7 +255,7 @@ func (e *Encoder) Literal(size int64, binary bool, r io.Reader) {
 	for size > 0 && e.err == nil {
 		b := e.room(1024)
 		free := b[len(b):cap(b)]
-		n, err := r.Read(free[:min(int64(len(free)), size)])
+		n, err := readSome(r, free[:min(int64(len(free)), size)])
 		e.buf = b[:len(b)+n]
 		size -= int64(n)
 		if err != nil && size > 0 {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -262,4 +263,32 @@ func (d *Decoder) NeedObjectID() string {
 		d.failAt(pos, "objectid longer than 255 bytes")
 	}
 	return s
+}
+
+// sortKeys are the keys of SORT.
+var sortKeys = [...]imap.SortKey{
+	imap.SortArrival, imap.SortCc, imap.SortDate, imap.SortFrom, imap.SortSize, imap.SortSubject, imap.SortTo,
+	imap.SortDisplayFrom, imap.SortDisplayTo,
+}
+
+// NeedSortCriteria consumes the keys of SORT. RFC 5256 §5, production sort-criteria
+//
+//	sort-criteria  = "(" sort-criterion *(SP sort-criterion) ")"
+//	sort-criterion = ["REVERSE" SP] sort-key
+func (d *Decoder) NeedSortCriteria() []imap.SortCriterion {
+	defer d.In("sort-criterion")()
+	var l []imap.SortCriterion
+	d.NeedList(func() {
+		var c imap.SortCriterion
+		if c.Reverse = d.TryName("REVERSE"); c.Reverse {
+			d.NeedSP()
+		}
+		pos := d.pos
+		c.Key = imap.SortKey(d.NeedName())
+		if d.err == nil && !slices.Contains(sortKeys[:], c.Key) {
+			d.failAt(pos, "unknown sort key")
+		}
+		l = append(l, c)
+	})
+	return l
 }
