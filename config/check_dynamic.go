@@ -102,7 +102,6 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		Name:          name,
 		Domain:        c.domain(field+".Domain", f.Domain),
 		Description:   f.Description,
-		FullName:      f.FullName,
 		LoginDisabled: f.LoginDisabled,
 		Destinations:  make(map[string]Destination, len(f.Destinations)),
 
@@ -135,7 +134,7 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 }
 
 func (c *checker) destination(field string, f DestinationFields) Destination {
-	d := Destination{Mailbox: imap.Inbox, FullName: f.FullName}
+	d := Destination{Mailbox: imap.Inbox}
 	if f.Mailbox != "" {
 		d.Mailbox = c.mailbox(field+".Mailbox", f.Mailbox)
 	}

@@ -269,6 +269,27 @@ func TestOverridesAreCheckedAndKeptOverReloads(t *testing.T) {
 	}
 }
 
+func TestDataDirNeedsNothingElseToBeRight(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mox.conf")
+	write(t, path, change(t, testStatic, "LogLevel: info", "LogLevel: loud"))
+	if got, err := DataDir(path); err != nil || got != filepath.Join(filepath.Dir(dir), "data") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	write(t, path, change(t, testStatic, "DataDir: ../data", "DataDir: "))
+	if _, err := DataDir(path); err == nil {
+		t.Errorf("empty directory was taken")
+	}
+	write(t, path, "x")
+	if _, err := DataDir(path); err == nil {
+		t.Errorf("malformed file was taken")
+	}
+	if _, err := DataDir(path + "x"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing file: got %v", err)
+	}
+}
+
 func TestPathPrefersFlagThenEnvironment(t *testing.T) {
 	t.Setenv(PathEnv, "")
 	if got := Path(""); got != "config/mox.conf" {

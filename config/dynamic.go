@@ -3,52 +3,48 @@ package config
 // Dynamic is the content of domains.conf, field by field. Zero values of optional
 // fields stand for the defaults in brackets in the documentation.
 type Dynamic struct {
-	Domains map[string]DomainFields `sconf-doc:"NOTE: This config file is in 'sconf' format. Indent with tabs. Comments must be on their own line, they don't end a line. Do not escape or quote strings. Details: https://pkg.go.dev/github.com/mjl-/sconf.\n\n\nDomains for which email is accepted. For internationalized domains, use their IDNA names in Unicode, in lower case."`
+	Domains map[string]DomainFields `sconf-doc:"The format of this file: one field a line, as name, colon, space and value. What belongs to a field is indented below it with tabs. A line that starts with # is a comment. Values have no quotes and no escapes.\n\n\nDomains that mail is accepted for. Names beyond ASCII are written in Unicode, and all in lower case."`
 
-	Accounts map[string]AccountFields `sconf-doc:"Accounts represent mox users, each with a password and email address(es) to which email can be delivered (possibly at different domains). Each account has its own on-disk directory holding its messages and index database. An account name is not an email address."`
+	Accounts map[string]AccountFields `sconf-doc:"Accounts, by name. An account has mail, a password, and any number of addresses. Its name is that of its directory, and no address."`
 }
 
 // DomainFields is one element of Domains in domains.conf.
 type DomainFields struct {
-	Disabled bool `sconf:"optional" sconf-doc:"Disabled domains can be useful during migrations. Incoming deliveries for the domain are refused with a temporary error, and so is mail submitted with a From address in the domain. Logging in with an address in the domain still works."`
+	Disabled bool `sconf:"optional" sconf-doc:"Refuse mail for the domain, and mail from it, with temporary errors, for instance while its mail is being moved here. Logging in with its addresses works."`
 
-	Description string `sconf:"optional" sconf-doc:"Free-form description of domain."`
+	Description string `sconf:"optional" sconf-doc:"Any text, for the operator."`
 
-	LocalpartCatchallSeparator string `sconf:"optional" sconf-doc:"If not empty, only the string before the separator is used to for email delivery decisions. For example, if set to \"+\", you+anything@example.com will be delivered to you@example.com."`
+	LocalpartCatchallSeparator string `sconf:"optional" sconf-doc:"What follows this in the localpart of an address does not count. With + as separator, mail for ann+shop@example.org goes to ann@example.org."`
 
-	LocalpartCatchallSeparators []string `sconf:"optional" sconf-doc:"Similar to LocalpartCatchallSeparator, but in case multiple are needed. For example both \"+\" and \"-\". Only of one LocalpartCatchallSeparator or LocalpartCatchallSeparators can be set. The first separator is used where an address is made up."`
+	LocalpartCatchallSeparators []string `sconf:"optional" sconf-doc:"As LocalpartCatchallSeparator, for more than one of them; only one of the fields can be used. Where the server makes up an address, it uses the first."`
 
-	LocalpartCaseSensitive bool `sconf:"optional" sconf-doc:"If set, upper/lower case is relevant for email delivery."`
+	LocalpartCaseSensitive bool `sconf:"optional" sconf-doc:"Upper and lower case make different localparts in this domain."`
 }
 
 // AccountFields is one element of Accounts in domains.conf.
 type AccountFields struct {
-	LoginDisabled string `sconf:"optional" sconf-doc:"If non-empty, login attempts on all protocols (e.g. SMTP/IMAP) fail with this error message. Useful during migrations. Incoming deliveries for addresses of this account are still accepted as normal. At most 255 printable ASCII characters."`
+	LoginDisabled string `sconf:"optional" sconf-doc:"If not empty, logging in fails with this text, for instance while mail is being moved; mail is still delivered. At most 255 characters of printable ASCII."`
 
-	Domain string `sconf-doc:"Default domain for account. Must be one of Domains."`
+	Domain string `sconf-doc:"Domain of the account, for addresses that the server makes up. Must be one of Domains."`
 
-	Description string `sconf:"optional" sconf-doc:"Free form description, e.g. full name or alternative contact info."`
+	Description string `sconf:"optional" sconf-doc:"Any text, for the operator, such as who to call."`
 
-	FullName string `sconf:"optional" sconf-doc:"Full name, to use in message From header when composing messages in webmail. Can be overridden per destination."`
+	Destinations map[string]DestinationFields `sconf:"optional" sconf-doc:"Addresses of the account, with what becomes of mail for them. An address without localpart, @example.org, gets all mail of the domain that no other address gets. With nil as value, mail goes to Inbox."`
 
-	Destinations map[string]DestinationFields `sconf:"optional" sconf-doc:"Destinations, keys are full email addresses (with IDNA domains in Unicode). If the address is of the form '@domain', i.e. with localpart missing, it serves as a catchall for the domain, matching all messages that are not explicitly configured. With value 'nil', mail goes to the Inbox."`
+	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of the account may be together, in bytes, instead of what mox.conf says. Negative: no limit."`
 
-	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"Maximum total size in bytes of the messages of the account, overriding any default of mox.conf. Negative: no maximum."`
+	MaxOutgoingMessagesPerDay int `sconf:"optional" sconf-doc:"To how many recipients the account can send in 24 hours, which limits the damage when someone else got hold of the password. [1000]"`
 
-	MaxOutgoingMessagesPerDay int `sconf:"optional" sconf-doc:"Maximum number of outgoing messages for this account in a 24 hour window. This limits the damage to recipients and the reputation of this mail server in case of account compromise. Default 1000."`
+	MaxFirstTimeRecipientsPerDay int `sconf:"optional" sconf-doc:"To how many recipients that it has never sent to before the account can send in 24 hours. [200]"`
 
-	MaxFirstTimeRecipientsPerDay int `sconf:"optional" sconf-doc:"Maximum number of first-time recipients in outgoing messages for this account in a 24 hour window. This limits the damage to recipients and the reputation of this mail server in case of account compromise. Default 200."`
+	IMAPCapabilitiesDisabled []string `sconf:"optional" sconf-doc:"IMAP capabilities, such as IMAP4rev2, that are not announced to clients of the account after login: for a client that announces more than it can."`
 
-	IMAPCapabilitiesDisabled []string `sconf:"optional" sconf-doc:"IMAP capabilities that are not announced to clients of this account after login, to work around bugs in a client, e.g. IMAP4rev2."`
-
-	CRAMMD5 bool `sconf:"optional" sconf-doc:"Allow login with CRAM-MD5, for old devices. The server must then keep what is as good as the password itself. After enabling it the password must be set again."`
+	CRAMMD5 bool `sconf:"optional" sconf-doc:"Let the account log in with CRAM-MD5, for devices that know nothing better. For that the server keeps what is as good as the password itself. The password must be set again after this was changed."`
 }
 
 // DestinationFields is one element of Destinations of an account in domains.conf.
 type DestinationFields struct {
-	Mailbox string `sconf:"optional" sconf-doc:"Mailbox to deliver to. It is created when missing. [Inbox]"`
+	Mailbox string `sconf:"optional" sconf-doc:"Mailbox for mail to the address. It is created when missing. [Inbox]"`
 
-	SMTPError string `sconf:"optional" sconf-doc:"If non-empty, incoming delivery attempts to this destination are refused during the SMTP transaction. The error must start with 421 or 550, optionally followed by a space and a text, e.g. \"550 no more mail here\". At most 255 printable ASCII characters. Not together with Mailbox."`
-
-	FullName string `sconf:"optional" sconf-doc:"Full name to use in message From header when composing messages coming from this address with webmail."`
+	SMTPError string `sconf:"optional" sconf-doc:"Refuse mail for the address: 421 for the time being, 550 for good, with a text after a space if you like, such as 550 no longer with us. At most 255 characters of printable ASCII. Excludes Mailbox."`
 }

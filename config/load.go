@@ -46,6 +46,24 @@ func Load(path string, overrides ...Override) (*Snapshot, error) {
 	return s, err
 }
 
+// DataDir returns the data directory that the mox.conf at path names, without
+// checking the rest of the configuration: what is wrong with that is no reason not
+// to reach a server that is running with an older one.
+func DataDir(path string) (string, error) {
+	f, err := readFile(path)
+	if err != nil {
+		return "", err
+	}
+	var st Static
+	if _, errs := parse(path, f.data, &st); len(errs) > 0 {
+		return "", errs
+	}
+	if st.DataDir == "" {
+		return "", &Error{File: path, Field: "DataDir", Text: "directory is empty"}
+	}
+	return relative(filepath.Dir(path), st.DataDir), nil
+}
+
 // open is Load that also returns domains.conf.
 func open(path string, overrides []Override) (*Snapshot, file, error) {
 	st, err := readFile(path)

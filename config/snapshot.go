@@ -137,7 +137,6 @@ type Account struct {
 	Name          string
 	Domain        dns.Domain // Default for addresses that are made up.
 	Description   string
-	FullName      string
 	LoginDisabled string // Text for who tries to log in; empty if logging in is possible.
 	Destinations  map[string]Destination
 
@@ -152,7 +151,6 @@ type Account struct {
 type Destination struct {
 	Mailbox   string      // In the form in which mailbox names are stored.
 	SMTPError *smtp.Error // If not nil, mail is refused with it.
-	FullName  string
 }
 
 // Account returns an account by name.

@@ -3,87 +3,87 @@ package config
 // Static is the content of mox.conf, field by field. Zero values of optional
 // fields stand for the defaults in brackets in the documentation.
 type Static struct {
-	DataDir string `sconf-doc:"NOTE: This config file is in 'sconf' format. Indent with tabs. Comments must be on their own line, they don't end a line. Do not escape or quote strings. Details: https://pkg.go.dev/github.com/mjl-/sconf.\n\n\nDirectory where all data is stored: accounts with their messages, the queue, and the socket that commands use to talk to the running server. If relative, it is relative to the directory of mox.conf. It must be on a local file system."`
+	DataDir string `sconf-doc:"The format of this file: one field a line, as name, colon, space and value. What belongs to a field is indented below it with tabs. A line that starts with # is a comment. Values have no quotes and no escapes.\n\n\nDirectory for everything the server keeps: accounts with their mail, the queue, keys, and the socket for commands. A relative path starts at the directory of this file. It must be on a local file system, because locks and syncing are needed to keep mail safe."`
 
-	LogLevel string `sconf-doc:"Default log level, one of: error, info, debug, trace, traceauth, tracedata. Trace logs SMTP and IMAP transcripts, with traceauth also messages with login credentials, and tracedata on top of that also the full data exchanges (full messages), which can be a large amount of data."`
+	LogLevel string `sconf-doc:"What is logged: error, warn, info, debug, trace, traceauth or tracedata. Each has what those before it have, too. From trace on, SMTP and IMAP conversations are logged; passwords in them only from traceauth on, messages only with tracedata."`
 
-	PackageLogLevels map[string]string `sconf:"optional" sconf-doc:"Overrides of log level per package (e.g. queue, smtpclient, smtpserver, imapserver, store)."`
+	PackageLogLevels map[string]string `sconf:"optional" sconf-doc:"Levels for parts of the server that differ from LogLevel, by name of the package, such as smtpserver, imapserver, queue or store."`
 
-	Hostname string `sconf-doc:"Full hostname of system, e.g. mail.<domain>, in Unicode."`
+	Hostname string `sconf-doc:"Name of this machine, complete with its domain and in Unicode, as other mail servers know it."`
 
-	Pedantic bool `sconf:"optional" sconf-doc:"If enabled, a violation of a protocol by a client or remote server becomes an error where it is otherwise worked around. Useful for finding out what is wrong with a client, and not for production."`
+	Pedantic bool `sconf:"optional" sconf-doc:"Refuse what breaks a protocol where the server would otherwise make the best of it. Shows what is wrong with a client that is being developed; real mail would be lost."`
 
-	DNSResolver []string `sconf:"optional" sconf-doc:"Addresses of recursive DNS resolvers to use, as ip:port, tried in order. They must verify DNSSEC, and the network up to them must be trusted, because what they say about DNSSEC is believed. If absent, those configured on the system are used."`
+	DNSResolver []string `sconf:"optional" sconf-doc:"DNS resolvers to ask, as ip:port, the first that answers is used. They must verify DNSSEC, and the network on the way to them must be safe: their word on what was verified is taken. If absent, the resolvers of the system are asked."`
 
-	Listeners map[string]ListenerFields `sconf-doc:"Listeners are groups of IP addresses and services enabled on those IP addresses, such as SMTP and IMAP. Each has a name, such as 'public' or 'internal'."`
+	Listeners map[string]ListenerFields `sconf-doc:"Groups of IP addresses with the services on them, by a name of your choice, such as public and internal."`
 
-	Postmaster PostmasterFields `sconf-doc:"Destination for mail that must always be accepted: for postmaster without a domain, for postmaster at the hostname, and for postmaster at each domain without such an address of its own."`
+	Postmaster PostmasterFields `sconf-doc:"Who gets the mail that a server must take: for postmaster without a domain or at the hostname, and for postmaster at a domain in which nobody has that address."`
 
-	InitialMailboxes InitialMailboxes `sconf:"optional" sconf-doc:"Mailboxes to create for new accounts. Inbox is always created. Mailboxes can be given a 'special-use' role, which are understood by most mail clients. If absent, the following mailboxes are created: Sent, Archive, Trash, Drafts and Junk."`
+	InitialMailboxes InitialMailboxes `sconf:"optional" sconf-doc:"Mailboxes that a new account has besides Inbox. If absent: Sent, Archive, Trash, Drafts and Junk, each with the special use of that name."`
 
-	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"Default maximum total size in bytes of the messages of an account, for accounts without a maximum of their own. Databases come on top of that, roughly 15%. Zero or absent: no maximum."`
+	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of an account may be together, in bytes, where the account says nothing else. Databases need some 15 percent on top. Zero: no limit."`
 
-	MinimumFreeSpace int64 `sconf:"optional" sconf-doc:"Bytes that must stay free on the file system with the data directory. When less is free, new mail is refused with temporary errors while reading, flagging and removing messages goes on. [524288000, which is 500 MiB] Negative: no minimum."`
+	MinimumFreeSpace int64 `sconf:"optional" sconf-doc:"How many bytes stay free on the file system of DataDir. With less, new mail is refused for the time being; reading, flagging and deleting go on. [524288000, which is 500 MiB] Negative: no minimum."`
 }
 
 // ListenerFields is one element of Listeners in mox.conf.
 type ListenerFields struct {
-	IPs []string `sconf-doc:"IP addresses to listen on. Use 0.0.0.0 to listen on all IPv4 and/or :: to listen on all IPv6 addresses."`
+	IPs []string `sconf-doc:"Addresses to listen on. 0.0.0.0 stands for all addresses of IPv4, :: for all of IPv6."`
 
-	Hostname string `sconf:"optional" sconf-doc:"If empty, the config global Hostname is used."`
+	Hostname string `sconf:"optional" sconf-doc:"Name of the listener, instead of that of the machine."`
 
-	TLS *TLSFields `sconf:"optional" sconf-doc:"For SMTP and IMAP, both with STARTTLS and with immediate TLS."`
+	TLS *TLSFields `sconf:"optional" sconf-doc:"Keys and certificates for TLS, with STARTTLS and from the start of a connection."`
 
-	SMTPMaxMessageSize int64 `sconf:"optional" sconf-doc:"Maximum size in bytes for incoming and outgoing messages. [104857600, which is 100 MiB]"`
+	SMTPMaxMessageSize int64 `sconf:"optional" sconf-doc:"Size in bytes of the largest message that is taken. [104857600, which is 100 MiB]"`
 
 	Limits LimitsFields `sconf:"optional" sconf-doc:"What a remote IP address may do. Networks around it, /26 and /21 for IPv4 and /48 and /32 for IPv6 (where /64 counts as one address), may do 3 and 9 times as much. Reaching a limit makes connections fail with a temporary error. Negative: no limit."`
 
 	SMTP struct {
 		Enabled         bool
 		Port            int  `sconf:"optional" sconf-doc:"[25]"`
-		NoSTARTTLS      bool `sconf:"optional" sconf-doc:"Do not offer STARTTLS to secure the connection. Not recommended."`
-		RequireSTARTTLS bool `sconf:"optional" sconf-doc:"Do not accept incoming messages if STARTTLS is not active. A remote SMTP server may not support TLS and may not be able to deliver messages."`
-	} `sconf:"optional" sconf-doc:"Receiving mail from other mail servers."`
+		NoSTARTTLS      bool `sconf:"optional" sconf-doc:"Do not offer STARTTLS, so that all mail comes without encryption."`
+		RequireSTARTTLS bool `sconf:"optional" sconf-doc:"Take mail with TLS only. Servers that cannot use it will not be able to deliver."`
+	} `sconf:"optional" sconf-doc:"Mail from other mail servers."`
 
 	Submission struct {
 		Enabled           bool
 		Port              int  `sconf:"optional" sconf-doc:"[587]"`
-		NoRequireSTARTTLS bool `sconf:"optional" sconf-doc:"Do not require STARTTLS before login and mail. Since users must log in, this means passwords may be sent without encryption. Not recommended."`
-	} `sconf:"optional" sconf-doc:"SMTP for submitting email, e.g. by email applications. Starts out in plain text, can be upgraded to TLS with the STARTTLS command. Prefer using Submissions which is always a TLS connection."`
+		NoRequireSTARTTLS bool `sconf:"optional" sconf-doc:"Let users log in without TLS, so that others on the network can read their passwords."`
+	} `sconf:"optional" sconf-doc:"Mail of users, who must log in. A connection starts without TLS and changes to it with STARTTLS. Submissions is better."`
 
 	Submissions struct {
 		Enabled bool
 		Port    int `sconf:"optional" sconf-doc:"[465]"`
-	} `sconf:"optional" sconf-doc:"SMTP over TLS for submitting email, by email applications. Requires a TLS config."`
+	} `sconf:"optional" sconf-doc:"Mail of users, who must log in, with TLS from the start. Needs a TLS section."`
 
 	IMAP struct {
 		Enabled           bool
 		Port              int  `sconf:"optional" sconf-doc:"[143]"`
-		NoRequireSTARTTLS bool `sconf:"optional" sconf-doc:"Do not require STARTTLS before login. Passwords may then be sent without encryption. Not recommended."`
-	} `sconf:"optional" sconf-doc:"IMAP for reading email, by email applications. Starts out in plain text, can be upgraded to TLS with the STARTTLS command. Prefer using IMAPS instead which is always a TLS connection."`
+		NoRequireSTARTTLS bool `sconf:"optional" sconf-doc:"Let users log in without TLS, so that others on the network can read their passwords."`
+	} `sconf:"optional" sconf-doc:"Reading mail. A connection starts without TLS and changes to it with STARTTLS. IMAPS is better."`
 
 	IMAPS struct {
 		Enabled bool
 		Port    int `sconf:"optional" sconf-doc:"[993]"`
-	} `sconf:"optional" sconf-doc:"IMAP over TLS for reading email, by email applications. Requires a TLS config."`
+	} `sconf:"optional" sconf-doc:"Reading mail, with TLS from the start. Needs a TLS section."`
 
 	MetricsHTTP struct {
 		Enabled bool
 		Port    int `sconf:"optional" sconf-doc:"[8010]"`
-	} `sconf:"optional" sconf-doc:"Serve prometheus metrics, for monitoring, at /metrics. There is no login: do not enable this on a public IP."`
+	} `sconf:"optional" sconf-doc:"Counters for monitoring with Prometheus, at /metrics. Everyone who can connect can read them: not for a public address."`
 }
 
 // TLSFields is the TLS section of a listener in mox.conf.
 type TLSFields struct {
-	KeyCerts []KeyCertFields `sconf-doc:"Keys and certificates to use for this listener. The files must be in PEM format. If relative, they are relative to the directory of mox.conf. The first certificate is used for clients that ask for a name that no certificate has. Changed files are noticed and used for new connections."`
+	KeyCerts []KeyCertFields `sconf-doc:"Keys and certificates, in files in PEM format. A relative path starts at the directory of this file. A client that asks for a name that no certificate has gets the first one. Files that change are read again within seconds."`
 
-	MinVersion string `sconf:"optional" sconf-doc:"Minimum TLS version, one of: TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3. [TLSv1.2]"`
+	MinVersion string `sconf:"optional" sconf-doc:"Lowest version of TLS: TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3. [TLSv1.2]"`
 }
 
 // KeyCertFields is one certificate of a listener in mox.conf.
 type KeyCertFields struct {
-	CertFile string `sconf-doc:"Certificate including intermediate CA certificates, in PEM format."`
-	KeyFile  string `sconf-doc:"Private key for the certificate, in PEM format. PKCS8 is recommended, but PKCS1 and EC private keys are recognized as well."`
+	CertFile string `sconf-doc:"Certificate, followed by those of intermediate authorities."`
+	KeyFile  string `sconf-doc:"Private key of the certificate, as PKCS #8, PKCS #1 or EC key."`
 }
 
 // LimitsFields is the Limits section of a listener in mox.conf.
@@ -98,13 +98,13 @@ type LimitsFields struct {
 // PostmasterFields is the Postmaster section of mox.conf.
 type PostmasterFields struct {
 	Account string `sconf-doc:"Name of an account in domains.conf."`
-	Mailbox string `sconf-doc:"E.g. Postmaster or Inbox."`
+	Mailbox string `sconf-doc:"Mailbox in that account, such as Postmaster. It is created when missing."`
 }
 
 // InitialMailboxes says which mailboxes a new account gets.
 type InitialMailboxes struct {
-	SpecialUse SpecialUseMailboxes `sconf:"optional" sconf-doc:"Special-use roles to mailbox to create."`
-	Regular    []string            `sconf:"optional" sconf-doc:"Regular, non-special-use mailboxes to create."`
+	SpecialUse SpecialUseMailboxes `sconf:"optional" sconf-doc:"Mailboxes with a special use, which mail programs recognise under any name."`
+	Regular    []string            `sconf:"optional" sconf-doc:"Mailboxes without a special use."`
 }
 
 // SpecialUseMailboxes names the mailbox for each special use (RFC 6154 §2); an

@@ -8,9 +8,10 @@
 # With the argument "bench" it adds what only benchmarks use, to compare with.
 set -eu
 
-# Package and the program in it that tests look for.
+# Package and the program in it that tests look for, or the module of Perl.
 packages="
 swaks swaks
+libnet-ssleay-perl perl:Net::SSLeay
 curl curl
 isync mbsync
 mutt mutt
@@ -30,10 +31,17 @@ dovecot-imapd dovecot
 fi
 
 PATH=$PATH:/usr/sbin:/sbin
+installed() {
+	case $1 in
+	perl:*) perl "-M${1#perl:}" -e 1 >/dev/null 2>&1 ;;
+	*) command -v "$1" >/dev/null 2>&1 ;;
+	esac
+}
+
 missing_packages=
 missing_programs=
 while read -r package program; do
-	if [ -n "$package" ] && ! command -v "$program" >/dev/null 2>&1; then
+	if [ -n "$package" ] && ! installed "$program"; then
 		missing_packages="$missing_packages $package"
 		missing_programs="$missing_programs $program"
 	fi

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"mox/config"
+	"mox/store"
+)
+
+var cmdVerifyData = command{
+	words: "verifydata",
+	args:  "[datadir]",
+	help: `Check that a data directory is in order.
+
+All that docs/storage.md says must hold is checked: databases, message files with
+their sizes, counts, UIDs, quota and threads. The data directory is that of the
+configuration if none is given. No server may be running on it. What is wrong is
+printed, and the exit code is 1 then, also if it was corrected.
+`,
+	setup: func(fs *flag.FlagSet) runFunc {
+		fix := fs.Bool("fix", false, "correct counts, and move message files without a record to a directory \"lost\"")
+		skip := fs.Bool("skip-size-check", false, "do not look at message files, which is much faster")
+		return func(ctx context.Context, e *env, args []string) error {
+			dir, err := e.dataDir(args)
+			if err != nil {
+				return err
+			}
+			return verifyData(ctx, e, dir, store.VerifyOptions{Fix: *fix, SkipFiles: *skip, Log: e.log})
+		}
+	},
+}
+
+// dataDir returns the data directory in args, or that of the configuration.
+func (e *env) dataDir(args []string) (string, error) {
+	switch len(args) {
+	case 0:
+		return config.DataDir(e.configPath)
+	case 1:
+		return args[0], nil
+	}
+	return "", usageError("")
+}
+
+// checkDataDir returns what is wrong with the path of a data directory.
+func checkDataDir(dir string) error {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no data directory %s", dir)
+	} else if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return nil
+}
+
+func verifyData(ctx context.Context, e *env, dir string, opts store.VerifyOptions) error {
+	if err := checkDataDir(dir); err != nil {
+		return err
+	}
+	report, err := store.Verify(ctx, dir, opts)
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, p := range report.Problems {
+		if !p.Fixed {
+			left++
+		}
+		if _, err := fmt.Fprintln(e.out, p); err != nil {
+			return err
+		}
+	}
+	if _, err := fmt.Fprintf(e.out, "%d accounts, %d messages, %d bytes checked\n", report.Accounts, report.Messages, report.Size); err != nil {
+		return err
+	}
+	switch n := len(report.Problems); {
+	case n == 0:
+		return nil
+	case left == 0:
+		return fmt.Errorf("%d problems found, all of them were fixed: check again", n)
+	case opts.Fix:
+		return fmt.Errorf("%d problems found, %d of them could not be fixed", n, left)
+	default:
+		return fmt.Errorf("%d problems found, use -fix to correct those that can be", n)
+	}
+}

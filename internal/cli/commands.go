@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// command is a row of the table.
+type command struct {
+	words string // What is typed, "config test".
+	args  string // Arguments for the usage line, "[account ...]".
+	help  string // First a line with what it does, then an empty line, then more.
+
+	// setup defines flags and returns what runs the command.
+	setup func(fs *flag.FlagSet) runFunc
+}
+
+// runFunc runs a command with the arguments that are left after flags.
+type runFunc func(ctx context.Context, e *env, args []string) error
+
+// commands are all commands, in the order of the help text.
+func commands() []command {
+	return []command{
+		cmdLocalserve,
+		cmdStop,
+		cmdStatus,
+		cmdSetAccountPassword,
+		cmdLogLevels,
+		cmdDeliver,
+		cmdVerifyData,
+		cmdCompact,
+		cmdConfigTest,
+		cmdConfigDescribeStatic,
+		cmdConfigDescribeDomains,
+		cmdMessageParse,
+		cmdVersion,
+		cmdHelp(),
+	}
+}
+
+// flags returns a set with the flags of a command, and what runs it.
+func (c command) flags() (*flag.FlagSet, runFunc) {
+	fs := flag.NewFlagSet(c.words, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	run := c.setup(fs)
+	return fs, run
+}
+
+// usage returns the usage line, "mox verifydata [-fix] [datadir]".
+func (c command) usage() string {
+	parts := []string{"mox", c.words}
+	fs, _ := c.flags()
+	fs.VisitAll(func(f *flag.Flag) {
+		name, _ := flag.UnquoteUsage(f)
+		if name != "" {
+			name = " " + name
+		}
+		parts = append(parts, "[-"+f.Name+name+"]")
+	})
+	if c.args != "" {
+		parts = append(parts, c.args)
+	}
+	return strings.Join(parts, " ")
+}
+
+// summary returns the first line of the help text.
+func (c command) summary() string {
+	s, _, _ := strings.Cut(c.help, "\n")
+	return s
+}
+
+// writeHelp writes all there is to say about a command.
+func (c command) writeHelp(w io.Writer) {
+	fmt.Fprintf(w, "usage: %s\n\n%s\n", c.usage(), strings.TrimSpace(c.help))
+	fs, _ := c.flags()
+	writeFlags(w, fs)
+}
+
+// writeFlags writes the documentation of flags, if there are any.
+func writeFlags(w io.Writer, fs *flag.FlagSet) {
+	first := true
+	fs.VisitAll(func(f *flag.Flag) {
+		if first {
+			fmt.Fprintln(w)
+			first = false
+		}
+		name, text := flag.UnquoteUsage(f)
+		if name != "" {
+			name = " " + name
+		}
+		fmt.Fprintf(w, "  -%s%s\n\t%s\n", f.Name, name, strings.ReplaceAll(text, "\n", "\n\t"))
+	})
+}
+
+// findCommand returns the command that args start with and what is left of args. If
+// there is none, candidates are those that start with the words in args, for which
+// more is to be typed.
+func findCommand(args []string) (c command, rest []string, ok bool, candidates []command) {
+	for _, c := range commands() {
+		words := strings.Fields(c.words)
+		n := len(words)
+		if len(args) >= n && slices.Equal(args[:n], words) {
+			return c, args[n:], true, nil
+		}
+		if len(args) < n && slices.Equal(args, words[:len(args)]) {
+			candidates = append(candidates, c)
+		}
+	}
+	if len(candidates) == 0 && len(args) > 1 {
+		_, _, _, candidates = findCommand(args[:1])
+	}
+	return command{}, nil, false, candidates
+}

@@ -1,0 +1,321 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"mox/config"
+	"mox/dns"
+	"mox/imapserver"
+	"mox/internal/ctl"
+	"mox/internal/deliver"
+	"mox/internal/identity"
+	"mox/internal/inbound"
+	"mox/internal/metrics"
+	"mox/internal/safefile"
+	"mox/internal/submit"
+	"mox/mlog"
+	"mox/queue"
+	"mox/queue/queuedb"
+	"mox/smtpserver"
+	"mox/store"
+)
+
+// pkgName is the name of this package in logs and metrics.
+const pkgName = "daemon"
+
+// Options are for [Start].
+type Options struct {
+	ConfigPath string            // Of mox.conf.
+	Overrides  []config.Override // From flags.
+
+	Handler slog.Handler // For the loggers of all packages.
+	Levels  *mlog.Levels // Those of Handler. Set from the configuration.
+	Version string
+
+	// AnyPort binds a port that is free instead of each configured one, for tests. See
+	// [Daemon.Sockets].
+	AnyPort bool
+
+	// Localserve makes the server one for trying things out: mail does not leave it,
+	// and addresses that are not configured go to an account, or simulate failures.
+	Localserve bool
+}
+
+// Daemon is a running mail server.
+type Daemon struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+	conf    *config.Holder
+	cids    *mlog.CidSource
+
+	floor   *safefile.Floor
+	store   *store.Store
+	queueDB *queuedb.DB
+	queue   *queue.Queue
+	checker *identity.Checker
+	decider *inbound.Decider
+	deliver *deliver.Deliverer
+	smtp    *smtpserver.Server
+	imap    *imapserver.Server
+	ctl     *ctl.Server
+	sockets []*Socket
+	control net.Listener
+
+	stopping chan struct{} // Closed when the daemon is to stop.
+	stopOnce sync.Once
+	stopped  chan struct{} // Closed when all is closed but the control connections.
+
+	mu    sync.Mutex // Guards what follows.
+	fatal error      // Why the daemon stops by itself.
+
+	workers sync.WaitGroup
+}
+
+// Start starts a server. When ctx ends, starting does, and nothing else. The error
+// is one for an operator to read: [config.Errors], or what is in the way.
+func Start(ctx context.Context, opts Options) (*Daemon, error) {
+	d := &Daemon{
+		opts:     opts,
+		log:      mlog.New(pkgName, opts.Handler),
+		started:  time.Now(),
+		cids:     mlog.NewCidSource(time.Now().UnixMilli()),
+		stopping: make(chan struct{}),
+		stopped:  make(chan struct{}),
+	}
+	metrics.PanicPackages(pkgName)
+	conf, err := config.Open(opts.ConfigPath, mlog.New("config", opts.Handler), opts.Overrides...)
+	if err != nil {
+		return nil, err
+	}
+	d.conf = conf
+	s := conf.Snapshot()
+	opts.Levels.SetAll(s.Level, s.PackageLevels)
+	if err := d.open(ctx, s); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if err := d.serve(ctx, s); err != nil {
+		for _, sock := range d.sockets {
+			_ = sock.listener.Close()
+		}
+		return nil, errors.Join(err, d.close())
+	}
+	d.log.Info("ready to serve", "version", opts.Version, "config", opts.ConfigPath, "datadir", s.DataDir)
+	return d, nil
+}
+
+// open opens what is on disk, and makes the engines that work with it.
+func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
+	if err := prepareDataDir(s.DataDir); err != nil {
+		return err
+	}
+	d.floor = safefile.NewFloor(safefile.FloorOptions{Path: s.DataDir, Min: s.MinimumFreeSpace})
+	var err error
+	d.store, err = store.Open(ctx, store.Options{
+		Dir:              s.DataDir,
+		Log:              d.logger("store"),
+		Floor:            d.floor,
+		Quota:            d.quota,
+		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
+	})
+	if errors.Is(err, safefile.ErrLocked) {
+		return fmt.Errorf("another mox is running with data directory %s, stop that first: %w", s.DataDir, err)
+	} else if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	removeStale(d.store.TempDir(), d.log)
+	d.queueDB, err = queuedb.Open(ctx, queuedb.Options{Dir: s.DataDir, Log: d.logger("queuedb"), Floor: d.floor})
+	if err != nil {
+		return err
+	}
+	d.checker, err = identity.New(identity.Options{Store: d.store, Config: d.conf, Dir: s.DataDir, Log: d.logger("identity")})
+	if err != nil {
+		return fmt.Errorf("prepare login: %w", err)
+	}
+	d.decider = inbound.New()
+	d.deliver = deliver.New(deliver.Options{Store: d.store, Log: d.logger("deliver")})
+	d.queue = queue.New(queue.Options{
+		DB:        d.queueDB,
+		Config:    d.conf,
+		Deliver:   d.deliver,
+		Transport: d.transport(),
+		TempDir:   d.store.TempDir(),
+		Cids:      d.cids,
+		Log:       d.logger("queue"),
+	})
+	return nil
+}
+
+// transport returns how mail leaves the queue. Nil is not at all: attempts fail
+// temporarily.
+func (d *Daemon) transport() queue.Transport {
+	if !d.opts.Localserve {
+		return nil
+	}
+	return queue.NewLocal(queue.LocalOptions{
+		Config:   d.conf,
+		Decide:   d.decider,
+		Deliver:  d.deliver,
+		TempDir:  d.store.TempDir(),
+		Account:  smtpserver.LocalserveAccount,
+		Simulate: true,
+	})
+}
+
+// serve binds the listeners and starts all that runs in the background.
+func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
+	cipher, err := cidCipher(s.DataDir)
+	if err != nil {
+		return err
+	}
+	resolver, err := d.resolver(s)
+	if err != nil {
+		return err
+	}
+	d.smtp, err = smtpserver.New(smtpserver.Options{
+		Log:     d.logger("smtpserver"),
+		Config:  d.conf,
+		Auth:    d.checker,
+		Decide:  d.decider,
+		Deliver: d.deliver,
+		Submit: submit.New(submit.Options{
+			Config: d.conf,
+			Store:  d.store,
+			Queue:  d.queueDB,
+			Kick:   d.queue.Kick,
+			Log:    d.logger("submit"),
+		}),
+		Resolver:   resolver,
+		TempDir:    d.store.TempDir(),
+		Floor:      d.floor,
+		Cids:       d.cids,
+		CidCipher:  cipher,
+		Localserve: d.opts.Localserve,
+	})
+	if err != nil {
+		return err
+	}
+	d.imap = imapserver.New(imapserver.Options{
+		Store:     d.store,
+		Auth:      d.checker,
+		Log:       d.logger("imapserver"),
+		Cids:      d.cids,
+		CidCipher: cipher,
+		Version:   d.opts.Version,
+	})
+	d.ctl = ctl.New(ctl.Options{Log: d.logger("ctl"), Cids: d.cids, Handlers: d.commands()})
+	if d.sockets, err = d.bind(ctx, s); err != nil {
+		return err
+	}
+	// Only with the lock on the data directory and the ports is the socket ours.
+	if d.control, err = ctl.Listen(s.DataDir); err != nil {
+		return err
+	}
+	d.run("queue", func() error { return d.queue.Run(context.Background()) })
+	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
+	for _, sock := range d.sockets {
+		d.run(sock.Service+" "+sock.Addr().String(), sock.serve)
+	}
+	return nil
+}
+
+// run runs a part of the server in the background. One that ends by itself with an
+// error stops the server.
+func (d *Daemon) run(name string, fn func() error) {
+	d.workers.Go(func() {
+		err := func() (err error) {
+			defer func() {
+				if x := recover(); x != nil {
+					metrics.Panic(pkgName)
+					d.log.Error("panic", "part", name, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
+					err = fmt.Errorf("panic: %v", x)
+				}
+			}()
+			return fn()
+		}()
+		if err != nil && !d.isStopping() {
+			d.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// fail stops the server because a part of it cannot go on.
+func (d *Daemon) fail(err error) {
+	d.log.Error("stopping because of an error", mlog.Err(err))
+	d.mu.Lock()
+	d.fatal = errors.Join(d.fatal, err)
+	d.mu.Unlock()
+	d.Stop()
+}
+
+// Stop makes Wait stop the server. It does not wait.
+func (d *Daemon) Stop() {
+	d.stopOnce.Do(func() { close(d.stopping) })
+}
+
+func (d *Daemon) isStopping() bool {
+	select {
+	case <-d.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Sockets returns the sockets of listeners.
+func (d *Daemon) Sockets() []*Socket {
+	return d.sockets
+}
+
+// DataDir returns the data directory.
+func (d *Daemon) DataDir() string {
+	return d.conf.Snapshot().DataDir
+}
+
+// logger returns a logger for a package.
+func (d *Daemon) logger(pkg string) *slog.Logger {
+	return mlog.New(pkg, d.opts.Handler)
+}
+
+// quota returns the limit of an account as it is now.
+func (d *Daemon) quota(account string) int64 {
+	a, _ := d.conf.Snapshot().Account(account)
+	return a.QuotaMessageSize
+}
+
+func initialMailboxes(im config.InitialMailboxes) store.InitialMailboxes {
+	use := im.SpecialUse
+	return store.InitialMailboxes{
+		Archive: use.Archive,
+		Drafts:  use.Draft,
+		Junk:    use.Junk,
+		Sent:    use.Sent,
+		Trash:   use.Trash,
+		Regular: im.Regular,
+	}
+}
+
+// resolver returns how to look up in DNS. It is nil for no lookups: a server for
+// trying things out works without a network, unless a resolver was asked for.
+func (d *Daemon) resolver(s *config.Snapshot) (dns.Resolver, error) {
+	if d.opts.Localserve && len(s.Resolvers) == 0 {
+		return nil, nil
+	}
+	var servers []string
+	for _, a := range s.Resolvers {
+		servers = append(servers, a.String())
+	}
+	return dns.NewStrictResolver(dns.ResolverOptions{
+		Servers: servers,
+		TrustAD: len(servers) > 0,
+		Log:     d.logger("dns"),
+		Observe: observeLookup,
+	})
+}

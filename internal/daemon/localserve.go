@@ -1,0 +1,211 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mox/config"
+	"mox/internal/certs"
+	"mox/internal/identity"
+	"mox/internal/safefile"
+	"mox/smtpserver"
+	"mox/store"
+)
+
+// What a server for trying things out has.
+const (
+	LocalserveAddress  = smtpserver.LocalserveAccount + "@localhost"
+	LocalservePassword = "moxmoxmox"
+	// LocalservePortBase is added to the usual port of a service.
+	LocalservePortBase = 1000
+	// LocalserveCert is the name of the file with the certificate, for clients to
+	// verify with.
+	LocalserveCert = "localhost.crt"
+
+	localserveKey      = "localhost.key"
+	localserveListener = "local"
+	localserveValidity = 4 * 365 * 24 * time.Hour
+)
+
+// localservePorts are the usual ports of the services, by name of the service.
+var localservePorts = map[string]int{
+	"SMTP":        25,
+	"Submission":  587,
+	"Submissions": 465,
+	"IMAP":        143,
+	"IMAPS":       993,
+	"MetricsHTTP": 81,
+}
+
+// LocalserveOptions are for [InitLocalserve].
+type LocalserveOptions struct {
+	Dir string     // For configuration and data. Made if there is none; if there is one it must be empty.
+	IP  netip.Addr // To listen on. Zero is the loopback addresses.
+	Log *slog.Logger
+}
+
+// InitLocalserve makes a directory with configuration, certificate and an account
+// with a password. On failure nothing of it stays. The file mox.conf comes last:
+// where it is, the directory is complete.
+func InitLocalserve(ctx context.Context, opts LocalserveOptions) (rerr error) {
+	if err := os.MkdirAll(filepath.Dir(opts.Dir), 0770); err != nil {
+		return err
+	}
+	remove := opts.Dir
+	err := os.Mkdir(opts.Dir, 0770)
+	if errors.Is(err, fs.ErrExist) {
+		entries, err := os.ReadDir(opts.Dir)
+		if err != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			return fmt.Errorf("directory %s has files in it and no %s: if it is left over from an interrupted start, remove it, otherwise use another one", opts.Dir, config.StaticName)
+		}
+		remove = ""
+	} else if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr != nil {
+			rerr = errors.Join(rerr, removeLocalserve(opts.Dir, remove))
+		}
+	}()
+	return writeLocalserve(ctx, opts)
+}
+
+// removeLocalserve removes what was made before a failure: the directory, or what
+// is in one that was there before.
+func removeLocalserve(dir, remove string) error {
+	if remove != "" {
+		return os.RemoveAll(remove)
+	}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+func writeLocalserve(ctx context.Context, opts LocalserveOptions) error {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if opts.IP.IsValid() && !opts.IP.IsUnspecified() {
+		names = append(names, opts.IP.String())
+	}
+	cert, key, err := certs.SelfSigned(time.Now(), localserveValidity, names...)
+	if err != nil {
+		return fmt.Errorf("certificate for localhost: %w", err)
+	}
+	if err := safefile.CreateExcl(filepath.Join(opts.Dir, LocalserveCert), cert, 0660); err != nil {
+		return err
+	}
+	if err := safefile.CreateExcl(filepath.Join(opts.Dir, localserveKey), key, 0660); err != nil {
+		return err
+	}
+	static, dynamic := localserveConfig(opts.IP)
+	if err := localservePassword(ctx, opts, static, dynamic); err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	return config.Create(opts.Dir, static, dynamic)
+}
+
+// localserveConfig returns the configuration of a server for trying things out.
+func localserveConfig(ip netip.Addr) (config.Static, config.Dynamic) {
+	ips := []string{ip.String()}
+	if !ip.IsValid() {
+		ips = loopback()
+	}
+	l := config.ListenerFields{
+		IPs: ips,
+		TLS: &config.TLSFields{KeyCerts: []config.KeyCertFields{{CertFile: LocalserveCert, KeyFile: localserveKey}}},
+		Limits: config.LimitsFields{
+			ExemptNetworks: []string{"127.0.0.0/8", "::1"},
+		},
+	}
+	l.SMTP.Enabled = true
+	l.Submission.Enabled = true
+	l.Submission.NoRequireSTARTTLS = true
+	l.Submissions.Enabled = true
+	l.IMAP.Enabled = true
+	l.IMAP.NoRequireSTARTTLS = true
+	l.IMAPS.Enabled = true
+	l.MetricsHTTP.Enabled = true
+	static := config.Static{
+		DataDir:    "data",
+		LogLevel:   "traceauth",
+		Hostname:   "localhost",
+		Pedantic:   true,
+		Listeners:  map[string]config.ListenerFields{localserveListener: l},
+		Postmaster: config.PostmasterFields{Account: smtpserver.LocalserveAccount, Mailbox: "Postmaster"},
+	}
+	LocalservePorts(LocalservePortBase)(&static)
+	dynamic := config.Dynamic{
+		Domains: map[string]config.DomainFields{
+			"localhost": {LocalpartCatchallSeparator: "+"},
+		},
+		Accounts: map[string]config.AccountFields{
+			smtpserver.LocalserveAccount: {
+				Domain:       "localhost",
+				Destinations: map[string]config.DestinationFields{LocalserveAddress: {}},
+			},
+		},
+	}
+	return static, dynamic
+}
+
+// loopback returns the loopback addresses that can be listened on.
+func loopback() []string {
+	ips := []string{"127.0.0.1"}
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		_ = l.Close()
+		ips = append(ips, "::1")
+	}
+	return ips
+}
+
+// LocalservePorts moves the ports of a configuration to a base plus the usual port
+// of the service.
+func LocalservePorts(base int) config.Override {
+	return func(s *config.Static) {
+		listeners := map[string]config.ListenerFields{}
+		for name, l := range s.Listeners {
+			l.SMTP.Port = base + localservePorts["SMTP"]
+			l.Submission.Port = base + localservePorts["Submission"]
+			l.Submissions.Port = base + localservePorts["Submissions"]
+			l.IMAP.Port = base + localservePorts["IMAP"]
+			l.IMAPS.Port = base + localservePorts["IMAPS"]
+			l.MetricsHTTP.Port = base + localservePorts["MetricsHTTP"]
+			listeners[name] = l
+		}
+		s.Listeners = listeners
+	}
+}
+
+// localservePassword makes the account with its password.
+func localservePassword(ctx context.Context, opts LocalserveOptions, static config.Static, dynamic config.Dynamic) (rerr error) {
+	static.DataDir = filepath.Join(opts.Dir, static.DataDir)
+	s, err := config.New(static, dynamic)
+	if err != nil {
+		return err
+	}
+	if err := prepareDataDir(s.DataDir); err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, store.Options{Dir: s.DataDir, Log: opts.Log, InitialMailboxes: initialMailboxes(s.InitialMailboxes)})
+	if err != nil {
+		return err
+	}
+	defer func() { rerr = errors.Join(rerr, st.Close()) }()
+	checker, err := identity.New(identity.Options{Store: st, Config: config.NewHolder(s), Dir: s.DataDir, Log: opts.Log})
+	if err != nil {
+		return err
+	}
+	return checker.SetPassword(ctx, smtpserver.LocalserveAccount, LocalservePassword)
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"mox/config"
+	"mox/imapserver"
+	"mox/internal/certs"
+	"mox/internal/identity"
+	"mox/internal/metrics"
+	"mox/internal/ratelimit"
+	"mox/smtpserver"
+)
+
+// Socket is where a service of a listener listens.
+type Socket struct {
+	Listener string // Name in the configuration.
+	Service  string // As the field in the configuration, like "Submissions".
+
+	listener net.Listener
+	serve    func() error
+	shutdown func(context.Context) error // Nil if that of the server does it.
+}
+
+// Addr returns the address, with the port that is really used.
+func (s *Socket) Addr() net.Addr {
+	return s.listener.Addr()
+}
+
+// bind opens the sockets of all listeners. On failure none is open.
+func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socket, rerr error) {
+	defer func() {
+		if rerr != nil {
+			for _, sock := range sockets {
+				_ = sock.listener.Close()
+			}
+			sockets = nil
+		}
+	}()
+	for _, l := range s.Listeners {
+		g, err := d.group(l)
+		if err != nil {
+			return sockets, err
+		}
+		for _, service := range l.Services() {
+			for _, ip := range l.IPs {
+				port := service.Port
+				if d.opts.AnyPort {
+					port = 0
+				}
+				addr := net.JoinHostPort(ip.String(), strconv.Itoa(port))
+				var lc net.ListenConfig
+				nl, err := lc.Listen(ctx, "tcp", addr)
+				if err != nil {
+					return sockets, fmt.Errorf("listener %s: listening for %s%s: %w", l.Name, service.Name, bindHint(err), err)
+				}
+				sock := &Socket{Listener: l.Name, Service: service.Name, listener: nl}
+				d.connect(sock, g)
+				sockets = append(sockets, sock)
+			}
+		}
+	}
+	return sockets, nil
+}
+
+// bindHint returns what to do about a socket that cannot be opened.
+func bindHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return " (another program has the port, see who with: ss -ltnp)"
+	case errors.Is(err, syscall.EACCES):
+		return " (ports below 1024 need root)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return " (this machine has no such address)"
+	}
+	return ""
+}
+
+// group is what the sockets of a listener share.
+type group struct {
+	config.Listener
+	tls  *tls.Config // Nil without.
+	auth *identity.Checker
+	rate *ratelimit.Limiter // For IMAP. The SMTP server makes its own.
+	open *ratelimit.Concurrent
+}
+
+func (d *Daemon) group(l config.Listener) (group, error) {
+	g := group{Listener: l, auth: d.checker.WithLimits(l.Limits)}
+	if l.TLS != nil {
+		src, err := certs.New(*l.TLS, d.logger("certs"))
+		if err != nil {
+			return g, fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		g.tls = src.Config()
+	}
+	if n := l.Limits.ConnectionsPerMinute; n > 0 {
+		g.rate = ratelimit.New(ratelimit.Options{
+			Windows: []ratelimit.Window{{Period: time.Minute, Limits: ratelimit.Factors(n)}},
+			Exempt:  l.Limits.Exempt,
+		})
+	}
+	if n := l.Limits.OpenConnections; n > 0 {
+		g.open = ratelimit.NewConcurrent(ratelimit.ConcurrentOptions{Limits: ratelimit.Factors(n), Exempt: l.Limits.Exempt})
+	}
+	return g, nil
+}
+
+// connect makes a socket one of the server for its service.
+func (d *Daemon) connect(sock *Socket, g group) {
+	smtp := smtpserver.ListenerOptions{
+		Name:           g.Name,
+		Kind:           smtpserver.Submission,
+		TLSConfig:      g.tls,
+		Auth:           g.auth,
+		Hostname:       g.Hostname,
+		MaxMessageSize: g.MaxMessageSize,
+		Limits:         g.Limits,
+	}
+	imap := imapserver.ListenerOptions{
+		Name:            g.Name,
+		TLSConfig:       g.tls,
+		MaxMessageSize:  g.MaxMessageSize,
+		Auth:            g.auth,
+		ConnectionRate:  g.rate,
+		OpenConnections: g.open,
+	}
+	switch sock.Service {
+	case "SMTP":
+		smtp.Kind = smtpserver.Delivery
+		smtp.NoSTARTTLS = g.SMTP.NoSTARTTLS
+		smtp.RequireTLS = g.SMTP.RequireSTARTTLS
+	case "Submission":
+		smtp.RequireTLS = !g.Submission.NoRequireSTARTTLS
+	case "Submissions":
+		smtp.ImmediateTLS, smtp.RequireTLS = true, true
+	case "IMAP":
+		imap.AllowPlaintextLogin = g.IMAP.NoRequireSTARTTLS
+	case "IMAPS":
+		imap.ImmediateTLS = true
+	case "MetricsHTTP":
+		d.connectHTTP(sock)
+		return
+	}
+	if sock.Service == "IMAP" || sock.Service == "IMAPS" {
+		sock.serve = func() error { return d.imap.Serve(context.Background(), sock.listener, imap) }
+		return
+	}
+	sock.serve = func() error { return d.smtp.Serve(context.Background(), sock.listener, smtp) }
+}
+
+// Limits of HTTP connections.
+const (
+	httpHeaderTimeout = 30 * time.Second
+	httpWriteTimeout  = time.Minute
+	httpIdleTimeout   = 65 * time.Second
+	httpMaxHeader     = 16 << 10
+)
+
+// connectHTTP serves metrics on a socket.
+func (d *Daemon) connectHTTP(sock *Socket) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics.Handler())
+	srv := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: httpHeaderTimeout,
+		ReadTimeout:       httpHeaderTimeout,
+		WriteTimeout:      httpWriteTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    httpMaxHeader,
+	}
+	sock.shutdown = srv.Shutdown
+	sock.serve = func() error {
+		if err := srv.Serve(sock.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+}
