@@ -3,6 +3,7 @@ package queuedb
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -300,5 +301,55 @@ func TestReservedRangeStartsAtTheOldestFileInDoubt(t *testing.T) {
 	}
 	if !p.inFlight(14) || !p.inFlight(15) || p.inFlight(12) {
 		t.Fatal("in flight")
+	}
+}
+
+func TestCompactKeepsEverything(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := Compact(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("without queue: %v", err)
+	}
+	d := testOpen(t, Options{Dir: dir})
+	var rcpts []string
+	for i := range MaxRecipients {
+		rcpts = append(rcpts, fmt.Sprintf("a%d@d%d.example", i, i))
+	}
+	l := enqueue(t, d, "x", rcpts...)
+	keep := enqueue(t, d, "kept", "a@one.example")
+	finishAll(t, d, Delivered, l)
+	tcheck(t, d.Close())
+	tcheck(t, os.WriteFile(dbPath(dir)+".compact", []byte("left"), 0600))
+	res, err := Compact(dir)
+	tcheck(t, err)
+	if res.After >= res.Before || res.After == 0 {
+		t.Fatalf("result %+v", res)
+	}
+	d = testOpen(t, Options{Dir: dir, CheckPages: true})
+	verify(t, d)
+	_, base, err := d.Get(ctxbg, keep[0].ID)
+	tcheck(t, err)
+	if content(t, d, base) != "kept" {
+		t.Fatal("content changed")
+	}
+	if n := enqueue(t, d, "new", "a@one.example"); n[0].ID <= keep[0].ID {
+		t.Fatalf("id %d is used again", n[0].ID)
+	}
+}
+
+func TestDamagedPagesAreFound(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	dir := d.opts.Dir
+	enqueue(t, d, "x", "a@one.example")
+	tcheck(t, d.Close())
+	b, err := os.ReadFile(dbPath(dir))
+	tcheck(t, err)
+	for i := 2 * os.Getpagesize(); i < len(b); i++ { // After the two meta pages.
+		b[i] ^= 0x55
+	}
+	tcheck(t, os.WriteFile(dbPath(dir), b, 0600))
+	if _, err := Open(ctxbg, Options{Dir: dir, CheckPages: true}); err == nil || !strings.Contains(err.Error(), "check pages") {
+		t.Fatalf("got %v", err)
 	}
 }

@@ -46,6 +46,10 @@ type Options struct {
 	FS    safefile.FS     // Nil is the operating system.
 	Floor *safefile.Floor // Below it Enqueue refuses. Nil is no floor.
 
+	// CheckPages reads the whole database file before it is opened, for damage that
+	// Verify may not meet. Verify on an open database cannot do that.
+	CheckPages bool
+
 	AccountMessages int64 // Messages an account can have in the queue. Zero is DefaultAccountMessages, negative no limit.
 	AccountSize     int64 // Octets an account can have in the queue. Zero is DefaultAccountSize, negative no limit.
 }
@@ -87,7 +91,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	d := &DB{opts: o, log: o.Log, fs: o.FS, dir: filepath.Join(o.Dir, "queue"), commit: (*bstore.Tx).Commit}
 	d.committer.init(d)
 	d.sweeper.init(d)
-	if err := d.open(ctx); err != nil {
+	if err := d.open(ctx, o.CheckPages); err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
 	go d.committer.run()
@@ -95,13 +99,19 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return d, nil
 }
 
-// open opens the database file and recovers. No other use of d goes on.
-func (d *DB) open(ctx context.Context) error {
+// open opens the database file, after reading all of it if check is set, and
+// recovers. No other use of d goes on.
+func (d *DB) open(ctx context.Context, check bool) error {
 	if err := d.makeDirs(); err != nil {
 		return err
 	}
-	path := filepath.Join(d.dir, "index.db")
+	path := dbPath(d.opts.Dir)
 	_, serr := d.fs.Stat(path)
+	if serr == nil && check {
+		if err := checkPages(path); err != nil {
+			return err
+		}
+	}
 	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600},
 		Message{}, Base{}, retired{}, lane{}, erase{}, usage{}, state{})
 	if err != nil {
@@ -190,7 +200,7 @@ func (d *DB) reopen(ctx context.Context) error {
 			return fmt.Errorf("close: %w", err)
 		}
 	}
-	return d.open(ctx)
+	return d.open(ctx, true)
 }
 
 // read calls fn with a read transaction, which is closed on return.
