@@ -19,13 +19,6 @@ func lower(b byte) byte {
 	return b
 }
 
-func upper(b byte) byte {
-	if b >= 'a' && b <= 'z' {
-		return b - 'a' + 'A'
-	}
-	return b
-}
-
 // equalFold says whether a is b without regard to case, in ASCII.
 func equalFold[A, B ~[]byte | ~string](a A, b B) bool {
 	if len(a) != len(b) {

@@ -11,7 +11,7 @@ import (
 )
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{rfc2049, complexMessage, digestMessage, string(typicalMessage()), "", "\n", "--b", "Content-Type: multipart/mixed; boundary=b\n--b\n--b--",
+	for _, s := range []string{complexExample, complexMessage, digestMessage, string(typicalMessage()), "", "\n", "--b", "Content-Type: multipart/mixed; boundary=b\n--b\n--b--",
 		"Content-Type: message/rfc822\n\nContent-Type: multipart/digest; boundary=\"a b\"\n\n--a b\n\nTo: x:;\n\n--a b--\n",
 		"Content-Type: text/html; charset=utf-16\nContent-Transfer-Encoding: base64\n\n/v8APABwAD4=\n"} {
 		f.Add(s)
