@@ -207,7 +207,7 @@ func (c *conn) fail(ctx context.Context, k *call, cause error) error {
 	// What a refused command has sent, or is about to send, must be read over.
 	drained := c.dec.Abandon()
 	if e.Type == imap.TypeBAD {
-		if err := c.countBad(); err != nil {
+		if err := c.countBad(k.cmd == nil || syntaxDetail(e) != ""); err != nil {
 			return err
 		}
 	} else if k.cmd != nil && k.cmd.flags&changesMailbox == 0 {
@@ -230,10 +230,10 @@ func (c *conn) fail(ctx context.Context, k *call, cause error) error {
 
 // countBad ends a connection whose first command is no IMAP, and one that goes on
 // sending nonsense.
-func (c *conn) countBad() error {
+func (c *conn) countBad(syntax bool) error {
 	c.bad++
 	switch {
-	case c.commands == 1:
+	case c.commands == 1 && syntax:
 		return imap.Bye("", "this is no imap, perhaps another protocol is meant")
 	case c.bad >= maxBadCommands:
 		return imap.Bye("", "too many invalid commands")
