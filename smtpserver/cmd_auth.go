@@ -83,7 +83,7 @@ func runAUTH(ctx context.Context, s *session, req authRequest) (smtp.Reply, erro
 	got, err := s.exchange(ctx, req)
 	if err != nil {
 		s.authFailed(err)
-		return smtp.Reply{}, err
+		return smtp.Reply{}, authError(err)
 	}
 	s.login = got
 	s.counts.authFailures = 0
@@ -91,6 +91,15 @@ func runAUTH(ctx context.Context, s *session, req authRequest) (smtp.Reply, erro
 	s.progress()
 	s.log = s.log.With(slog.String("account", got.account))
 	return ok(smtp.C235AuthSuccess, smtp.Se70SecurityOther, "welcome")
+}
+
+// authError returns the error for a failed login. One of ours has a code of its own,
+// so that the user is not asked for another password (RFC 4954 §6).
+func authError(err error) error {
+	if e := replyError(err); e.Code == smtp.C451LocalError && !errors.Is(err, errConnection) {
+		return smtp.Errorf(smtp.C454TempAuthFailure, smtp.Se70SecurityOther, "login not possible at the moment").WithCause(err)
+	}
+	return err
 }
 
 // canAuth checks whether an exchange can begin.

@@ -66,7 +66,7 @@ func TestFailedLoginsMakeTheClientWait(t *testing.T) {
 		start := time.Now()
 		c.cmd(authBad, "535 ")
 		c.cmd(authSecretless, "535 ")
-		c.cmd(authBroken, "451 ")
+		c.cmd(authBroken, "454 4.7.0 ")
 		c.cmd(authBad, "535 ")
 		took(t, start, 0, "free attempts")
 

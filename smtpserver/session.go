@@ -255,7 +255,7 @@ func (s *session) trace(cmd *command, line []byte) {
 func (s *session) logError(cmd *command, e *smtp.Error, err error) {
 	level := slog.LevelDebug
 	switch {
-	case e.Cause != nil && e.Code == smtp.C451LocalError:
+	case e.Cause != nil && (e.Code == smtp.C451LocalError || e.Code == smtp.C454TempAuthFailure):
 		level = mlog.ErrLevel(e.Cause)
 	case cmd.flags&budgeted == 0:
 		level = slog.LevelInfo
