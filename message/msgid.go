@@ -3,8 +3,9 @@ package message
 import "strings"
 
 // CanonicalMessageID returns the value of a Message-ID field in the form in which
-// identifiers are compared: without angle brackets and white space, in lower case,
-// the left side without quoting that it does not need (RFC 5256 §3 wants the last).
+// identifiers are compared: without angle brackets, white space and comments, in
+// lower case, the left side without quoting that it does not need (RFC 5256 §3 wants
+// the last).
 // What is no proper identifier is kept as it is, in lower case; one longer than
 // MaxMessageID gives none.
 func CanonicalMessageID(s string) string {
@@ -22,18 +23,16 @@ func CanonicalMessageID(s string) string {
 
 // canonicalID handles what is between the brackets.
 func canonicalID(s string) string {
-	if strings.ContainsAny(s, " \t\r\n") {
-		s = strings.Map(func(r rune) rune {
-			if isSpace(r) {
-				return -1
+	if strings.ContainsAny(s, "(\" \t\r\n") {
+		var b strings.Builder
+		toks := tokens{s: s}
+		for t := toks.next(); t.kind != tokenEnd; t = toks.next() {
+			if t.kind == tokenQuoted && !isDotAtom(t.text) {
+				t.text = quote(t.text)
 			}
-			return r
-		}, s)
-	}
-	if strings.HasPrefix(s, "\"") {
-		if local, n, ok := quotedString(s); ok && isDotAtom(local) {
-			s = local + s[n:]
+			b.WriteString(t.text)
 		}
+		s = b.String()
 	}
 	return strings.ToLower(validUTF8String(s))
 }
