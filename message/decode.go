@@ -308,12 +308,12 @@ func (p *Part) Decoder(r io.ReaderAt) (io.Reader, error) {
 // decodeState returns the state to decode the body with.
 func (p *Part) decodeState() (decodeState, bool) {
 	kind := encodingOf(p.Encoding)
-	if kind == encodingUnknown {
-		return decodeState{}, false
-	}
 	if p.Parts != nil || p.Message != nil {
 		// RFC 2045 §6.4: composite types are not encoded, whatever they say.
 		kind = encodingIdentity
+	}
+	if kind == encodingUnknown {
+		return decodeState{}, false
 	}
 	return decodeState{enc: kind, text: p.Type == "TEXT" && !isWide(p.Param("charset"))}, true
 }
