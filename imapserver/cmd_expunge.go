@@ -2,7 +2,6 @@ package imapserver
 
 import (
 	"context"
-	"errors"
 
 	"mox/imap"
 	"mox/imap/wire"
@@ -16,8 +15,7 @@ func runExpunge(ctx context.Context, s *selected, _ struct{}) (reply, error) {
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	_, err := s.expunge(ctx, s.deleted())
-	return reply{}, err
+	return reply{}, s.expunge(ctx, anyUID)
 }
 
 // parseUIDExpunge parses the UIDs.
@@ -33,32 +31,30 @@ func runUIDExpunge(ctx context.Context, s *selected, set imap.NumSet) (reply, er
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	uids, err := s.uidList(set, true)
-	if err == nil {
-		_, err = s.expunge(ctx, uids)
+	return reply{}, s.expunge(ctx, s.uids(set).Contains)
+}
+
+func anyUID(uint32) bool { return true }
+
+// expunge removes the wanted messages marked \Deleted, but not those that the client has
+// not been told of.
+func (s *selected) expunge(ctx context.Context, wanted func(uid uint32) bool) error {
+	latest, err := s.latest(ctx)
+	if err != nil {
+		return err
 	}
-	return reply{}, err
-}
-
-// deleted returns the UIDs of all messages that the client knows of. Which of them are
-// marked \Deleted is looked up when they are removed: another session may have marked
-// one, or changed its mind.
-func (s *selected) deleted() []uint32 {
-	return s.known.AppendUIDs(nil, 0, s.known.Len())
-}
-
-// expunge removes those of the messages that are marked \Deleted. A mailbox that is gone
-// has none.
-func (s *selected) expunge(ctx context.Context, uids []uint32) (expunged []uint32, err error) {
+	var uids []uint32
+	for pos := range latest.MatchFlags(imap.FlagDeleted, imap.FlagDeleted) {
+		uid := latest.At(pos).UID
+		if uid < s.known.UIDNext() && wanted(uid) {
+			uids = append(uids, uid)
+		}
+	}
 	if len(uids) == 0 {
-		return nil, nil
+		return nil
 	}
-	err = s.update(ctx, func(tx *store.Tx) (err error) {
-		expunged, err = tx.Expunge(s.id, uids, true)
+	return s.update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Expunge(s.id, uids, true)
 		return err
 	})
-	if errors.Is(err, store.ErrNoMailbox) {
-		return nil, nil
-	}
-	return expunged, err
 }

@@ -94,7 +94,7 @@ func parseListReturn(d *wire.Decoder, ret *imap.ListReturn) {
 			ret.SpecialUse = true
 		case "STATUS":
 			d.NeedSP()
-			ret.Status = d.NeedStatusItems()
+			ret.Status = statusItems(d)
 		default:
 			d.Fail("unknown return option")
 		}

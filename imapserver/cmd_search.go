@@ -52,6 +52,9 @@ func (r *searchRequest) refused(c *conn, err error) {
 }
 
 func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, error) {
+	if s.utf8Accept && !s.rev2 && req.program.Charset != "" {
+		return reply{}, imap.Bad("", "all is utf-8, no charset can be given") // RFC 6855 §3
+	}
 	res, err := s.search(ctx, req)
 	if err != nil {
 		var e *imap.Error

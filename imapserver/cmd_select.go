@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"mox/imap"
@@ -89,8 +90,8 @@ func mailboxID(id int64) string { return search.MailboxIDPrefix + strconv.Format
 // mailbox.
 func runClose(ctx context.Context, s *selected, _ struct{}) (reply, error) {
 	if !s.readOnly {
-		uids := s.deleted()
-		if _, err := s.expunge(ctx, uids); err != nil {
+		err := s.expunge(ctx, anyUID)
+		if err != nil && err != errGone && !errors.Is(err, store.ErrNoMailbox) {
 			return reply{}, err
 		}
 	}

@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"slices"
 
 	"mox/imap"
 	"mox/imap/wire"
@@ -24,8 +25,17 @@ type statusRequest struct {
 func parseStatus(d *wire.Decoder) statusRequest {
 	req := statusRequest{name: parseMailbox(d)}
 	d.NeedSP()
-	req.items = d.NeedStatusItems()
+	req.items = statusItems(d)
 	return req
+}
+
+// statusItems parses items, without those of extensions that are not announced.
+func statusItems(d *wire.Decoder) []imap.StatusItem {
+	items := d.NeedStatusItems()
+	if slices.Contains(items, imap.StatusHighestModSeq) {
+		d.Fail("unknown status item")
+	}
+	return items
 }
 
 func runStatus(_ context.Context, s *session, req statusRequest) (reply, error) {
@@ -63,8 +73,6 @@ func (s *session) writeStatus(mb store.Mailbox, items []imap.StatusItem) {
 			enc.Number(uint64(storageUnits(mb.DeletedSize)))
 		case imap.StatusAppendLimit:
 			enc.Number(uint64(s.c.opts.MaxMessageSize))
-		case imap.StatusHighestModSeq:
-			enc.Number(uint64(mb.ModSeq))
 		case imap.StatusMailboxID:
 			enc.Raw("(" + mailboxID(mb.ID) + ")")
 		default: // RECENT

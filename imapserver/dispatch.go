@@ -196,6 +196,10 @@ func (c *conn) fail(ctx context.Context, k *call, cause error) error {
 		k.err = cause
 		return cause
 	}
+	if errors.Is(cause, errGone) && c.sess.rev2 && c.sess.sel != nil {
+		c.sess.sel.closed()
+		cause = imap.No(imap.CodeNonExistent, errGone.Text).With(cause)
+	}
 	e := protocolError(cause)
 	k.err = e
 	if k.result == "" {

@@ -165,14 +165,19 @@ func (s *scan) part(src io.ReaderAt, p *message.Part, root bool) error {
 	return err
 }
 
-// writeFields writes the decoded fields as text.
+// writeFields writes the decoded fields as text, and lines that are no fields as they
+// are.
 func writeFields(m *message.Matcher, h *message.Header) {
 	var buf []byte
+	pos := 0
 	for _, f := range h.Fields {
-		buf = append(append(buf[:0], f.Name...), ": "...)
+		buf = append(buf[:0], h.Raw[pos:f.Start]...)
+		buf = append(append(buf, f.Name...), ": "...)
 		buf = append(buf, message.DecodeText(f.Unfolded())...)
 		m.Write(append(buf, '\n'))
+		pos = f.End
 	}
+	m.Write(h.Raw[pos:])
 	m.End()
 }
 

@@ -61,6 +61,9 @@ type Options struct {
 // Run calls yield with the position of each message that matches, in order, until it
 // returns false. An error is one of the database or of the context.
 func (p *Program) Run(ctx context.Context, mail Mail, opts Options, yield func(pos int) bool) error {
+	if p.root.op == opAll {
+		return p.runIndex(ctx, opts, yield)
+	}
 	r := run{Program: p, ctx: ctx, mail: mail, opts: opts}
 	for pos := range p.positions(opts.Descending) {
 		r.batch = append(r.batch, candidate{pos: pos})
@@ -72,6 +75,20 @@ func (p *Program) Run(ctx context.Context, mail Mail, opts Options, yield func(p
 	}
 	_, err := r.flush(yield)
 	return err
+}
+
+// runIndex is Run for a program that flags and intervals decide.
+func (p *Program) runIndex(ctx context.Context, opts Options, yield func(pos int) bool) error {
+	n := 0
+	for pos := range p.positions(opts.Descending) {
+		if n++; n%batchSize == 1 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !yield(pos) {
+			break
+		}
+	}
+	return ctx.Err()
 }
 
 // positions iterates over the messages that flags and intervals leave.
@@ -157,12 +174,6 @@ func (r *run) flush(yield func(int) bool) (more bool, err error) {
 
 // decide asks the index, and then the digests for what the index leaves open.
 func (r *run) decide() error {
-	if r.root.op == opAll {
-		for i := range r.batch {
-			r.batch[i].result = yes
-		}
-		return nil
-	}
 	r.ids, r.at = r.ids[:0], r.at[:0]
 	for i := range r.batch {
 		c := &r.batch[i]
