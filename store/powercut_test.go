@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,13 +16,9 @@ import (
 )
 
 // cutPoints is how many points of a log are tried, more with make soak.
-func cutPoints(t *testing.T) int {
-	if s := os.Getenv("MOX_POWERCUTS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
+func cutPoints() int {
+	if os.Getenv("MOX_SOAK") != "" {
+		return 200
 	}
 	return 40
 }
@@ -50,7 +45,7 @@ func TestPowerCutDuringRandomOperations(t *testing.T) {
 	}
 	p := rec.Replay()
 	rnd := rand.New(rand.NewPCG(7, 7))
-	cuts := p.Cuts(cutPoints(t))
+	cuts := p.Cuts(cutPoints())
 	for i, cut := range cuts {
 		marks, err := p.Advance(cut)
 		if err != nil {
@@ -133,7 +128,7 @@ func TestPowerCutDuringConcurrentAppends(t *testing.T) {
 	wg.Wait()
 	p := rec.Replay()
 	rnd := rand.New(rand.NewPCG(8, 8))
-	for i, cut := range p.Cuts(cutPoints(t)) {
+	for i, cut := range p.Cuts(cutPoints()) {
 		marks, err := p.Advance(cut)
 		if err != nil {
 			t.Fatal(err)
