@@ -200,15 +200,16 @@ func (c *conn) end() {
 		c.sess.close()
 		c.sess = nil
 	}
+	// Before the client can see that the connection is closed, and open another.
+	if c.acquired {
+		c.opts.OpenConnections.Release(c.remote)
+	}
 	// Whoever closes TLS properly waits for the peer: it need not know that we are gone.
 	if c.tls != nil {
 		c.io.setWriteTimeout(byeTimeout)
 		_ = c.tls.Close()
 	}
 	_ = c.nc.Close() // Perhaps closed already.
-	if c.acquired {
-		c.opts.OpenConnections.Release(c.remote)
-	}
 	c.cancel()
 	c.srv.removeConn(c)
 	c.log.Debug("connection ended")

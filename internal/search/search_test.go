@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -417,80 +416,6 @@ func (goneMail) OpenContent(context.Context, int64) (*store.Content, error) {
 	return nil, store.ErrNoMessage
 }
 
-// randomKey returns a key of random shape from leaves.
-func randomKey(rnd *rand.Rand, leaves []imap.SearchKey, depth int) imap.SearchKey {
-	n := rnd.IntN(6)
-	if depth == 0 {
-		n = 0
-	}
-	switch n {
-	case 3:
-		return neg(randomKey(rnd, leaves, depth-1))
-	case 4:
-		return or(randomKey(rnd, leaves, depth-1), randomKey(rnd, leaves, depth-1))
-	case 5:
-		return and(randomKey(rnd, leaves, depth-1), randomKey(rnd, leaves, depth-1), randomKey(rnd, leaves, depth-1))
-	}
-	return leaves[rnd.IntN(len(leaves))]
-}
-
-// naive evaluates a key from what its leaves find on their own.
-func naive(key imap.SearchKey, leaf func(imap.SearchKey) map[int]bool, n int) map[int]bool {
-	out := map[int]bool{}
-	switch key.Op {
-	case imap.SearchAnd, imap.SearchOr, imap.SearchNot:
-	default:
-		return leaf(key)
-	}
-	for seq := 1; seq <= n; seq++ {
-		count := 0
-		for _, k := range key.Keys {
-			if naive(k, leaf, n)[seq] {
-				count++
-			}
-		}
-		if key.Op == imap.SearchAnd && count == len(key.Keys) || key.Op == imap.SearchOr && count > 0 || key.Op == imap.SearchNot && count == 0 {
-			out[seq] = true
-		}
-	}
-	return out
-}
-
-func TestCombinationsFindWhatTheirPartsSay(t *testing.T) {
-	t.Parallel()
-	m := newMailbox(t)
-	m.add(sample...)
-	leaves := []imap.SearchKey{
-		{}, flag(imap.FlagSeen), noFlag(imap.FlagSeen), flag(imap.FlagDeleted), flag(imap.FlagFlagged), set(imap.SearchSeq, "2:3"), set(imap.SearchUID, "1,4"),
-		text(imap.SearchKeyword, "work"), date(imap.SearchOn, "20-Nov-2026"), number(imap.SearchLarger, 100), text(imap.SearchFrom, "ann"), text(imap.SearchSubject, "t"),
-		header("X-Odd", ""), header("Date", "1994"), text(imap.SearchBody, "beta"), text(imap.SearchBody, "alpha"), text(imap.SearchText, "third"), date(imap.SearchSentSince, "8-Feb-1994"),
-	}
-	alone := map[string]map[int]bool{}
-	leaf := func(k imap.SearchKey) map[int]bool {
-		name := fmt.Sprint(uint8(k.Op), k.Set, k.Flag, k.Text, k.Header, k.Date.Year, k.Date.Day, k.Number)
-		if alone[name] == nil {
-			alone[name] = map[int]bool{}
-			for _, seq := range m.run(k, Scope{}, Options{}) {
-				alone[name][seq] = true
-			}
-		}
-		return alone[name]
-	}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 1000 {
-		key := randomKey(rnd, leaves, 4)
-		want := naive(key, leaf, len(sample))
-		got := m.run(key, Scope{}, Options{Descending: rnd.IntN(2) == 0})
-		ok := len(got) == len(want)
-		for _, seq := range got {
-			ok = ok && want[seq]
-		}
-		if !ok {
-			t.Fatalf("%#v found %v, want %v", key, got, want)
-		}
-	}
-}
-
 func TestSearchesLongerThanABatch(t *testing.T) {
 	t.Parallel()
 	m := newMailbox(t)
@@ -515,31 +440,5 @@ func TestSearchesLongerThanABatch(t *testing.T) {
 		if !slices.Equal(got, back) {
 			t.Errorf("found %d, and backwards %d", len(got), len(back))
 		}
-	}
-}
-
-func BenchmarkRun(b *testing.B) {
-	m := newMailbox(b)
-	var msgs []newMessage
-	for i := range batchSize {
-		msgs = append(msgs, newMessage{fmt.Sprintf("From: sender %d <s%d@example.org>\nSubject: number %d of many\nDate: Mon, 7 Feb 1994 23:52:25 -0800\n\n%s\n", i, i, i, strings.Repeat("some text to look at\n", 100)), "", now})
-	}
-	m.add(msgs...)
-	for name, key := range map[string]imap.SearchKey{
-		"Unseen": noFlag(imap.FlagSeen), "Since": date(imap.SearchSince, "1-Jan-2026"), "Subject": text(imap.SearchSubject, "number 7"),
-		"From": text(imap.SearchFrom, "s77@"), "Header": header("Date", "1994"), "Body": text(imap.SearchBody, "nothing like it"),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			p, err := Compile(&key, Scope{Index: m.index(), Now: now})
-			if err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				if err := p.Run(context.Background(), m, Options{}, func(int) bool { return true }); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
