@@ -39,12 +39,15 @@ func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.
 	err := s.data(ctx, t)
 	if errors.Is(err, errSimulated) {
 		err = s.simulateDATA(t)
+		if s.lis.Kind == Submission {
+			metricSubmission.WithLabelValues("localserveerror").Inc()
+		}
 	}
 	s.finish(err)
 	if err != nil {
 		return smtp.Reply{}, err
 	}
-	return ok(smtp.C250Completed, smtp.Se60MediaOther, "it is done ("+s.id+")")
+	return ok(smtp.C250Completed, smtp.Se20MailboxOther, "it is done ("+s.id+")")
 }
 
 // data receives the message and gives it to who is responsible from then on.
@@ -80,7 +83,9 @@ func (s *session) data(ctx context.Context, t *transaction) error {
 func (s *session) readMessage(spool *safefile.Spool) error {
 	dr := smtp.NewDataReader(s.conn.dataReader(), s.lis.MaxMessageSize)
 	sink := &sink{s: s, w: spool}
-	_, err := io.CopyBuffer(sink, struct{ io.Reader }{dr}, make([]byte, copyBuffer))
+	buf := s.srv.bufs.copy.Get().(*[]byte)
+	_, err := io.CopyBuffer(sink, dr, *buf)
+	s.srv.bufs.copy.Put(buf)
 	if !dr.Ended() {
 		s.ended = true
 		switch {

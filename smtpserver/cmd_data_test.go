@@ -55,7 +55,7 @@ func TestMessagesOfAllSizesArriveAsTheyAre(t *testing.T) {
 			c.want(code)
 		}
 		c.write("%s.\r\nNOOP\r\n", stuff(m))
-		c.want("250 2.6.0 ")
+		c.want("250 2.2.0 ")
 		c.want("250 2.0.0 ")
 	}
 	for i, m := range ts.fake.messages() {
@@ -162,7 +162,7 @@ func TestSharedMessagesArriveAsTheyAre(t *testing.T) {
 			refused++
 			return nil
 		}
-		c.want("250 2.6.0 ")
+		c.want("250 2.2.0 ")
 		want[sha256.Sum256([]byte(m))] = true
 		return nil
 	})

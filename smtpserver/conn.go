@@ -22,16 +22,21 @@ var (
 	errStopping    = errors.New("server is stopping")
 )
 
-// buffers has the read buffers of connections, so that those in use are as many as
+// buffers has the buffers of connections, so that those in use are as many as
 // connections that have something to read.
 type buffers struct {
 	small, large sync.Pool // Of *bufio.Reader.
+	copy         sync.Pool // Of *[]byte, for copying messages.
 }
 
 func newBuffers() *buffers {
 	return &buffers{
 		small: sync.Pool{New: func() any { return bufio.NewReaderSize(nil, commandBuffer) }},
 		large: sync.Pool{New: func() any { return bufio.NewReaderSize(nil, dataBuffer) }},
+		copy: sync.Pool{New: func() any {
+			b := make([]byte, copyBuffer)
+			return &b
+		}},
 	}
 }
 
@@ -63,6 +68,9 @@ type conn struct {
 
 func newConn(ctx context.Context, log *slog.Logger, bufs *buffers, nc net.Conn) *conn {
 	c := &conn{ctx: ctx, log: log, bufs: bufs, raw: nc, c: nc}
+	if tc, ok := nc.(*tls.Conn); ok {
+		c.raw, c.tls = tc.NetConn(), tc
+	}
 	c.br = bufs.small.Get().(*bufio.Reader)
 	c.br.Reset(connReader{c})
 	return c

@@ -184,7 +184,7 @@ func TestSubmittedMessageIsInTheQueue(t *testing.T) {
 	send("From: <bob@example.org>\r\n\r\nx\r\n", "550 5.7.1 ")
 	send("Subject: no from\r\n\r\nx\r\n", "550 5.6.0 ")
 	send("From: <ann@example.org>\r\n", "554 5.6.0 ")
-	send("From: <ann@example.org>\r\nSubject: hello\r\n\r\nx\r\n", "250 2.6.0 ")
+	send("From: <ann@example.org>\r\nSubject: hello\r\n\r\nx\r\n", "250 2.2.0 ")
 	l, err := s.queue.List(context.Background(), queuedb.Filter{}, queuedb.Page{})
 	if err != nil {
 		t.Fatalf("queue: %v", err)

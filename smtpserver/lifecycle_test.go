@@ -154,7 +154,7 @@ func TestShutdownLetsAMessageBeReceived(t *testing.T) {
 		go func() { done <- ts.Shutdown(context.Background()) }()
 		time.Sleep(time.Minute)
 		go c.write("rest\r\n.\r\nNOOP\r\n")
-		c.want("250 2.6.0 ")
+		c.want("250 2.2.0 ")
 		c.want("421 4.3.2 ")
 		c.closed()
 		if err := <-done; err != nil {
@@ -430,4 +430,52 @@ func TestOrderlyEndOfTLSIsTold(t *testing.T) {
 	if _, err := c.br.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("end of connection: %v", err)
 	}
+}
+
+// A connection that has TLS already, such as one that came in for HTTPS.
+func TestConnectionWithTLSFromElsewhere(t *testing.T) {
+	t.Parallel()
+	ts := newTestServer(t, testSetup{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		tc := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{serverCert()}})
+		if err := tc.Handshake(); err != nil {
+			_ = nc.Close()
+			return
+		}
+		ts.ServeConn(tc, ts.listenerOptions(testSetup{}, ListenerOptions{Kind: Submission, RequireTLS: true}))
+	}()
+	c := dialClient(t, l.Addr().String())
+	c.startTLS()
+	c.want("220 ")
+	got := c.cmd("EHLO client.example", "250-")
+	if strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH SCRAM-SHA-256-PLUS") {
+		t.Errorf("capabilities %q", got)
+	}
+	c.cmd("STARTTLS", "503 ")
+	c.cmd("MAIL FROM:<ann@example.org>", "530 ")
+	c.cmd("QUIT", "221 ")
+	c.closed()
+}
+
+// silent refuses without saying why.
+type silent struct{}
+
+func (silent) Decide(context.Context, inbound.Facts) inbound.Verdict { return inbound.Verdict{} }
+
+func TestVerdictWithoutErrorIsATemporaryOne(t *testing.T) {
+	setup := testSetup{options: func(o *Options) { o.Decide = silent{} }}
+	bubble(t, setup, func(t *testing.T, ts *testServer) {
+		c := ts.pipeClient(setup, ListenerOptions{})
+		c.hello()
+		c.message("a@elsewhere.example", []string{"ann@example.org"}, "x", "451 4.3.0 ")
+	})
 }

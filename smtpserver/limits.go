@@ -10,9 +10,6 @@ const (
 
 	// maxAuthLine is for a response of a SASL exchange, RFC 4954 §4.
 	maxAuthLine = 12288 + len("\r\n")
-
-	// maxVerbShown is how much of what was sent instead of a command is logged.
-	maxVerbShown = 32
 )
 
 // Limits of a connection.
@@ -89,8 +86,10 @@ const (
 	// handshakeTimeout is for a TLS handshake.
 	handshakeTimeout = time.Minute
 
-	// lookupTimeout is for DNS lookups about a client.
-	lookupTimeout = time.Minute
+	// lookupTimeout is for DNS lookups that decide whether mail is taken, and
+	// reverseTimeout for those that only tell more about a client.
+	lookupTimeout  = time.Minute
+	reverseTimeout = 10 * time.Second
 
 	// closeTimeout is for the end of a connection, and maxLinger is how many octets
 	// that the client still sends are read for it.

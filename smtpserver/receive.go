@@ -116,6 +116,9 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 	}
 	v := s.srv.opts.Decide.Decide(ctx, facts)
 	if !v.Accept {
+		if v.Err == nil { // A verdict should have one.
+			v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "local error in processing")
+		}
 		metricDelivery.WithLabelValues("reject", v.Reason).Inc()
 		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), mlog.Err(v.Err))
 		o.rejected, o.err = true, v.Err
@@ -124,7 +127,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 	_, o.err = s.srv.opts.Deliver.Deliver(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
 	if o.err != nil {
 		metricDelivery.WithLabelValues("delivererror", v.Reason).Inc()
-		s.log.Error("delivering message", slog.Any("rcptto", r.path), mlog.Err(o.err))
+		s.log.Info("message not delivered", slog.Any("rcptto", r.path), mlog.Err(o.err))
 		return
 	}
 	metricDelivery.WithLabelValues("delivered", v.Reason).Inc()

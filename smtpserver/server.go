@@ -13,6 +13,7 @@ import (
 
 	"mox/config"
 	"mox/dns"
+	"mox/internal/metrics"
 	"mox/internal/ratelimit"
 	"mox/internal/safefile"
 	"mox/mlog"
@@ -130,15 +131,17 @@ type Server struct {
 }
 
 // New returns a server without listeners.
-func New(opts Options) (*Server, error) {
+func New(opts Options) *Server {
+	metrics.PanicPackages(pkg)
 	if opts.Cids == nil {
 		opts.Cids = mlog.NewCidSource(time.Now().UnixMilli())
 	}
 	if opts.CidCipher == nil {
-		var err error
-		if opts.CidCipher, err = mlog.NewCidCipher(mlog.NewCidKey()); err != nil {
-			return nil, err
+		c, err := mlog.NewCidCipher(mlog.NewCidKey())
+		if err != nil {
+			panic(err) // The key has the right size.
 		}
+		opts.CidCipher = c
 	}
 	if opts.MaxConnections == 0 {
 		opts.MaxConnections = DefaultMaxConnections
@@ -157,7 +160,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.waitCtx, s.cancelWait = context.WithCancel(s.ctx)
-	return s, nil
+	return s
 }
 
 // ErrServerClosed is returned by [Server.Serve] after [Server.Shutdown].
@@ -199,7 +202,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions
 }
 
 // ServeConn serves one connection and returns when it is closed. It is for tests
-// and for connections that were accepted elsewhere.
+// and for connections that were accepted elsewhere. If it is a *tls.Conn, its
+// handshake must be done.
 func (s *Server) ServeConn(nc net.Conn, opts ListenerOptions) {
 	if ss := s.newSession(s.listener(opts), nc); ss != nil {
 		ss.serve()

@@ -143,10 +143,7 @@ func unstartedServer(t testing.TB, setup testSetup) *testServer {
 	if setup.options != nil {
 		setup.options(&opts)
 	}
-	srv, err := New(opts)
-	if err != nil {
-		t.Fatalf("new server: %v", err)
-	}
+	srv := New(opts)
 	ts := &testServer{Server: srv, t: t, ca: testCA(), fake: fake}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -75,6 +75,10 @@ func (s *Server) newSession(lis *listener, nc net.Conn) *session {
 	ss.exempt = lis.exempt(ss.remoteIP)
 	ss.log = mlog.WithCidLogger(s.log, ss.cid)
 	ss.conn = newConn(mlog.WithCid(s.waitCtx, ss.cid), ss.log, s.bufs, nc)
+	if tc := ss.conn.tls; tc != nil {
+		cs := tc.ConnectionState()
+		ss.tls = &cs
+	}
 	if !s.addSession(ss) {
 		ss.refuse(errShuttingDown)
 		return nil
@@ -255,6 +259,7 @@ func (s *session) trace(cmd *command, line []byte) {
 func (s *session) logError(cmd *command, e *smtp.Error, err error) {
 	level := slog.LevelDebug
 	switch {
+	case errors.Is(err, errUnknownRecipient): // Has a line of its own.
 	case e.Cause != nil && (e.Code == smtp.C451LocalError || e.Code == smtp.C454TempAuthFailure):
 		level = mlog.ErrLevel(e.Cause)
 	case cmd.flags&budgeted == 0:

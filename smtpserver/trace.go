@@ -113,7 +113,7 @@ func (s *session) lookupClientName(ctx context.Context) func() string {
 	if s.clientName != nil {
 		return s.clientName // Known from an earlier message.
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reverseTimeout)
 	names := make(chan string, 1)
 	s.srv.wg.Add(1)
 	go func() {
