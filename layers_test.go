@@ -82,7 +82,9 @@ var rules = []struct {
 		func(l layer, _ string) bool { return !isLibrary(l) },
 		"mail libraries keep nothing on disk and have no policy about peers"},
 	{[]string{module + "/internal/script", module + "/internal/testkit"},
-		func(_ layer, pkg string) bool { return pkg == "internal/script" || pkg == "internal/testkit" },
+		func(_ layer, pkg string) bool {
+			return strings.HasPrefix(pkg+"/", "internal/script/") || strings.HasPrefix(pkg+"/", "internal/testkit/")
+		},
 		"these packages are for tests only"},
 	{[]string{module + "/webmail", module + "/webadmin", module + "/webaccount", module + "/internal/webapisrv"},
 		func(_ layer, pkg string) bool { return pkg != "http" },

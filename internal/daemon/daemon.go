@@ -179,7 +179,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	d.smtp, err = smtpserver.New(smtpserver.Options{
+	d.smtp = smtpserver.New(smtpserver.Options{
 		Log:     d.logger("smtpserver"),
 		Config:  d.conf,
 		Auth:    d.checker,
@@ -199,9 +199,6 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		CidCipher:  cipher,
 		Localserve: d.opts.Localserve,
 	})
-	if err != nil {
-		return err
-	}
 	d.imap = imapserver.New(imapserver.Options{
 		Store:     d.store,
 		Auth:      d.checker,
