@@ -86,7 +86,8 @@ func New(ctx context.Context, conn net.Conn, opts Options) (*Client, error) {
 	if opts.MaxLiteral == 0 {
 		opts.MaxLiteral = DefaultMaxLiteral
 	}
-	c := &Client{opts: opts, conn: conn, r: wire.NewReader(conn, nil), enabled: imap.Caps{}}
+	c := &Client{opts: opts, conn: conn, clock: connClock{conn: conn, timeout: opts.Timeout}, enabled: imap.Caps{}}
+	c.r = wire.NewReader(&c.clock, nil)
 	c.dec = wire.NewDecoder(c.r, wire.Options{
 		Limits: wire.Limits{
 			Line:         opts.MaxLine,
@@ -97,7 +98,6 @@ func New(ctx context.Context, conn net.Conn, opts Options) (*Client, error) {
 		},
 		Response: true,
 	})
-	c.clock = connClock{conn: conn, timeout: opts.Timeout}
 	err := c.run(ctx, c.greeting)
 	if err != nil {
 		conn.Close() // The error of reading is the one to tell.
@@ -161,7 +161,6 @@ func (c *Client) Conn() net.Conn {
 func (c *Client) setConn(conn *tls.Conn) {
 	c.conn = conn
 	c.clock.setConn(conn)
-	c.r.Reset(conn)
 }
 
 // newTag returns a tag that was not used before on the connection.

@@ -10,7 +10,8 @@ import (
 // past is a deadline that makes running reads and writes fail.
 var past = time.Unix(1, 0)
 
-// A connClock keeps the deadline of a connection in line with a context and a time-out.
+// A connClock reads and writes a connection, and keeps its deadline in line with a context
+// and a time-out, which is for each read and write.
 type connClock struct {
 	timeout time.Duration
 
@@ -29,7 +30,6 @@ func (k *connClock) start(ctx context.Context, timed bool) (stop func()) {
 	gen := k.gen
 	k.ctx, k.timed = ctx, timed
 	k.mu.Unlock()
-	k.extend()
 	cancel := context.AfterFunc(ctx, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -45,8 +45,19 @@ func (k *connClock) start(ctx context.Context, timed bool) (stop func()) {
 	}
 }
 
-// extend gives the server another time-out to send something, within the deadline of the
-// context.
+// Read reads from the connection.
+func (k *connClock) Read(p []byte) (int, error) {
+	k.extend()
+	return k.conn.Read(p)
+}
+
+// Write writes to the connection.
+func (k *connClock) Write(p []byte) (int, error) {
+	k.extend()
+	return k.conn.Write(p)
+}
+
+// extend gives the server another time-out, within the deadline of the context.
 func (k *connClock) extend() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

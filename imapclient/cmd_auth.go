@@ -22,6 +22,7 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 			return errors.New("data from the server between STARTTLS and the TLS handshake")
 		}
 		conn := tls.Client(c.conn, config)
+		c.clock.extend()
 		if err := conn.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("tls handshake: %w", err)
 		}
@@ -184,7 +185,7 @@ func (a *authExchange) cancel() error {
 
 // writeLine writes a line within a command.
 func (cmd *command) writeLine(s string) error {
-	e := wire.NewEncoder(cmd.c.conn, nil)
+	e := wire.NewEncoder(&cmd.c.clock, nil)
 	e.Raw(s)
 	e.CRLF()
 	if err := e.Flush(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"mox/imap"
 	"mox/imap/wire"
@@ -134,7 +135,6 @@ func (c *Client) FetchRaw(ctx context.Context, commandLine string, h RawHandler)
 func (c *Client) readRaw(tag string, h RawHandler) (Status, error) {
 	prefix := []byte(tag + " ")
 	for cont := false; ; {
-		c.clock.extend()
 		line, err := c.r.ReadLine(c.opts.MaxLine)
 		if err != nil {
 			if err == io.EOF {
@@ -146,24 +146,45 @@ func (c *Client) readRaw(tag string, h RawHandler) (Status, error) {
 			return rawStatus(line[len(prefix):])
 		}
 		size, isLiteral := wire.LiteralSize(line)
+		isLiteral = isLiteral && (cont || !hasText(line))
 		if h.Line != nil {
 			if err := h.Line(line); err != nil {
 				return Status{}, err
 			}
 		}
 		if isLiteral {
-			r := &io.LimitedReader{R: extendReader{c.r, c.clock.extend}, N: size}
-			if h.Literal != nil {
-				if err := h.Literal(size, r); err != nil {
-					return Status{}, err
-				}
-			}
-			if err := c.r.Discard(r.N); err != nil {
-				return Status{}, fmt.Errorf("reading literal: %w", err)
+			if err := c.rawLiteral(size, h); err != nil {
+				return Status{}, err
 			}
 		}
 		cont = isLiteral
 	}
+}
+
+// rawLiteral reads a literal.
+func (c *Client) rawLiteral(size int64, h RawHandler) error {
+	if h.Literal != nil {
+		r := &io.LimitedReader{R: c.r, N: size}
+		if err := h.Literal(size, r); err != nil {
+			return err
+		}
+		size = r.N
+	}
+	if err := c.r.Discard(size); err != nil {
+		return fmt.Errorf("reading literal: %w", err)
+	}
+	return nil
+}
+
+// hasText reports whether a line starts a response that ends in text for humans, which may
+// look like a literal.
+func hasText(line []byte) bool {
+	for _, prefix := range [...]string{"+", "* OK ", "* NO ", "* BAD ", "* BYE ", "* PREAUTH "} {
+		if len(line) >= len(prefix) && strings.EqualFold(string(line[:len(prefix)]), prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // rawStatus parses a tagged response roughly.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
 )
 
 // ErrStopIdle is returned by the function given to [Client.Idle] to end it.
@@ -66,7 +66,7 @@ func (i *idle) wait(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if timeout := (net.Error)(nil); errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() != nil {
+	if errors.Is(err, os.ErrDeadlineExceeded) { // There is no other time-out than the end of ctx.
 		i.stop = true
 		return nil
 	}

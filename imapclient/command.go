@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"mox/imap"
 	"mox/imap/wire"
@@ -79,7 +78,7 @@ func (c *Client) doEach(ctx context.Context, name string, args func(*wire.Encode
 
 // send writes the command.
 func (cmd *command) send(name string, args func(*wire.Encoder)) error {
-	e := wire.NewEncoder(cmd.c.conn, nil)
+	e := wire.NewEncoder(&cmd.c.clock, nil)
 	e.SetUTF8(cmd.c.utf8)
 	e.SetCommand(cmd.c.nonSync, cmd.waitContinue)
 	e.Raw(cmd.tag)
@@ -173,7 +172,6 @@ func (cmd *command) next() (reply, error) {
 
 // read reads one response and keeps the state of the client current.
 func (c *Client) read() (reply, error) {
-	c.clock.extend()
 	if err := c.dec.ReadLine(); err != nil {
 		if c.bye != nil && errors.Is(err, io.EOF) {
 			return reply{}, c.bye
@@ -183,7 +181,7 @@ func (c *Client) read() (reply, error) {
 		}
 		return reply{}, fmt.Errorf("reading response: %w", err)
 	}
-	p := parser{Decoder: c.dec, literal: c.literal, maxLiteral: int64(c.opts.MaxLiteral), extend: c.clock.extend}
+	p := parser{Decoder: c.dec, literal: c.literal, maxLiteral: int64(c.opts.MaxLiteral)}
 	rep := p.response()
 	if err := c.dec.End(); err != nil {
 		if err := c.malformed(&rep, err); err != nil {
@@ -283,7 +281,7 @@ func (c *Client) WriteLine(ctx context.Context, line string) error {
 // Write sends bytes as they are.
 func (c *Client) Write(ctx context.Context, data string) error {
 	return c.run(ctx, func() error {
-		if _, err := io.Copy(c.conn, strings.NewReader(data)); err != nil {
+		if _, err := io.WriteString(&c.clock, data); err != nil {
 			return fmt.Errorf("writing: %w", err)
 		}
 		return nil

@@ -23,7 +23,6 @@ type parser struct {
 	*wire.Decoder
 	maxLiteral int64
 	literal    func(*FetchData, *FetchSection, io.Reader) error // See Client.
-	extend     func()                                           // Called as data comes in.
 	err        error                                            // From literal.
 }
 
@@ -301,9 +300,18 @@ func (p *parser) extValue(depth int) {
 		p.list0(func() { p.extValue(depth + 1) })
 		return
 	}
-	if c, ok := p.Peek(); ok && strings.IndexByte("*$", c) >= 0 {
-		p.NeedNumSet()
+	if p.PeekIs('"') || p.PeekIs('{') {
+		p.NeedString()
 		return
 	}
-	p.NeedAString()
+	// An astring that may have "*" in it, for number sets.
+	for n := 0; ; n++ {
+		c, ok := p.Peek()
+		if n > 0 && (!ok || c == ' ' || c == ')') {
+			return
+		}
+		if !p.TryByte('*') {
+			p.NeedAtom()
+		}
+	}
 }

@@ -2,7 +2,6 @@ package imapclient
 
 import (
 	"bytes"
-	"io"
 
 	"mox/imap"
 )
@@ -136,7 +135,7 @@ func (p *parser) literalData(f *FetchData, s *FetchSection) {
 		p.Fail("literal8 is not allowed here")
 		return
 	}
-	r := extendReader{p.OpenMessage(), p.extend}
+	r := p.OpenMessage()
 	switch {
 	case p.literal != nil:
 		if err := p.literal(f, s, r); err != nil && p.err == nil {
@@ -153,15 +152,4 @@ func (p *parser) literalData(f *FetchData, s *FetchSection) {
 		}
 	}
 	p.CloseMessage()
-}
-
-// extendReader gives the server more time with each read.
-type extendReader struct {
-	io.Reader
-	extend func()
-}
-
-func (r extendReader) Read(b []byte) (int, error) {
-	r.extend()
-	return r.Reader.Read(b)
 }
