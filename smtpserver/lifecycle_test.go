@@ -405,13 +405,18 @@ func TestBuffersAreGivenBack(t *testing.T) {
 		defer func() { _ = a.Close() }()
 		lis := ts.Server.listener(ts.listenerOptions(testSetup{}, ListenerOptions{}))
 		ss := ts.newSession(lis, addrConn{b})
-		go ss.serve()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			ss.serve()
+		}()
 		c := newClient(t, a)
 		c.hello()
 		c.message("x@elsewhere.example", []string{"ann@example.org"}, strings.Repeat("some text\r\n", 50_000), "250 ")
 		c.cmd("NOOP", "250 ")
 		c.cmd("QUIT", "221 ")
 		c.closed()
+		<-ended
 		if ss.conn.br != nil || ss.conn.out != nil {
 			t.Errorf("closed connection still has buffers")
 		}
