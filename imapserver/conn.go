@@ -247,6 +247,7 @@ func (c *conn) continueLiteral() error {
 	if err := c.enc.Flush(); err != nil {
 		return err
 	}
+	quickAck(c.nc)
 	c.setReadTimeout(literalTimeout)
 	return nil
 }

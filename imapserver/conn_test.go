@@ -150,7 +150,7 @@ func TestConnectionsAreRefusedBeforeTLS(t *testing.T) {
 	t.Run("failed logins", func(t *testing.T) {
 		t.Parallel()
 		ts := newTestServer(t, testSetup{})
-		ts.auth.blocked = true
+		ts.auth.block()
 		c := ts.connect("raw")
 		c.line("* BYE [UNAVAILABLE]")
 		c.closed()
@@ -161,7 +161,7 @@ func TestConnectionsAreRefusedBeforeTLS(t *testing.T) {
 		ts := newTestServer(t, testSetup{listener: func(l *ListenerOptions) {
 			l.ImmediateTLS, l.TLSConfig = true, ca.ServerConfig(t, "localhost")
 		}})
-		ts.auth.blocked = true
+		ts.auth.block()
 		ts.connect("raw").closed()
 	})
 }

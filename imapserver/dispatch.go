@@ -66,9 +66,14 @@ func (c *conn) account(ctx context.Context, k *call, err error) {
 	if k.result == resultServer || k.result == resultPanic {
 		level = slog.LevelError
 	}
-	if c.log.Enabled(ctx, level) {
-		c.log.Log(ctx, level, "imap command", "cmd", name, "result", k.result, "duration", d, "err", k.err)
+	if !c.log.Enabled(ctx, level) {
+		return
 	}
+	attrs := []slog.Attr{slog.String("cmd", name), slog.String("result", k.result), slog.Duration("duration", d)}
+	if k.err != nil {
+		attrs = append(attrs, slog.Any("err", k.err))
+	}
+	c.log.LogAttrs(ctx, level, "imap command", attrs...)
 }
 
 // dispatch reads the name of a command, checks whether it may be used now, parses its

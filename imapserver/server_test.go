@@ -54,6 +54,13 @@ func (f *fakeAuth) Allowed(netip.Addr) bool {
 	return !f.blocked
 }
 
+// block makes it refuse all connections.
+func (f *fakeAuth) block() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blocked = true
+}
+
 func (f *fakeAuth) Mechanisms(tls, _, plaintextOK bool) []string {
 	if tls || plaintextOK {
 		return []string{sasl.SCRAMSHA256, sasl.Plain}
