@@ -11,7 +11,9 @@ import (
 	"mox/imap/wire"
 )
 
-// StartTLS puts a TLS layer on the connection. The capabilities are then unknown. RFC 9051 §6.2.1
+// StartTLS puts a TLS layer on the connection. The capabilities are then unknown. A server that
+// greets with PREAUTH does not take it; whoever needs TLS must check [Client.State] before,
+// and close the connection (RFC 9051 §7.1.4). RFC 9051 §6.2.1
 func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	if _, err := c.do(ctx, "STARTTLS", nil); err != nil {
 		return err

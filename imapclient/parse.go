@@ -124,7 +124,8 @@ func (p *parser) messageData() Untagged {
 	return nil
 }
 
-// status parses what follows the type of a status response.
+// status parses what follows the type of a status response. Many servers, and examples of
+// the RFCs, leave out the space if no text follows a code.
 //
 //	resp-text = ["[" resp-text-code "]" SP] [text]
 func (p *parser) status(typ string) Status {
@@ -133,7 +134,9 @@ func (p *parser) status(typ string) Status {
 	if p.TryByte('[') {
 		st.Code = p.code()
 		p.NeedByte(']')
-		p.NeedSP()
+		if !p.AtEnd() {
+			p.NeedSP()
+		}
 	}
 	st.Text = p.NeedText()
 	return st

@@ -95,6 +95,7 @@ func TestStatusResponses(t *testing.T) {
 		{"OK [HIGHESTMODSEQ 715194045007] x", Status{Type: "OK", Code: Code{Name: "HIGHESTMODSEQ", Raw: "HIGHESTMODSEQ 715194045007", Num: 715194045007}, Text: "x"}},
 		{`OK [PERMANENTFLAGS (\Deleted \Seen \*)] Limited`, Status{Type: "OK", Code: Code{Name: "PERMANENTFLAGS", Raw: `PERMANENTFLAGS (\Deleted \Seen \*)`, Words: []string{`\Deleted`, `\Seen`, `\*`}}, Text: "Limited"}},
 		{`NO [BADCHARSET (utf-8 "US-ASCII")] x`, Status{Type: "NO", Code: Code{Name: "BADCHARSET", Raw: `BADCHARSET (utf-8 "US-ASCII")`, Words: []string{"UTF-8", "US-ASCII"}}, Text: "x"}},
+		{"OK [CLOSED]", Status{Type: "OK", Code: Code{Name: "CLOSED", Raw: "CLOSED"}}},
 		{"NO [BADCHARSET] x", Status{Type: "NO", Code: Code{Name: "BADCHARSET", Raw: "BADCHARSET"}, Text: "x"}},
 		{"NO [BADEVENT (MessageNew FlagChange)] x", Status{Type: "NO", Code: Code{Name: "BADEVENT", Raw: "BADEVENT (MessageNew FlagChange)", Words: []string{"MessageNew", "FlagChange"}}, Text: "x"}},
 		{"OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] x", Status{Type: "OK", Code: Code{Name: "CAPABILITY", Raw: "CAPABILITY IMAP4rev1 AUTH=PLAIN", Words: []string{"IMAP4rev1", "AUTH=PLAIN"}}, Text: "x"}},
@@ -168,7 +169,7 @@ func TestMalformedStatusResponses(t *testing.T) {
 	t.Parallel()
 	runUntagged(t, false, []untaggedCase{
 		{"no space", "OK", "", "expected space at column 5"},
-		{"no space behind the code", "OK [ALERT]", "", "expected space at column 13"},
+		{"no space behind the code", "OK [ALERT]x", "", "expected space at column 13"},
 		{"no end of the code", "OK [ALERT x", "", "expected ']' at column 14"},
 		{"an empty code", "OK [] x", "", "expected name at column 7, in resp-text-code"},
 		{"an argument where there is none", "OK [UIDNEXT] x", "", "expected space at column 14, in resp-text-code"},

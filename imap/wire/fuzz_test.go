@@ -49,18 +49,39 @@ var commands = map[string]func(d *Decoder){
 			d.CloseMessage()
 		}
 	},
-	"FETCH": func(d *Decoder) { d.NeedSP(); d.NeedNumSet(); d.NeedSP(); d.NeedFetchItems() },
+	"FETCH": func(d *Decoder) {
+		d.NeedSP()
+		d.NeedNumSet()
+		d.NeedSP()
+		d.NeedFetchItems()
+		if d.TrySP() {
+			d.NeedList(func() { needModifier(d) })
+		}
+	},
 	"STORE": func(d *Decoder) {
 		d.NeedSP()
 		d.NeedNumSet()
 		d.NeedSP()
+		if d.PeekIs('(') {
+			d.NeedList(func() { needModifier(d) })
+			d.NeedSP()
+		}
+		if !d.TryByte('+') {
+			d.TryByte('-')
+		}
 		d.NeedName()
 		d.NeedSP()
 		d.NeedFlags()
 	},
 	"COPY":   func(d *Decoder) { d.NeedSP(); d.NeedNumSet(); d.NeedSP(); d.NeedMailbox() },
-	"SEARCH": func(d *Decoder) { d.NeedSP(); d.NeedSearchProgram() },
-	"SORT":   func(d *Decoder) { d.NeedSP(); d.NeedSortCriteria(); d.NeedSP(); d.NeedSearchCriteria() },
+	"SEARCH": func(d *Decoder) { d.NeedSP(); needReturn(d); d.NeedSearchProgram() },
+	"SORT": func(d *Decoder) {
+		d.NeedSP()
+		needReturn(d)
+		d.NeedSortCriteria()
+		d.NeedSP()
+		d.NeedSearchCriteria()
+	},
 	"SETMETADATA": func(d *Decoder) {
 		d.NeedSP()
 		d.NeedMailbox()
@@ -69,11 +90,42 @@ var commands = map[string]func(d *Decoder){
 	},
 }
 
+// needReturn reads result options and a space, if they are there.
+func needReturn(d *Decoder) {
+	if d.TryName("RETURN") {
+		d.NeedSP()
+		d.NeedSearchReturn()
+		d.NeedSP()
+	}
+}
+
+// needModifier reads a modifier of FETCH or STORE.
+func needModifier(d *Decoder) {
+	switch d.NeedName() {
+	case "CHANGEDSINCE", "UNCHANGEDSINCE":
+		d.NeedSP()
+		d.NeedModSeq(true)
+	case "PARTIAL":
+		d.NeedSP()
+		d.NeedPartialRange()
+	case "VANISHED":
+	default:
+		d.Fail("unknown modifier")
+	}
+}
+
 // readCommand reads a command and returns its error.
 func readCommand(d *Decoder) error {
 	d.NeedTag()
 	d.NeedSP()
-	args := commands[d.NeedName()]
+	if d.TryName("UID") {
+		d.NeedSP()
+	}
+	name := d.NeedName()
+	if name == "MOVE" {
+		name = "COPY"
+	}
+	args := commands[name]
 	if args == nil {
 		d.Fail("unknown command")
 		return d.Err()
@@ -95,7 +147,9 @@ func FuzzCommands(f *testing.F) {
 		"a STORE $ +FLAGS.SILENT \\Seen foo\r\n",
 		"a COPY 1,2:3 {5+}\r\nINBOX\r\n",
 		"a SEARCH OR (SEEN TEXT {1+}\r\nx) NOT 1:*\r\n",
-		"a SORT (REVERSE DATE) UTF-8 ALL\r\n",
+		"a UID SORT RETURN (COUNT) (REVERSE DATE) UTF-8 ALL\r\n",
+		"a UID FETCH 1:* FLAGS (CHANGEDSINCE 5 VANISHED PARTIAL -1:-5)\r\n",
+		"a STORE 1 (UNCHANGEDSINCE 0) -FLAGS ()\r\n",
 		"a SETMETADATA \"\" (/private/a ~{2+}\r\n\x00\x01 /b NIL)\r\n",
 		"a NOOP\nb NOOP\r\n\r\n",
 		"a LOGIN \"a\\\\\" \"b\\\"\"\r\n",
