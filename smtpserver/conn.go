@@ -291,6 +291,9 @@ func (c *conn) startTLS(config *tls.Config) (*tls.ConnectionState, error) {
 // client: TLS is ended, and what the client is still sending is read for a moment,
 // since closing with unread data would make its system throw away our last reply.
 func (c *conn) close(orderly bool) {
+	if c.br == nil {
+		return // Closed before.
+	}
 	if orderly {
 		_ = c.raw.SetDeadline(time.Now().Add(closeTimeout))
 		if c.tls != nil {

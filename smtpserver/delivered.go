@@ -70,13 +70,13 @@ func (d *delivered) mark(id *messageID, outcomes []outcome) error {
 }
 
 // remember adds recipients that got the message.
-func (d *delivered) remember(id *messageID, done []outcome, now time.Time) error {
+func (d *delivered) remember(id *messageID, done []outcome) error {
 	for _, o := range done {
 		k, err := id.key(o.rcpt.path)
 		if err != nil {
 			return err
 		}
-		d.add(k, now.Add(deliveredFor))
+		d.add(k, id.m.time.Add(deliveredFor))
 	}
 	return nil
 }

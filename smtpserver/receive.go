@@ -67,7 +67,7 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 	case len(done) == 0:
 		return allFailed(failed)
 	}
-	return s.someFailed(ctx, t, m, id, done, failed)
+	return s.someFailed(ctx, t, id, done, failed)
 }
 
 // deliver fills in the outcomes. A recipient does not wait for another.
@@ -153,9 +153,9 @@ func allFailed(failed []outcome) error {
 }
 
 // someFailed handles a message that some recipients got and others did not.
-func (s *session) someFailed(ctx context.Context, t *transaction, m *incoming, id *messageID, done, failed []outcome) error {
+func (s *session) someFailed(ctx context.Context, t *transaction, id *messageID, done, failed []outcome) error {
 	if n := s.srv.opts.Notify; n != nil && !t.mail.ReversePath.IsZero() {
-		err := n.NotifyFailure(ctx, s.notification(t, m, failed))
+		err := n.NotifyFailure(ctx, s.notification(t, id.m, failed))
 		if err == nil {
 			s.srv.got.forget(id, done)
 			return nil
@@ -167,7 +167,7 @@ func (s *session) someFailed(ctx context.Context, t *transaction, m *incoming, i
 	for _, o := range failed {
 		temporary = temporary || replyError(o.err).Temporary()
 	}
-	if err := s.srv.got.remember(id, done, m.time); err != nil {
+	if err := s.srv.got.remember(id, done); err != nil {
 		// It is delivered again to those who have it, which is better than not at all.
 		s.log.Error("remembering who has a message", mlog.Err(err))
 	}

@@ -86,14 +86,13 @@ func (s *Server) newSession(lis *listener, nc net.Conn) *session {
 	return ss
 }
 
-// refuse closes a connection that is not served. Without TLS the client is told
-// why; with it, that would take a handshake.
+// refuse closes a connection that is not served. The client is told why, unless
+// that would take a handshake.
 func (s *session) refuse(err *smtp.Error) {
 	s.log.Debug("connection refused", mlog.Err(err), slog.Any("remote", s.remoteIP), slog.String("listener", s.lis.Name))
-	if !s.lis.ImmediateTLS {
+	if s.tls != nil || !s.lis.ImmediateTLS {
 		_ = s.conn.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
-		_ = s.conn.write(s.errorReply(err).Append(nil, false))
-		_ = s.conn.flush()
+		_, _ = s.conn.c.Write(s.errorReply(err).Append(nil, false))
 	}
 	s.conn.close(false)
 }
@@ -102,32 +101,34 @@ func (s *session) refuse(err *smtp.Error) {
 // nothing else.
 func (s *session) serve() {
 	defer s.srv.removeSession(s)
+	defer s.recovered()
 	if err := s.srv.admit(s); err != nil {
 		s.refuse(err)
 		return
 	}
 	defer s.srv.leave(s)
-	orderly := false
-	defer func() {
-		if x := recover(); x != nil {
-			metrics.Panic(pkg)
-			s.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
-			if s.close(smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se30SystemOther, "local error in processing")) == nil {
-				_ = s.conn.flush() // It may be beyond help.
-			}
-		}
-		s.conn.close(orderly)
-		s.log.Info("connection closed", slog.Int("commands", s.counts.commands), slog.Int("messages", s.counts.good),
-			slog.Duration("duration", time.Since(s.start)))
-	}()
 	metricConnection.WithLabelValues(s.lis.Kind.String()).Inc()
 	s.log.Info("new connection", slog.Any("remote", s.remoteIP), slog.Any("local", s.localIP),
 		slog.String("listener", s.lis.Name), slog.String("kind", s.lis.Kind.String()), slog.Bool("tls", s.lis.ImmediateTLS))
 	err := s.run(mlog.WithCid(s.srv.ctx, s.cid))
-	orderly = err == nil
-	if err != nil {
-		s.log.Log(s.conn.ctx, mlog.ErrLevel(err), "connection ended", mlog.Err(err))
+	s.conn.close(err == nil)
+	// What goes wrong with a connection is nothing that an operator must look at.
+	s.log.Log(s.conn.ctx, min(mlog.ErrLevel(err), slog.LevelInfo), "connection closed", mlog.Err(err),
+		slog.Int("commands", s.counts.commands), slog.Int("messages", s.counts.good), slog.Duration("duration", time.Since(s.start)))
+}
+
+// recovered ends the connection after a panic.
+func (s *session) recovered() {
+	x := recover()
+	if x == nil {
+		return
 	}
+	metrics.Panic(pkg)
+	s.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
+	if s.close(smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se30SystemOther, "local error in processing")) == nil {
+		_ = s.conn.flush() // It may be beyond help.
+	}
+	s.conn.close(false)
 }
 
 // run greets the client and executes commands. It returns an error if the
