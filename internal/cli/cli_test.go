@@ -11,6 +11,8 @@ import (
 
 	"mox/config"
 	"mox/internal/testkit"
+	"mox/mlog"
+	"mox/queue/queuedb"
 )
 
 // result is what a command has done.
@@ -259,4 +261,45 @@ func TestVerifyDataAndCompactWorkOnDataWithoutServer(t *testing.T) {
 	mox(t, "", "-config", path, "verifydata").want(t, 1, "account mox: ", "use -fix to correct those that can be")
 	mox(t, "", "-config", path, "verifydata", "-fix").want(t, 1, "(fixed)", "all of them were fixed")
 	mox(t, "", "-config", path, "verifydata").want(t, 0, "checked", "")
+}
+
+func TestVerifyDataAndCompactHandleTheQueue(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "mox")
+	mox(t, "", "localserve", "-initonly", "-dir", dir).want(t, 0, "made ", "")
+	path := filepath.Join(dir, "mox.conf")
+	data := filepath.Join(dir, "data")
+	q, err := queuedb.Open(t.Context(), queuedb.Options{Dir: data, Log: mlog.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mox(t, "", "-config", path, "verifydata").want(t, 0, "checked", "")
+	mox(t, "", "-config", path, "compact").want(t, 0, "queue: ", "")
+	if r := mox(t, "", "-config", path, "compact", "mox"); strings.Contains(r.out, "queue") {
+		t.Errorf("compacting an account: got %q", r.out)
+	}
+	q, err = queuedb.Open(t.Context(), queuedb.Options{Dir: data, Log: mlog.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stray := filepath.Join(data, "queue", "msg", "a", "1")
+	if err := os.MkdirAll(filepath.Dir(stray), 0700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(stray, []byte("x"), 0600); err != nil {
+		t.Fatal(err)
+	}
+	mox(t, "", "-config", path, "verifydata").want(t, 1, "queue: file ", "use -fix")
+	mox(t, "", "-config", path, "verifydata", "-fix").want(t, 1, "(fixed)", "all of them were fixed")
+	mox(t, "", "-config", path, "verifydata").want(t, 0, "checked", "")
+	if err := os.WriteFile(filepath.Join(data, "queue", "index.db"), []byte("x"), 0600); err != nil {
+		t.Fatal(err)
+	}
+	mox(t, "", "-config", path, "verifydata").want(t, 1, "queue: check pages", "1 problems")
 }

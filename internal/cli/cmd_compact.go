@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"mox/config"
+	"mox/queue/queuedb"
 	"mox/store"
 )
 
@@ -20,7 +21,7 @@ var cmdCompact = command{
 
 Database files never shrink by themselves: space of removed messages is used again
 for new ones. After much was removed, this gives it back to the file system. All
-accounts are compacted if none is given. The server must not be running. Next to the
+accounts are compacted, and the queue, if no account is given. The server must not be running. Next to the
 old file there must be room for the new one.
 `,
 	setup: func(*flag.FlagSet) runFunc { return runCompact },
@@ -31,11 +32,13 @@ func runCompact(ctx context.Context, e *env, accounts []string) error {
 	if err != nil {
 		return err
 	}
-	if len(accounts) == 0 {
+	if err := checkDataDir(dir); err != nil {
+		return err
+	}
+	all := len(accounts) == 0
+	if all {
 		entries, err := os.ReadDir(filepath.Join(dir, "accounts"))
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("there are no accounts in data directory %s", dir)
-		} else if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		for _, entry := range entries {
@@ -55,5 +58,15 @@ func runCompact(ctx context.Context, e *env, accounts []string) error {
 			return err
 		}
 	}
-	return nil
+	if !all {
+		return nil
+	}
+	res, err := queuedb.Compact(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // Nothing was ever queued.
+	} else if err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	_, err = fmt.Fprintf(e.out, "queue: %d bytes before, %d after\n", res.Before, res.After)
+	return err
 }

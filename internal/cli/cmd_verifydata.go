@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"mox/config"
+	"mox/queue/queuedb"
 	"mox/store"
 )
 
@@ -18,7 +20,7 @@ var cmdVerifyData = command{
 	help: `Check that a data directory is in order.
 
 All that docs/storage.md says must hold is checked: databases, message files with
-their sizes, counts, UIDs, quota and threads. The data directory is that of the
+their sizes, counts, UIDs, quota and threads, and the queue. The data directory is that of the
 configuration if none is given. No server may be running on it. What is wrong is
 printed, and the exit code is 1 then, also if it was corrected.
 `,
@@ -60,34 +62,78 @@ func checkDataDir(dir string) error {
 	return nil
 }
 
+// findings is what is wrong with a data directory.
+type findings struct {
+	texts []string
+	left  int // Of them, how many were not fixed.
+}
+
+func (f *findings) add(text string, fixed bool) {
+	f.texts = append(f.texts, text)
+	if !fixed {
+		f.left++
+	}
+}
+
 func verifyData(ctx context.Context, e *env, dir string, opts store.VerifyOptions) error {
 	if err := checkDataDir(dir); err != nil {
 		return err
 	}
+	var f findings
 	report, err := store.Verify(ctx, dir, opts)
 	if err != nil {
 		return err
 	}
-	left := 0
 	for _, p := range report.Problems {
-		if !p.Fixed {
-			left++
-		}
-		if _, err := fmt.Fprintln(e.out, p); err != nil {
+		f.add(p.String(), p.Fixed)
+	}
+	if err := verifyQueue(ctx, dir, opts, &f); err != nil {
+		return err
+	}
+	for _, text := range f.texts {
+		if _, err := fmt.Fprintln(e.out, text); err != nil {
 			return err
 		}
 	}
 	if _, err := fmt.Fprintf(e.out, "%d accounts, %d messages, %d bytes checked\n", report.Accounts, report.Messages, report.Size); err != nil {
 		return err
 	}
-	switch n := len(report.Problems); {
+	switch n := len(f.texts); {
 	case n == 0:
 		return nil
-	case left == 0:
+	case f.left == 0:
 		return fmt.Errorf("%d problems found, all of them were fixed: check again", n)
 	case opts.Fix:
-		return fmt.Errorf("%d problems found, %d of them could not be fixed", n, left)
+		return fmt.Errorf("%d problems found, %d of them could not be fixed", n, f.left)
 	default:
 		return fmt.Errorf("%d problems found, use -fix to correct those that can be", n)
 	}
+}
+
+// verifyQueue adds what is wrong with the queue.
+func verifyQueue(ctx context.Context, dir string, opts store.VerifyOptions, f *findings) error {
+	if !opts.Fix {
+		problems, err := queuedb.VerifyDir(ctx, dir)
+		if err != nil {
+			return err
+		}
+		for _, p := range problems {
+			f.add("queue: "+p.String(), false)
+		}
+		return nil
+	}
+	found, left, err := queuedb.RepairDir(ctx, dir, opts.Log)
+	if err != nil {
+		return err
+	}
+	for _, p := range found {
+		if slices.ContainsFunc(left, func(l queuedb.Problem) bool { return l.String() == p.String() }) {
+			continue
+		}
+		f.add("queue: "+p.String()+" (fixed)", true)
+	}
+	for _, p := range left {
+		f.add("queue: "+p.String(), false)
+	}
+	return nil
 }

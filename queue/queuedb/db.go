@@ -112,8 +112,7 @@ func (d *DB) open(ctx context.Context, check bool) error {
 			return err
 		}
 	}
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600},
-		Message{}, Base{}, retired{}, lane{}, erase{}, usage{}, state{})
+	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
@@ -127,6 +126,11 @@ func (d *DB) open(ctx context.Context, check bool) error {
 	}
 	d.bdb = bdb
 	return nil
+}
+
+// recordTypes returns the types of the records in the database.
+func recordTypes() []any {
+	return []any{Message{}, Base{}, retired{}, lane{}, erase{}, usage{}, state{}}
 }
 
 // makeDirs creates the directories of the queue, durably.

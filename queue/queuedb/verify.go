@@ -38,7 +38,13 @@ func problemf(kind problemKind, id int64, format string, args ...any) Problem {
 // contents agree, that each message has its content, and that lanes, usage and
 // totals follow from the messages. It can be called while the queue is in use.
 func (d *DB) Verify(ctx context.Context) ([]Problem, error) {
-	v := verifier{d: d, contents: map[int64]contentCheck{}, lanes: map[string]lane{}, usages: map[string]*usage{}}
+	return d.verify(ctx, false)
+}
+
+// verify is Verify, also for a database that is opened for checking only, in which
+// no id is in use.
+func (d *DB) verify(ctx context.Context, offline bool) ([]Problem, error) {
+	v := verifier{d: d, offline: offline, contents: map[int64]contentCheck{}, lanes: map[string]lane{}, usages: map[string]*usage{}}
 	if err := d.read(ctx, v.records); err != nil {
 		return nil, fmt.Errorf("verify queue: %w", err)
 	}
@@ -58,6 +64,7 @@ type contentCheck struct {
 // verifier collects what the records say in one transaction.
 type verifier struct {
 	d        *DB
+	offline  bool
 	problems []Problem
 	contents map[int64]contentCheck
 	erased   map[int64]bool
@@ -250,7 +257,7 @@ func (v *verifier) file(ctx context.Context, id int64) error {
 	}
 	// The order matters: an id that is not in flight has a record, an erase row, or no
 	// file; a record is followed by an erase row, and that by the end of the file.
-	if v.erased[id] || d.ids.inFlight(id) {
+	if v.erased[id] || !v.offline && d.ids.inFlight(id) || v.offline && id >= v.state.ContentLow && id < v.state.ContentHigh {
 		return nil
 	}
 	known, err := d.known(ctx, id)
