@@ -2,6 +2,8 @@ package imapserver
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"strings"
 
 	"mox/imap/wire"
@@ -64,15 +66,16 @@ func parseID(d *wire.Decoder) []idField {
 }
 
 // runID notes what the client is and says what we are: the version only to users.
-func runID(_ context.Context, c *conn, fields []idField) (reply, error) {
-	attrs := make([]any, 0, 2*len(fields)+2)
+func runID(ctx context.Context, c *conn, fields []idField) (reply, error) {
+	var text strings.Builder
 	for _, f := range fields {
-		attrs = append(attrs, "id-"+f.name, f.value)
+		fmt.Fprintf(&text, "%s=%q ", f.name, f.value)
 	}
+	attrs := []slog.Attr{slog.String("id", strings.TrimRight(text.String(), " "))}
 	if c.sess != nil {
-		attrs = append(attrs, "account", c.sess.account.Name())
+		attrs = append(attrs, slog.String("account", c.sess.account.Name()))
 	}
-	c.log.Info("imap client identified itself", attrs...)
+	c.log.LogAttrs(ctx, slog.LevelInfo, "imap client identified itself", attrs...)
 	c.enc.Raw(`* ID ("name" "mox"`)
 	if c.sess != nil && c.srv.opts.Version != "" {
 		c.enc.Raw(` "version" `)

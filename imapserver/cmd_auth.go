@@ -13,7 +13,6 @@ import (
 	"mox/imap/wire"
 	"mox/internal/identity"
 	"mox/internal/ratelimit"
-	"mox/sasl"
 )
 
 // STARTTLS, AUTHENTICATE, LOGIN. RFC 9051 §6.2
@@ -106,7 +105,7 @@ func runAuthenticate(ctx context.Context, c *conn, req authRequest) (reply, erro
 	if err := c.endCommand(); err != nil {
 		return reply{}, err
 	}
-	if !c.plaintextOK() && (req.mechanism == sasl.Plain || req.mechanism == sasl.Login) {
+	if !c.plaintextOK() { // No mechanism is announced either.
 		return reply{}, imap.No(imap.CodePrivacyRequired, "this needs tls")
 	}
 	var response []byte // Nil is none.
@@ -218,6 +217,7 @@ func (c *conn) loggedIn(ctx context.Context, res identity.Result) (reply, error)
 		return reply{}, err
 	}
 	c.failures = 0
+	c.setLimits(wire.ServerLimits())
 	c.sess = newSession(c, account, res.LoginAddress)
 	return reply{code: c.capabilityCode(), text: "logged in"}, nil
 }

@@ -32,9 +32,7 @@ func (s *session) open(ctx context.Context, name string, readOnly bool) (reply, 
 	if s.sel != nil {
 		s.sel.closed()
 	}
-	// What happened until now is in what is told below.
-	s.watch.Take()
-	s.own = s.own[:0]
+	s.tellMailboxes()
 	t := s.account.Tree()
 	mb, ok := t.ByName(name)
 	if !ok {

@@ -47,7 +47,7 @@ func runStatus(_ context.Context, s *session, req statusRequest) (reply, error) 
 	return reply{}, nil
 }
 
-// writeStatus writes a STATUS response. RFC 9051 §7.3.2
+// writeStatus writes a STATUS response. RFC 9051 §7.3.3
 func (s *session) writeStatus(mb store.Mailbox, items []imap.StatusItem) {
 	enc := s.c.enc
 	enc.Raw("* STATUS ")

@@ -60,9 +60,14 @@ func newConn(s *Server, nc net.Conn, opts *ListenerOptions, cid int64) *conn {
 	c.log = mlog.WithCidLogger(s.log, cid)
 	c.io.c, c.io.nc = c, nc
 	c.r = wire.NewReader(&c.io, &s.buffers)
-	c.dec = wire.NewDecoder(c.r, wire.Options{Limits: wireLimits(), Continue: c.continueLiteral, OnLine: c.traceMore})
+	c.setLimits(loginLimits())
 	c.enc = wire.NewEncoder(&c.io, &s.buffers)
 	return c
+}
+
+// setLimits sets the limits for parsing, between two commands.
+func (c *conn) setLimits(l wire.Limits) {
+	c.dec = wire.NewDecoder(c.r, wire.Options{Limits: l, Continue: c.continueLiteral, OnLine: c.traceMore})
 }
 
 // publicCid returns the connection id as the remote party may see it.

@@ -219,7 +219,7 @@ func (c *conn) fail(ctx context.Context, k *call, cause error) error {
 		if err := c.countBad(k.cmd == nil || syntaxDetail(e) != ""); err != nil {
 			return err
 		}
-	} else if k.cmd != nil && k.cmd.flags&changesMailbox == 0 {
+	} else if c.bad = 0; k.cmd != nil && k.cmd.flags&changesMailbox == 0 {
 		if err := c.sync(ctx, k.cmd.flags&keepsSeqs == 0); err != nil {
 			return err
 		}

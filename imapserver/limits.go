@@ -41,5 +41,10 @@ const slowDelay = time.Second
 // time have line buffers. RFC 3501 §7.2.5
 const searchLine = 100
 
-// wireLimits returns the limits for parsing commands.
-func wireLimits() wire.Limits { return wire.ServerLimits() }
+// loginLimits returns the limits for parsing commands of clients that have not logged in:
+// a user name and a password, and SASL in lines.
+func loginLimits() wire.Limits {
+	l := wire.ServerLimits()
+	l.Literal, l.LiteralTotal, l.Literals, l.Drain = 4<<10, 16<<10, 10, 64<<10
+	return l
+}

@@ -44,7 +44,7 @@ type ListenerOptions struct {
 
 	TLSConfig    *tls.Config // Nil: no TLS, and no STARTTLS.
 	ImmediateTLS bool        // TLS from the start: IMAPS.
-	// AllowPlaintextLogin lets passwords be sent without TLS. RFC 9051 §11.3
+	// AllowPlaintextLogin lets passwords be sent without TLS. RFC 9051 §6.2.3
 	AllowPlaintextLogin bool
 
 	// MaxMessageSize is the largest message that APPEND takes, in octets, and what is

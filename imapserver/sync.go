@@ -17,13 +17,7 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 	if s == nil {
 		return nil
 	}
-	changes, overflow := s.watch.Take()
-	if !overflow { // Else clients see changes to mailboxes when they list them.
-		for _, ch := range changes {
-			s.tellMailbox(ch)
-		}
-	}
-	s.own = s.own[:0]
+	s.tellMailboxes()
 	if s.sel == nil {
 		return nil
 	}
@@ -143,6 +137,18 @@ func (s *selected) gone() error {
 func (s *selected) closed() {
 	s.deselect()
 	s.c.enc.Status("", "OK", imap.CodeClosed, "mailbox is closed")
+}
+
+// tellMailboxes tells what has changed about mailboxes. After an overflow, clients see it
+// when they list them.
+func (s *session) tellMailboxes() {
+	changes, overflow := s.watch.Take()
+	if !overflow {
+		for _, ch := range changes {
+			s.tellMailbox(ch)
+		}
+	}
+	s.own = s.own[:0]
 }
 
 // tellMailbox writes a LIST response for a change to mailboxes that this session did not

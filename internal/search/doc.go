@@ -22,5 +22,5 @@
 // It is not for sorting, threads or a text index, which will come here, nor for the
 // syntax of SEARCH (mox/imap/wire) or its responses (mox/imapserver).
 //
-// RFCs: 9051 §6.4.4, 3501 §6.4.4, 5032, 8474 §5.3, 8514 §4.3, 7162 §3.1.5.
+// RFCs: 9051 §6.4.4, 3501 §6.4.4, 5032, 8474 §6, 8514 §4.3, 7162 §3.1.5.
 package search
