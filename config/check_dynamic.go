@@ -115,12 +115,6 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 	}
 	a.QuotaMessageSize = max(a.QuotaMessageSize, 0)
 	s.crammd5 = s.crammd5 || a.CRAMMD5
-	for i, capability := range f.IMAPCapabilitiesDisabled {
-		if capability == "" || strings.ContainsFunc(capability, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			c.addf(fmt.Sprintf("%s.IMAPCapabilitiesDisabled[%d]", field, i), "%q is not the name of a capability", capability)
-		}
-		a.IMAPCapabilitiesDisabled = append(a.IMAPCapabilitiesDisabled, imap.Cap(strings.ToUpper(capability)))
-	}
 	if _, ok := s.domains[a.Domain]; !ok && !a.Domain.IsZero() {
 		c.addf(field+".Domain", "domain %q is not in Domains", f.Domain)
 	}

@@ -198,7 +198,6 @@ func TestErrorsOfDomainsConfNameLineAndField(t *testing.T) {
 		{"mailbox", "Mailbox: Lists", "Mailbox: Lists/", `domains.conf:27: Accounts.bob.Destinations.bob.s@example.org.Mailbox: "Lists/": mailbox name has an empty level`},
 		{"mailbox not in normal form", "Mailbox: Lists", "Mailbox: Cafe\u0301", "domains.conf:27: Accounts.bob.Destinations.bob.s@example.org.Mailbox: \"Cafe\u0301\": mailbox name is not in unicode normal form c"},
 		{"limit", "\t\tCRAMMD5: true\n", "\t\tMaxOutgoingMessagesPerDay: -1\n", `domains.conf:24: Accounts.bob.MaxOutgoingMessagesPerDay: cannot be negative`},
-		{"capability", "\t\tCRAMMD5: true\n", "\t\tIMAPCapabilitiesDisabled:\n\t\t\t- a b\n", `domains.conf:25: Accounts.bob.IMAPCapabilitiesDisabled[0]: "a b" is not the name of a capability`},
 		{"account without fields", "Accounts:\n", "Accounts:\n\teve: nil\n", `domains.conf:13: Accounts.eve.Domain: domain name is empty`},
 		{"spaces for indentation", "\t\tDisabled: true\n", "    Disabled: true\n", "domains.conf:9: Domains.off.example: value is missing: nothing is indented under it\n" +
 			`domains.conf:10:     Disabled: key in struct starting with space (perhaps mixed tab/space indenting)`},

@@ -37,8 +37,6 @@ type AccountFields struct {
 
 	MaxFirstTimeRecipientsPerDay int `sconf:"optional" sconf-doc:"To how many recipients that it has never sent to before the account can send in 24 hours. [200]"`
 
-	IMAPCapabilitiesDisabled []string `sconf:"optional" sconf-doc:"IMAP capabilities, such as IMAP4rev2, that are not announced to clients of the account after login: for a client that announces more than it can."`
-
 	CRAMMD5 bool `sconf:"optional" sconf-doc:"Let the account log in with CRAM-MD5, for devices that know nothing better. For that the server keeps what is as good as the password itself. The password must be set again after this was changed."`
 }
 

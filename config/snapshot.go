@@ -5,7 +5,6 @@ import (
 	"net/netip"
 
 	"mox/dns"
-	"mox/imap"
 	"mox/internal/ratelimit"
 	"mox/internal/safefile"
 	"mox/smtp"
@@ -143,8 +142,7 @@ type Account struct {
 	QuotaMessageSize             int64 // In bytes; 0 for none.
 	MaxOutgoingMessagesPerDay    int
 	MaxFirstTimeRecipientsPerDay int
-	IMAPCapabilitiesDisabled     []imap.Cap // In upper case.
-	CRAMMD5                      bool       // Logging in with CRAM-MD5 is possible.
+	CRAMMD5                      bool // Logging in with CRAM-MD5 is possible.
 }
 
 // Destination is where mail for an address goes.
