@@ -35,7 +35,8 @@ check: ## check format, vet, staticcheck, layers, documentation and generated fi
 
 bench: ## run benchmarks (BENCH=regexp), with the programs they compare with
 	@scripts/install-test-packages.sh bench
-	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 2h ./...
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -timeout 2h ./internal/bench
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 2h $$($(GO) list ./... | grep -v '/internal/bench$$')
 
 fuzz: ## run each fuzz target for FUZZTIME, 20s
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh

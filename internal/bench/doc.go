@@ -1,0 +1,29 @@
+// Package bench measures the server as a whole: the benchmarks in its tests build
+// the binary, run it as "mox localserve" on a data directory, and drive it over
+// loopback sockets. Benchmarks of single packages are beside their code.
+//
+//	go test -run '^$' -bench . ./internal/bench          # all: some 20 minutes
+//	go test -run '^$' -bench . -short ./internal/bench   # 2,000 messages: under a minute
+//
+// What depends on the disk is measured in rounds of a second, each next to a probe of
+// the bare disk, and compared round by round: the figures of a machine that others
+// use, or of a virtual disk, drift by a factor of two within minutes, the ratios do
+// not. Nothing here fails because something is slow; a wrong or missing answer, an
+// error in the server's log or a panic does fail.
+//
+// The results are lines for benchstat, and a table at the end. Figures of Dovecot are
+// those of its measurement on a machine of this class, and, if it is installed, of a
+// Dovecot that is started here with the configuration in testdata and does the same
+// for the same client.
+//
+// Client and server share the processors, so the clients do little: they send
+// commands made before, and look for the end of the answer without parsing it. What a
+// command answers is counted and checked once, outside the measurement.
+//
+// Environment: MOX_BENCH_DIR is the directory that all data is written to, which
+// should be on the kind of disk that mail is to be kept on, by default mox-bench in
+// the user's directory for caches. Mailboxes that have been filled stay there for the
+// next run. MOX_BENCH=short does what the flag -short does.
+//
+// Nothing outside this package uses it. Its benchmarks run one after another.
+package bench

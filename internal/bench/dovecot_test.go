@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mox/internal/testkit"
+)
+
+// A dovecot is a running Dovecot.
+type dovecot struct {
+	addr string // Of IMAP.
+	note string // For the report.
+}
+
+// connectTime is how long a server may take until it can be connected to.
+const connectTime = 20 * time.Second
+
+// startDovecot starts a Dovecot with the configuration in testdata and an empty
+// mailbox. It returns nil if Dovecot is not installed.
+//
+// It does not run as root, so its data is in the directory for temporary files, where
+// another user can be.
+func startDovecot(t testing.TB) *dovecot {
+	t.Helper()
+	path, err := exec.LookPath("dovecot")
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/dovecot")
+	}
+	if err != nil {
+		t.Log("Dovecot is not installed, so there are no figures of it (Debian packages: dovecot-core dovecot-imapd)")
+		return nil
+	}
+	u, group, drop := dovecotUser(t)
+	dir := dovecotDir(t, u)
+	port := freePort(t)
+	config := strings.NewReplacer("$DIR", dir, "$USER", u.Username, "$GROUP", group, "$PASSWORD", password, "$PORT", port).
+		Replace(string(testkit.ReadFile(t, "testdata/dovecot.conf")))
+	file := filepath.Join(dir, "dovecot.conf")
+	check(t, os.WriteFile(file, []byte(config), 0o644))
+	args := append(drop, path, "-F", "-c", file)
+	cmd := exec.Command(args[0], args[1:]...)
+	check(t, cmd.Start())
+	theRun.started(cmd.Process)
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt) // It may have ended.
+		kill := time.AfterFunc(stopTime, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("dovecot: %v", err)
+		}
+		theRun.ended(cmd.Process)
+	})
+	d := &dovecot{addr: net.JoinHostPort("127.0.0.1", port)}
+	for end := time.Now().Add(connectTime); ; time.Sleep(20 * time.Millisecond) {
+		nc, err := net.Dial("tcp", d.addr)
+		if err == nil {
+			check(t, nc.Close())
+			break
+		} else if time.Now().After(end) {
+			log, _ := os.ReadFile(filepath.Join(dir, "log")) // It is only for the message.
+			t.Fatalf("dovecot: %v\n%s", err, log)
+		}
+	}
+	version, err := exec.Command(path, "--version").Output()
+	check(t, err)
+	d.note = fmt.Sprintf("Dovecot %s here: internal/bench/testdata/dovecot.conf, with data on %s", strings.TrimSpace(string(version)), fileSystem(dir))
+	return d
+}
+
+// dovecotUser returns who Dovecot runs as, the name of the group, and the words before
+// the command that make it so.
+func dovecotUser(t testing.TB) (u *user.User, group string, drop []string) {
+	t.Helper()
+	u, err := user.Current()
+	check(t, err)
+	if u.Uid == "0" {
+		u, err = user.Lookup("nobody")
+		check(t, err)
+		drop = []string{testkit.Tool(t, "setpriv"), "--reuid=" + u.Uid, "--regid=" + u.Gid, "--clear-groups"}
+	}
+	g, err := user.LookupGroupId(u.Gid)
+	check(t, err)
+	return u, g.Name, drop
+}
+
+// dovecotDir makes a directory that belongs to a user.
+func dovecotDir(t testing.TB, u *user.User) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mox-bench-dovecot-")
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	dir, err = filepath.EvalSymlinks(dir)
+	check(t, err)
+	check(t, os.Chmod(dir, 0o755))
+	if os.Getuid() == 0 {
+		out, err := exec.Command("chown", u.Uid+":"+u.Gid, dir).CombinedOutput()
+		if err != nil {
+			t.Fatalf("chown: %v\n%s", err, out)
+		}
+	}
+	return dir
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	check(t, errors.Join(err, ln.Close()))
+	return port
+}
