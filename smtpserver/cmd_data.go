@@ -47,7 +47,7 @@ func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.
 	if err != nil {
 		return smtp.Reply{}, err
 	}
-	return ok(smtp.C250Completed, smtp.Se20MailboxOther, "it is done ("+s.id+")")
+	return ok(smtp.C250Completed, smtp.Se20MailboxOther, "message accepted ("+s.id+")")
 }
 
 // data receives the message and gives it to who is responsible from then on.

@@ -35,7 +35,7 @@ func runMAIL(ctx context.Context, s *session, c smtp.MailCommand) (smtp.Reply, e
 		}
 	}
 	s.txn = &transaction{mail: c}
-	return ok(smtp.C250Completed, smtp.Se10AddressOther, "looking good")
+	return ok(smtp.C250Completed, smtp.Se10AddressOther, "sender accepted")
 }
 
 // checkSize refuses a message that is known to be too large, or that there is no

@@ -35,11 +35,11 @@ func parseNeedText(g grammar, args string) (string, error) {
 
 func runRSET(_ context.Context, s *session, _ struct{}) (smtp.Reply, error) {
 	s.abandon()
-	return ok(smtp.C250Completed, smtp.Se00Other, "all forgotten")
+	return ok(smtp.C250Completed, smtp.Se00Other, "transaction reset")
 }
 
 func runNOOP(context.Context, *session, string) (smtp.Reply, error) {
-	return ok(smtp.C250Completed, smtp.Se00Other, "nothing done")
+	return ok(smtp.C250Completed, smtp.Se00Other, "ok")
 }
 
 // runVRFY is for VRFY and EXPN. RFC 5321 §7.3 allows not to tell who exists, with

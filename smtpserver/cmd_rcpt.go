@@ -37,7 +37,7 @@ func runRCPT(_ context.Context, s *session, t *transaction, c smtp.RcptCommand) 
 	if !t.has(r.path) { // Named twice, it gets one copy.
 		t.recipients = append(t.recipients, r)
 	}
-	return ok(smtp.C250Completed, smtp.Se10AddressOther, "now on the list")
+	return ok(smtp.C250Completed, smtp.Se10AddressOther, "recipient accepted")
 }
 
 // localRecipient checks a recipient of a message from elsewhere.
