@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"mox/imap"
 	"mox/imap/wire"
@@ -152,16 +153,16 @@ func (s *selected) numbers(positions []int, uid bool) imap.Ranges {
 // writeSearch writes the result for IMAP4rev1 clients, in lines that are not too long.
 // RFC 3501 §7.2.5
 func (s *selected) writeSearch(res searchResult, uid bool) {
-	enc := s.c.enc
-	enc.Raw("* SEARCH")
+	line := append(make([]byte, 0, searchLine*len(" 4294967295")+len("* SEARCH\r\n")), "* SEARCH"...)
 	for i, pos := range res.all {
 		if i > 0 && i%searchLine == 0 {
-			enc.Raw("\r\n* SEARCH")
+			s.c.enc.RawBytes(append(line, "\r\n"...))
+			line = line[:len("* SEARCH")]
 		}
-		enc.SP()
-		enc.Number(uint64(s.number(pos, uid)))
+		line = append(line, ' ')
+		line = strconv.AppendUint(line, uint64(s.number(pos, uid)), 10)
 	}
-	enc.CRLF()
+	s.c.enc.RawBytes(append(line, "\r\n"...))
 }
 
 // writeESearch writes the result options that were asked for. RFC 9051 §7.3.4
