@@ -72,9 +72,10 @@ func openAccount(ctx context.Context, s *Store, name string) (a *Account, rerr e
 	if err := s.fs.MkdirAll(filepath.Join(a.dir, "msg"), 0770); err != nil {
 		return nil, fmt.Errorf("create account directory: %w", err)
 	}
+	opened := a // The result is nil when an error is returned.
 	defer func() {
 		if rerr != nil {
-			rerr = errors.Join(fmt.Errorf("open account %q: %w", name, rerr), a.close())
+			rerr = errors.Join(fmt.Errorf("open account %q: %w", name, rerr), opened.close())
 		}
 	}()
 	if err := a.openDB(ctx); err != nil {
