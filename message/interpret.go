@@ -52,7 +52,7 @@ func (p *parser) interpret(part *Part, h *Header, message bool) (boundary string
 		case "md5":
 			setOnce(&part.MD5, p.keep(value))
 		case "location":
-			setOnce(&part.Location, p.keep(value))
+			setOnce(&part.Location, p.keep(location(value)))
 		case "language":
 			if part.Language == nil {
 				part.Language = p.languages(value)
@@ -200,6 +200,25 @@ func encodingName(value string) string {
 		return "QUOTED-PRINTABLE"
 	}
 	return value
+}
+
+// location returns the URI of a Content-Location field, without the comments that may
+// stand before and behind it (RFC 2557 §4.1).
+func location(value string) string {
+	t := tokens{s: value}
+	t.skip()
+	uri := value[t.pos:]
+	for i := 1; i < len(uri); i++ {
+		if uri[i] != '(' || !isSpace(uri[i-1]) {
+			continue // Parentheses within a URI are a part of it.
+		}
+		t = tokens{s: uri, pos: i}
+		if t.skip(); t.pos == len(uri) {
+			uri = uri[:i]
+		}
+		break
+	}
+	return strings.TrimRight(uri, " \t")
 }
 
 // languages reads Content-Language, RFC 3282 §2.

@@ -107,6 +107,8 @@ func TestBodyStructure(t *testing.T) {
 		{"all extension data", crlf("Content-Type: text/plain\nContent-MD5: bWQ1\nContent-Disposition: inline; filename=x; size=3\nContent-Language: en\nContent-Location: http://x\n\n"),
 			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)`,
 			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 "bWQ1" ("INLINE" ("filename" "x" "size" "3")) "en" "http://x")`},
+		{"comments around a location", crlf("Content-Type: text/plain\nContent-Location: (before) http://x/(y)\n (after) (it)\n\n"), `("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)`,
+			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL "http://x/(y)")`},
 		{"several languages", crlf("Content-Type: text/plain\nContent-Language: en, de\n\n"), `("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)`,
 			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL ("en" "de") NIL)`},
 		{"continued and extended parameters", crlf("Content-Type: text/plain; foo*0=a; foo*1=b; bar*0*=iso-8859-1''caf%E9; bar*1*=%20x\n\n"),
