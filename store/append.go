@@ -125,27 +125,32 @@ func noSpace(err error) error {
 	return err
 }
 
-// prepare parses a message and writes its file, without holding any lock.
-func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) {
+// prepare parses a message and, meanwhile, writes its file, without holding any
+// lock.
+func (a *Account) prepare(ctx context.Context, m NewMessage) (_ *prepared, rerr error) {
 	p := &prepared{NewMessage: m}
 	if p.Received.IsZero() {
 		p.Received = a.store.opts.Now()
 	}
 	if p.Digest == nil {
-		d, err := message.NewDigest(prefixed{p.Prefix, p.Spool}, p.size(), message.Limits{})
-		if err != nil {
-			return nil, fmt.Errorf("parse message: %w", err)
-		}
-		p.Digest = d
+		var parsing errgroup.Group
+		parsing.Go(func() (err error) {
+			p.Digest, err = message.NewDigest(prefixed{p.Prefix, p.Spool}, p.size(), message.Limits{})
+			return err
+		})
+		defer func() {
+			if err := parsing.Wait(); err != nil && rerr == nil {
+				rerr = fmt.Errorf("parse message: %w", err)
+			}
+		}()
 	}
 	id, err := a.reserveID(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.id = id
 	path := a.contentPath(id)
-	p.dir = filepath.Dir(path)
-	if err := a.ensureDir(p.dir); err != nil {
+	dir := filepath.Dir(path)
+	if err := a.ensureDir(dir); err != nil {
 		a.ids.done(id)
 		return nil, fmt.Errorf("create message directory: %w", err)
 	}
@@ -156,6 +161,7 @@ func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) 
 		}
 		return nil, fmt.Errorf("write message file: %w", err)
 	}
+	p.id, p.dir = id, dir
 	return p, nil
 }
 
