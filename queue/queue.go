@@ -80,8 +80,11 @@ type Queue struct {
 
 	kick chan struct{} // Capacity 1.
 	stop chan struct{} // Closed by Shutdown.
-	once sync.Once
 	idle chan struct{} // Closed when Run has returned.
+
+	mu      sync.Mutex // Guards what follows.
+	started bool       // Run was called before Shutdown.
+	stopped bool       // Shutdown was called.
 
 	// ctx is that of attempts; cancel interrupts them.
 	ctx    context.Context
@@ -141,6 +144,9 @@ func (q *Queue) Kick() {
 // deliveries in progress. It is called once. The error is nil, or that the database
 // was closed.
 func (q *Queue) Run(ctx context.Context) error {
+	if !q.begin() {
+		return nil
+	}
 	defer close(q.idle)
 	defer q.drain()
 	maintenance := time.NewTicker(housekeeping)
@@ -179,10 +185,12 @@ func (q *Queue) drain() {
 
 // Shutdown makes Run return when the deliveries in progress have ended. When ctx
 // ends first, they are interrupted, to be tried again after the next start, and
-// its error is returned. Shutdown returns when Run has returned; it must have been
-// called.
+// its error is returned. Shutdown returns when Run has returned. A Run that comes
+// later returns at once.
 func (q *Queue) Shutdown(ctx context.Context) error {
-	q.once.Do(func() { close(q.stop) })
+	if !q.end() {
+		return nil
+	}
 	select {
 	case <-q.idle:
 		return nil
@@ -191,6 +199,25 @@ func (q *Queue) Shutdown(ctx context.Context) error {
 	q.cancel()
 	<-q.idle
 	return ctx.Err()
+}
+
+// begin reports whether Run is to run.
+func (q *Queue) begin() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.started = !q.stopped
+	return q.started
+}
+
+// end makes Run return, and reports whether it was called.
+func (q *Queue) end() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.stopped {
+		q.stopped = true
+		close(q.stop)
+	}
+	return q.started
 }
 
 // launch starts deliveries as long as something is due and there is a free worker.

@@ -200,9 +200,10 @@ func (e *env) start(edit func(o *Options)) {
 	if edit != nil {
 		edit(&o)
 	}
-	e.q = New(o)
+	q := New(o)
+	e.q = q
 	go func() {
-		if err := e.q.Run(ctxbg); err != nil && !errors.Is(err, queuedb.ErrClosed) {
+		if err := q.Run(ctxbg); err != nil && !errors.Is(err, queuedb.ErrClosed) {
 			e.t.Error(err)
 		}
 	}()
@@ -567,6 +568,14 @@ func TestShutdownWaitsForDeliveries(t *testing.T) {
 			t.Errorf("left %+v", l)
 		}
 	})
+}
+
+func TestShutdownOfAQueueThatNeverRan(t *testing.T) {
+	t.Parallel()
+	q := New(Options{})
+	tcheck(t, q.Shutdown(ctxbg))
+	tcheck(t, q.Run(ctxbg))
+	tcheck(t, q.Shutdown(ctxbg))
 }
 
 func TestShutdownInterruptsDeliveriesInTheEnd(t *testing.T) {
