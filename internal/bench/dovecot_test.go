@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,11 +26,12 @@ type dovecot struct {
 const connectTime = 20 * time.Second
 
 // startDovecot starts a Dovecot with the configuration in testdata and an empty
-// mailbox. It returns nil if Dovecot is not installed.
+// mailbox, run by the command that words are, if any. It returns nil if Dovecot is not
+// installed.
 //
 // It does not run as root, so its data is in the directory for temporary files, where
 // another user can be.
-func startDovecot(t testing.TB) *dovecot {
+func startDovecot(t testing.TB, words ...string) *dovecot {
 	t.Helper()
 	path, err := exec.LookPath("dovecot")
 	if err != nil {
@@ -46,18 +48,14 @@ func startDovecot(t testing.TB) *dovecot {
 		Replace(string(testkit.ReadFile(t, "testdata/dovecot.conf")))
 	file := filepath.Join(dir, "dovecot.conf")
 	check(t, os.WriteFile(file, []byte(config), 0o644))
-	args := append(drop, path, "-F", "-c", file)
-	cmd := exec.Command(args[0], args[1:]...)
-	check(t, cmd.Start())
-	theRun.started(cmd.Process)
+	args := slices.Concat(words, drop, []string{path, "-F", "-c", file})
+	p, err := startProcess(exec.Command(args[0], args[1:]...), len(words) > 0)
+	check(t, err)
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // It may have ended.
-		kill := time.AfterFunc(stopTime, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		if err := cmd.Wait(); err != nil {
+		p.interrupt()
+		if err := p.wait(); err != nil {
 			t.Errorf("dovecot: %v", err)
 		}
-		theRun.ended(cmd.Process)
 	})
 	d := &dovecot{addr: net.JoinHostPort("127.0.0.1", port)}
 	for end := time.Now().Add(connectTime); ; time.Sleep(20 * time.Millisecond) {

@@ -13,20 +13,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 const (
 	address  = "mox@localhost"
 	password = "moxmoxmox"
-
-	// stopTime is how long a server may take to stop.
-	stopTime = time.Minute
 )
 
 // A server is a running mox.
 type server struct {
 	cmd   *exec.Cmd
+	run   *process
 	dir   string            // Of localserve.
 	addrs map[string]string // By service, as the banner has them: "smtp".
 	log   string            // Path of the log.
@@ -66,6 +63,7 @@ func start(t testing.TB, dir string, words ...string) *server {
 
 func tryStart(t testing.TB, dir string, words ...string) (*server, error) {
 	t.Helper()
+	wrapped := len(words) > 0
 	words = append(words, binary(t), "-loglevel", "info", "localserve", "-dir", dir, "-ports", "0")
 	s := &server{cmd: exec.Command(words[0], words[1:]...), dir: dir, addrs: map[string]string{}, log: filepath.Join(dir, "log")}
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -78,10 +76,9 @@ func tryStart(t testing.TB, dir string, words ...string) (*server, error) {
 		return nil, err
 	}
 	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
+	if s.run, err = startProcess(s.cmd, wrapped); err != nil {
 		return nil, err
 	}
-	theRun.started(s.cmd.Process)
 	t.Cleanup(func() { s.stop(t) })
 	s.out = bufio.NewReader(out)
 	for {
@@ -107,19 +104,10 @@ func (s *server) stop(t testing.TB) {
 		return
 	}
 	s.done = true
-	pid := s.cmd.Process.Pid
-	if child := childOf(pid); child != 0 {
-		pid = child // strace does not pass a signal on.
-	}
-	if p, err := os.FindProcess(pid); err == nil {
-		_ = p.Signal(os.Interrupt) // It may have ended.
-	}
-	kill := time.AfterFunc(stopTime, func() { _ = s.cmd.Process.Kill() })
-	defer kill.Stop()
+	s.run.interrupt()
 	_, err := io.Copy(io.Discard, s.out)
 	check(t, err)
-	err = s.cmd.Wait()
-	theRun.ended(s.cmd.Process)
+	err = s.run.wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 2) {
 		t.Errorf("mox localserve: %v", err) // 2 is the number of the signal.
 	}
@@ -130,17 +118,6 @@ func (s *server) stop(t testing.TB) {
 			t.Errorf("in the log: %s", line)
 		}
 	}
-}
-
-// childOf returns the first process that a process has started, zero if there is none.
-func childOf(pid int) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(b), " ")
-	n, _ := strconv.Atoi(first) // Zero for nothing.
-	return n
 }
 
 // metrics returns the values of metrics without labels.

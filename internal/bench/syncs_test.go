@@ -17,6 +17,13 @@ type syncs struct {
 	files, dirs, db, other int
 }
 
+// straceWords returns the command that writes syncs of the command after it to a file.
+// With seccomp-bpf all other system calls are as fast as without strace.
+func straceWords(t testing.TB, file string) []string {
+	t.Helper()
+	return []string{testkit.Tool(t, "strace"), "-f", "--seccomp-bpf", "-qq", "-y", "-o", file, "-e", "trace=fsync,fdatasync"}
+}
+
 func (s syncs) minus(o syncs) syncs {
 	return syncs{s.files - o.files, s.dirs - o.dirs, s.db - o.db, s.other - o.other}
 }
@@ -24,14 +31,12 @@ func (s syncs) minus(o syncs) syncs {
 // BenchmarkSyncs counts syncs and commits, with strace, for which time is not measured.
 // A commit of the database is two fdatasyncs.
 func BenchmarkSyncs(b *testing.B) {
-	strace := testkit.Tool(b, "strace")
 	f := theForm()
 	base := scratch(b, "syncs")
 	dir := filepath.Join(base, "mox")
 	initDir(b, dir)
 	trace := filepath.Join(base, "strace")
-	// With seccomp-bpf all other system calls are as fast as without strace.
-	s := start(b, dir, strace, "-f", "--seccomp-bpf", "-qq", "-y", "-o", trace, "-e", "trace=fsync,fdatasync")
+	s := start(b, dir, straceWords(b, trace)...)
 	tb := theReport.table("Syncs, for each message", "", "of its file", "of directories", "of the database", "other", "commits")
 	c := dialIMAP(b, s.addrs["imap"])
 	c.do(b, "CREATE Copies")
@@ -43,11 +48,7 @@ func BenchmarkSyncs(b *testing.B) {
 			}
 		}
 	}
-	for _, op := range []struct {
-		name string
-		n    int
-		run  func()
-	}{
+	countSyncs(b, tb, trace, []syncOp{
 		{"SMTP, 1 sender", f.count, each(f.count, func() error { return one.send(0) })},
 		{fmt.Sprintf("SMTP, %d senders", many), many * f.count / 10, func() { sendEach(b, all, f.count/10) }},
 		{"APPEND", f.count, each(f.count, func() error { return c.appendNext(1) })},
@@ -57,7 +58,30 @@ func BenchmarkSyncs(b *testing.B) {
 			c.do(b, "STORE 1:1000 +FLAGS.SILENT (\\Flagged)")
 		}},
 		{"COPY of 1,000", 1000, func() { c.do(b, "COPY 1:1000 Copies") }},
-	} {
+	})
+	s.stop(b)
+	trace = filepath.Join(base, "strace-dovecot")
+	peer := startDovecot(b, straceWords(b, trace)...)
+	if peer == nil {
+		return
+	}
+	c = dialIMAP(b, peer.addr)
+	countSyncs(b, tb, trace, []syncOp{
+		{"Dovecot, APPEND", f.count, each(f.count, func() error { return c.appendNext(1) })},
+		{"Dovecot, MULTIAPPEND of 100", 1000, each(10, func() error { return c.appendNext(100) })},
+	})
+	tb.note("%s: all are counted as other", peer.note)
+}
+
+// A syncOp is something with messages during which syncs are counted.
+type syncOp struct {
+	name string
+	n    int // Messages.
+	run  func()
+}
+
+func countSyncs(b *testing.B, tb *table, trace string, ops []syncOp) {
+	for _, op := range ops {
 		before := readTrace(b, trace)
 		op.run()
 		got := readTrace(b, trace).minus(before)
@@ -65,7 +89,6 @@ func BenchmarkSyncs(b *testing.B) {
 		tb.row(op.name, per(got.files), per(got.dirs), per(got.db), per(got.other), per(got.db)/2)
 		line(b, "op="+benchName(op.name), metric{"syncs/msg", per(got.files + got.dirs + got.db + got.other)}, metric{"commits/msg", per(got.db) / 2})
 	}
-	s.stop(b)
 }
 
 // sendEach has each sender send n messages, all at the same time.
