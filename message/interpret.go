@@ -202,8 +202,9 @@ func encodingName(value string) string {
 	return value
 }
 
-// location returns the URI of a Content-Location field, without the comments that may
-// stand before and behind it (RFC 2557 §4.1).
+// location returns the URI of a Content-Location field: without the comments that may
+// stand before and behind it (RFC 2557 §4.1), and without the spaces and quotes of one
+// that was folded the way of RFC 2017 §3.1, which RFC 2557 §4.4.2 asks for.
 func location(value string) string {
 	t := tokens{s: value}
 	t.skip()
@@ -218,7 +219,11 @@ func location(value string) string {
 		}
 		break
 	}
-	return strings.TrimRight(uri, " \t")
+	uri = strings.Join(strings.Fields(uri), "")
+	if len(uri) >= 2 && uri[0] == '"' && uri[len(uri)-1] == '"' {
+		uri = uri[1 : len(uri)-1]
+	}
+	return uri
 }
 
 // languages reads Content-Language, RFC 3282 §2.

@@ -242,7 +242,7 @@ x=
 	want := `&{HeaderStart:0 BodyStart:0 BodyEnd:0 Lines:1 DecodedSize:1 Type:TEXT Subtype:HTML ` +
 		`Params:[{Name:charset Value:utf-8 Extended:false} {Name:format Value:flowed Extended:false}] ID:<a@b> Description:=?utf-8?q?x?= y ` +
 		`Encoding:QUOTED-PRINTABLE Disposition:INLINE DispositionParams:[{Name:filename Value:x.html Extended:false}] ` +
-		`MD5:Q2hlY2sgSW50ZWdyaXR5IQ== Language:[mi en de-CH] Location:http://x.test/ y Flags:8 Envelope:[] Parts:[] Message:<nil>}`
+		`MD5:Q2hlY2sgSW50ZWdyaXR5IQ== Language:[mi en de-CH] Location:http://x.test/y Flags:8 Envelope:[] Parts:[] Message:<nil>}`
 	p.Envelope = nil
 	if got := fmt.Sprintf("%+v", p); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)

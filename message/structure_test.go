@@ -109,6 +109,8 @@ func TestBodyStructure(t *testing.T) {
 			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 "bWQ1" ("INLINE" ("filename" "x" "size" "3")) "en" "http://x")`},
 		{"comments around a location", crlf("Content-Type: text/plain\nContent-Location: (before) http://x/(y)\n (after) (it)\n\n"), `("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)`,
 			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL "http://x/(y)")`},
+		{"a folded location", crlf("Content-Type: text/plain\nContent-Location: \"http://x/\n y\"\n\n"), `("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)`,
+			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL "http://x/y")`},
 		{"several languages", crlf("Content-Type: text/plain\nContent-Language: en, de\n\n"), `("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)`,
 			`("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL ("en" "de") NIL)`},
 		{"continued and extended parameters", crlf("Content-Type: text/plain; foo*0=a; foo*1=b; bar*0*=iso-8859-1''caf%E9; bar*1*=%20x\n\n"),
