@@ -22,7 +22,7 @@ const (
 	idBlock = 1024
 )
 
-const dirAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+const dirAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 
 // contentDir returns the directory, below msg, for a content id.
 func contentDir(id int64) string {
