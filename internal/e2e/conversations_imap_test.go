@@ -1,0 +1,502 @@
+package e2e
+
+import (
+	"maps"
+	"slices"
+
+	"mox/internal/script/mpt"
+)
+
+// Reasons of several edits.
+const (
+	whyOneSpace     = "RFC 9051 §9: where the grammar has SP there is one space"
+	whyOctets       = "the number of octets is one too high, so that the literal takes the CR of the end of the command"
+	whyUIDValidity  = "the value is the server's to choose, RFC 9051 §2.3.1.1"
+	whyEmptyList    = "RFC 9051 §9: a list of FETCH items has at least one"
+	whyReadOnly     = "RFC 9051 §7.1: PERMANENTFLAGS has what the client can change permanently, which after EXAMINE is nothing"
+	whyChildren     = "RFC 9051 §6.3.5 lets a server refuse to delete a mailbox that has children, with HASCHILDREN"
+	whySuperior     = "RFC 9051 §6.3.6: superior names SHOULD be created by RENAME"
+	whySubscribed   = "here new mailboxes are subscribed, which RFC 9051 §6.3.4 leaves open"
+	whyNamespace    = "a namespace of James; here there is one, without a prefix"
+	whyKeyword      = "new keywords are told with FLAGS; that PERMANENTFLAGS is sent again is not required"
+	whyMacro        = "RFC 9051 §9: macros stand alone, without parentheses"
+	whyBody         = "RFC 9051 §6.4.4 leaves to servers what BODY finds: here that is text that is shown, without HTML tags, header fields of attached messages and parts that are no text"
+	whyAuthenticate = "RFC 9051 §9: the mechanism is an atom, and the initial response not a literal"
+	whyEncoded      = "one more message has the word; James says itself that it misses that"
+	whyNew          = "NEW is for messages that are recent, a notion that RFC 9051 has removed"
+	whyPartial      = "PARTIAL (RFC 9394) comes with a later issue, and RFC 9051 §6.4.4 has BAD for unknown options"
+	whyID           = "RFC 2971 §3.2: what a server tells is its own choice"
+)
+
+// oneSpace is for files with two spaces before the flags of STORE.
+var oneSpace = mpt.Edit{Old: "  FLAGS", New: " FLAGS", Why: whyOneSpace}
+
+// imapConversations says what is done with each file of testdata/scripts/imap.
+var imapConversations = func() map[string]conversation {
+	m := maps.Clone(imapOtherConversations)
+	maps.Copy(m, imapFetchConversations)
+	maps.Copy(m, imapSearchConversations)
+	return m
+}()
+
+// imapOtherConversations are about all but FETCH and SEARCH.
+var imapOtherConversations = map[string]conversation{
+	"Append.test": {state: authenticated},
+	"AppendExamineInbox.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `C: a RENAME INBOX tobedeleted
+`,
+			New: `C: a RENAME INBOX tobedeleted
+S: \* 1 EXPUNGE
+S: \* 1 EXPUNGE
+`,
+			Why: `RFC 9051 §6.3.6: the messages of the inbox, which is still selected, are moved, and it is told that they are gone`,
+		},
+		{
+			Old: `S: \* OK \[PERMANENTFLAGS \(\\Answered \\Deleted \\Draft \\Flagged \\\Seen( \\\*)?\)\].*
+S: \* OK \[HIGHESTMODSEQ \d+\].*
+S: \* OK \[UIDNEXT 3\].*
+S: abcd OK`,
+			New: `S: \* OK \[PERMANENTFLAGS \(\)\].*
+S: \* OK \[HIGHESTMODSEQ \d+\].*
+S: \* OK \[UIDNEXT 3\].*
+S: abcd OK`,
+			Why: whyReadOnly,
+		},
+	}},
+	"AppendExpunge.test":     {state: authenticated},
+	"AppendSelectInbox.test": {state: authenticated},
+	"AppendToSelected.test":  {state: authenticated},
+	"Authenticate.test": {state: greeting, edits: []mpt.Edit{
+		{
+			Old: `C: abcd AUTHENTICATE KERBEROS_V4 extra
+S: abcd NO`,
+			New: `C: abcd AUTHENTICATE KERBEROS_V4 extra
+S: abcd BAD`,
+			Why: `RFC 9051 §6.2.2: an initial response is base64, and this one is not`,
+		},
+	}},
+	"AuthenticatePlain.test": {state: greeting, edits: []mpt.Edit{
+		{
+			Old: `AUTHENTICATE "PLAIN" {24+}`,
+			New: `AUTHENTICATE PLAIN
+S: \+`,
+			Why: whyAuthenticate,
+		},
+		{
+			Old: `AUTHENTICATE "PLAIN" {28+}`,
+			New: `AUTHENTICATE PLAIN
+S: \+`,
+			Why: whyAuthenticate,
+		},
+		{
+			Old: `AUTHENTICATE "PLAIN" {36+}`,
+			New: `AUTHENTICATE PLAIN
+S: \+`,
+			Why: whyAuthenticate,
+		},
+		{
+			Old: `S: 0001 OK AUTHENTICATE completed.
+
+# Ensure we are imapuser
+C: 0002 SELECT imapuser
+SUB {
+S: \* OK \[MAILBOXID \(.+\)\] Ok
+S: \* FLAGS .*
+S: \* .* EXISTS
+S: \* .* RECENT
+S: \* OK \[UIDVALIDITY .*\] UIDs valid
+S: \* OK \[PERMANENTFLAGS .*\] Limited
+S: \* OK \[HIGHESTMODSEQ .*\] Highest
+S: \* OK \[UIDNEXT .*\] Predicted next UID
+}
+S: 0002 OK \[READ-WRITE\] SELECT completed\.
+`,
+			New: `S: 0001 BAD no
+`,
+			Why: `RFC 4616 §2: the message has three fields, the first of which can be empty, and this one has two`,
+		},
+		{
+			Old: `S: 0007 OK AUTHENTICATE completed.
+
+# Ensure we are delegate
+C: 0008 SELECT delegate
+SUB {
+S: \* OK \[MAILBOXID \(.+\)\] Ok
+S: \* FLAGS .*
+S: \* .* EXISTS
+S: \* .* RECENT
+S: \* OK \[UIDVALIDITY .*\] UIDs valid
+S: \* OK \[PERMANENTFLAGS .*\] Limited
+S: \* OK \[HIGHESTMODSEQ .*\] Highest
+S: \* OK \[UIDNEXT .*\] Predicted next UID
+}
+S: 0008 OK \[READ-WRITE\] SELECT completed\.`,
+			New: `S: 0007 NO no`,
+			Why: `that users act for others is a setting of James`,
+		},
+		{
+			Old: `SELECT imapuser`,
+			New: `SELECT INBOX`,
+			Why: `there is no mailbox "imapuser"`,
+		},
+	}},
+	"BadTag.test":                          {state: greeting},
+	"BogusCommand.test":                    {state: greeting},
+	"Capability.test":                      {state: greeting},
+	"Check.test":                           {state: selected},
+	"Concurrent.todo.txt":                  {skip: `not a conversation: notes of its authors`},
+	"ConcurrentAppendUIDToMSNMapping.test": {state: authenticated},
+	"ConcurrentCrossExpunge.test":          {state: authenticated},
+	"ConcurrentDeleteSelected.test":        {state: authenticated},
+	"ConcurrentExistsResponse.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `C: 3b STORE 1 +FLAGS.SILENT`,
+			New: `C: 3a2 NOOP
+S: \* 1 EXISTS
+S: 3a2 OK done
+C: 3b STORE 1 +FLAGS.SILENT`,
+			Why: `RFC 9051 §9 seq-number: one larger than the number of messages that the client knows of is an error`,
+		},
+		{
+			Old: `S: \* 1 EXISTS
+S: \* 1 RECENT
+S: 3b OK`,
+			New: `S: 3b OK`,
+			Why: `the message has been told before`,
+		},
+		{
+			Old: `S: \* 1 FETCH \(FLAGS \(\\Flagged \\Recent\)\)
+S: 4b`,
+			New: `S: 4b`,
+			Why: `the flags are not a change for a client that has never seen the message`,
+		},
+	}},
+	"ConcurrentExpungeResponse.test":        {state: authenticated},
+	"ConcurrentExpungeUIDToMSNMapping.test": {state: authenticated},
+	"ConcurrentFetchResponse.test":          {state: authenticated},
+	"ConcurrentRenameSelected.test":         {state: authenticated},
+	"ConcurrentRenameSelectedSub.test":      {state: authenticated},
+	"CondstoreDisable.test":                 {skip: `about a setting of James that hides CONDSTORE`},
+	"CondstoreEnable.test":                  {skip: `CONDSTORE (RFC 7162) is announced with a later issue`},
+	"Copy.test":                             {state: selected},
+	"Create.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `C: 15 CREATE ..
+S: 15 BAD`,
+			New: `C: 15 CREATE ..
+S: 15 NO`,
+			Why: `RFC 9051 §6.3.4: NO is for a name with which a mailbox cannot be created`,
+		},
+		{
+			Old: `S: 20 OK`,
+			New: `S: 20 BAD`,
+			Why: `RFC 3501 §5.1.3: characters of US-ASCII are not to be encoded, so that "&AC4-" is no valid name`,
+		},
+		{
+			Old: `C: 21 LIST "" one*
+S: \* LIST \(\\HasChildren\) "." "one"
+S: \* LIST \(\\HasNoChildren\) "." "one.two"
+`,
+			New: `C: 21 LIST "" one*
+`,
+			Why: `not created, see above`,
+		},
+		{
+			Old: `S: a12 OK`,
+			New: `S: a12 NO`,
+			Why: `not created, see above`,
+		},
+	}},
+	"CreateErrorWithLongName.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1`,
+			New: `123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1`,
+			Why: `here names can have 1000 octets`,
+		},
+		{
+			Old: `S: A1 BAD`,
+			New: `S: A1 NO`,
+			Why: `RFC 9051 §6.3.4: NO is for a name with which a mailbox cannot be created`,
+		},
+		{
+			Old: `S: A4 BAD`,
+			New: `S: A4 NO`,
+			Why: `RFC 9051 §6.3.6: NO is for a name to which a mailbox cannot be renamed`,
+		},
+	}},
+	"Delete.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: 14 OK DELETE`,
+			New: `S: 14 NO DELETE`,
+			Why: whyChildren,
+		},
+	}},
+	"DeleteInbox.test": {state: authenticated},
+	"ExamineEmpty.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: \* OK \[PERMANENTFLAGS \(\\Answered \\Deleted \\Draft \\Flagged \\\Seen( \\\*)?\)\].*
+S: \* OK \[HIGHESTMODSEQ \d+\].*
+S: \* OK \[UIDNEXT 1\].*
+S: abcd OK`,
+			New: `S: \* OK \[PERMANENTFLAGS \(\)\].*
+S: \* OK \[HIGHESTMODSEQ \d+\].*
+S: \* OK \[UIDNEXT 1\].*
+S: abcd OK`,
+			Why: whyReadOnly,
+		},
+	}},
+	"ExamineReadOnly.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: \* OK \[PERMANENTFLAGS \(\\Answered \\Deleted \\Draft \\Flagged \\\Seen( \\\*)?\)\].*
+S: \* OK \[HIGHESTMODSEQ \d+\].*
+S: \* OK \[UIDNEXT 3\].*
+S: ro1 OK`,
+			New: `S: \* OK \[PERMANENTFLAGS \(\)\].*
+S: \* OK \[HIGHESTMODSEQ \d+\].*
+S: \* OK \[UIDNEXT 3\].*
+S: ro1 OK`,
+			Why: whyReadOnly,
+		},
+	}},
+	"Expunge.test": {state: selected},
+	"ExpungeBasics.test": {state: authenticated, edits: []mpt.Edit{
+		oneSpace,
+	}},
+	"Id.test": {state: greeting, edits: []mpt.Edit{
+		{
+			Old: `S: \* ID NIL`,
+			New: `S: \* ID .*`,
+			Why: whyID,
+		},
+	}},
+	"IllegalTag.test":          {state: greeting},
+	"InboxAddMessages.test":    {state: authenticated},
+	"InboxDeleteMessages.test": {skip: `not a test: empties the inbox after other files, and here each file has an account of its own`},
+	"JustTag.test":             {state: greeting},
+	"ListMailboxes.test":       {state: authenticated},
+	"ListNamespace.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: \* LIST \(\\Noselect\) \"\.\" \"\#private\"`,
+			New: `S: \* LIST \(\\Noselect\) \"\.\" \"\"`,
+			Why: whyNamespace,
+		},
+	}},
+	"ListOnly.test": {state: authenticated},
+	"ListPercentWildcard.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: D3 OK DELETE`,
+			New: `S: D3 NO DELETE`,
+			Why: whyChildren,
+		},
+		{
+			Old: `S: D4 OK DELETE`,
+			New: `S: D4 NO DELETE`,
+			Why: whyChildren,
+		},
+		{
+			Old: `S: D7 OK DELETE`,
+			New: `S: D7 NO DELETE`,
+			Why: whyChildren,
+		},
+	}},
+	"ListPlus.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `C: a1 LIST "" "listtest" RETURN (MYRIGHTS)
+SUB {
+S: \* LIST \(\\HasChildren\) \"\.\" "listtest"
+S: \* MYRIGHTS "listtest" "aeiklprstwx"
+}
+S: a1 OK`,
+			New: `C: a1 LIST "" "listtest" RETURN (MYRIGHTS)
+S: a1 BAD`,
+			Why: `LIST-MYRIGHTS (RFC 8440) is not announced here, and RFC 9051 §6.3.9 has BAD for unknown options`,
+		},
+	}},
+	"ListSpecialChar.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `C: a3 LIST`,
+			New: `C: b1 CREATE "projects &- abc"
+S: b1 OK
+C: b2 CREATE "&AOk-valuations"
+S: b2 OK
+C: b3 CREATE "mailbox #17"
+S: b3 OK
+C: a3 LIST`,
+			Why: `the mailboxes are made by the program around the file`,
+		},
+	}},
+	"ListSubscribed.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: 13 OK \[MAILBOXID \(.+\)\] CREATE completed.`,
+			New: `S: 13 OK \[MAILBOXID \(.+\)\] CREATE completed.
+C: u0 UNSUBSCRIBE listtest
+S: u0 OK done
+C: u1 UNSUBSCRIBE listtest.subfolder
+S: u1 OK done
+C: u2 UNSUBSCRIBE listtest1
+S: u2 OK done
+C: u3 UNSUBSCRIBE listtest1.subfolder1
+S: u3 OK done`,
+			Why: whySubscribed,
+		},
+		{
+			Old: `SUB {
+S: \* LIST \(\\HasChildren\) \"\.\" "listtest1" \(\"CHILDINFO\" \(\"SUBSCRIBED\"\)\)
+`,
+			New: `SUB {
+`,
+			Why: `RFC 9051 §6.3.9.6: CHILDINFO SHOULD be left out where the child is listed too`,
+		},
+	}},
+	"ListWithPercentWildcardInMailboxName.test": {state: authenticated},
+	"Login.test":                  {state: greeting},
+	"LoginThreeStrikes.test":      {skip: `James disconnects after three failed logins; no RFC asks for that, and here each further attempt is answered more slowly`},
+	"Logout.test":                 {state: greeting},
+	"Metadata.test":               {skip: `METADATA (RFC 5464) comes with a later issue`},
+	"MetadataWithBinaryData.test": {skip: `METADATA (RFC 5464) comes with a later issue`},
+	"MetadataWithLimitation.test": {skip: `METADATA (RFC 5464) comes with a later issue`},
+	"Move.test":                   {state: selected},
+	"MoveNoMSG.test": {state: selected, edits: []mpt.Edit{
+		{
+			Old: `S: a4 BAD`,
+			New: `S: a4 OK`,
+			Why: `RFC 9051 §6.4.9: a UID that does not exist is ignored without an error`,
+		},
+	}},
+	"Namespace.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: \* NAMESPACE \(\((\"\"|\"#private\.\") \".\"\)\) \(\(\"#user.\" \".\"\)\) NIL`,
+			New: `S: \* NAMESPACE \(\("" "/"\)\) NIL NIL`,
+			Why: whyNamespace,
+		},
+	}},
+	"NoCommand.test": {state: greeting},
+	"NoTag.test":     {state: greeting},
+	"Noop.test":      {state: authenticated},
+	"ObjectId.test":  {state: selected},
+	"Quota.test":     {skip: `limits the number of messages (RFC 9208 §5.4), in a namespace "#private"; here storage is limited, in one namespace`},
+	"Recent.test":    {skip: `all of it is about \Recent and RECENT, which RFC 9051 has removed and RFC 3501 §2.3.2 lets a server do without`},
+	"Rename.test": {state: authenticated, edits: slices.Concat(searchSetup, []mpt.Edit{
+		oneSpace,
+		octets4174,
+		{
+			Old: `S: A131 (.)*`,
+			New: `S: A131 NO`,
+			Why: `there is no such mailbox`,
+		},
+	})},
+	"RenameHierarchy.test": {state: selected, edits: []mpt.Edit{
+		{
+			Old: `S: \* LIST \(\\HasChildren\) "\." "alpha\.beta"
+`,
+			New: `S: \* LIST \(\\HasChildren\) "\." "alpha"
+S: \* LIST \(\\HasChildren\) "\." "alpha\.beta"
+`,
+			Why: whySuperior,
+		},
+		{
+			Old: `S: \* LIST \(\\HasNoChildren\) "\." "alpha\.beta\.gamma\.delta"
+`,
+			New: `S: \* LIST \(\\HasChildren\) "\." "alpha\.beta\.gamma"
+S: \* LIST \(\\HasNoChildren\) "\." "alpha\.beta\.gamma\.delta"
+`,
+			Why: whySuperior,
+		},
+		{
+			Old: `S: \* LIST \(\\HasChildren\) "\." "alpha\.beta\.gamma\.delta"
+`,
+			New: `S: \* LIST \(\\HasChildren\) "\." "alpha\.beta\.gamma"
+S: \* LIST \(\\HasChildren\) "\." "alpha\.beta\.gamma\.delta"
+`,
+			Why: whySuperior,
+		},
+	}},
+	"RenameInbox.test": {state: selected, edits: []mpt.Edit{
+		{
+			Old: `S: \* OK \[UIDNEXT 1\].*
+S: A4 OK`,
+			New: `S: \* OK \[UIDNEXT 2\].*
+S: A4 OK`,
+			Why: `RFC 9051 §2.3.1.1: while the UIDVALIDITY of the inbox is the same, UIDs are not used again`,
+		},
+	}},
+	"RenameSelected.test": {state: selected, edits: []mpt.Edit{
+		{
+			Old: `  +FLAGS`,
+			New: ` +FLAGS`,
+			Why: whyOneSpace,
+		},
+	}},
+	"Replace.test":              {skip: `REPLACE (RFC 8508) comes with a later issue`},
+	"SelectAppend.test":         {state: authenticated},
+	"SelectEmpty.test":          {state: authenticated},
+	"SelectInbox.test":          {state: authenticated},
+	"SelectUnseen.test":         {state: authenticated},
+	"SelectedStateCleanup.test": {skip: `not a test: removes what SelectedStateSetup.test makes, and here each file has an account of its own`},
+	"SelectedStateSetup.test":   {state: authenticated},
+	"Status.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `(  MESSAGES  )`,
+			New: `(MESSAGES)`,
+			Why: whyOneSpace,
+		},
+		{
+			Old: `(UNSEEN RECENT )`,
+			New: `(UNSEEN RECENT)`,
+			Why: whyOneSpace,
+		},
+		{
+			Old: `(UNSEEN SIZE MESSAGES )`,
+			New: `(UNSEEN SIZE MESSAGES)`,
+			Why: whyOneSpace,
+		},
+		{
+			Old: `DELETED-STORAGE 508`,
+			New: `DELETED-STORAGE 1`,
+			Why: `RFC 9208 §5.1: STORAGE is in units of 1024 octets`,
+		},
+	}},
+	"Store.test":      {state: selected},
+	"StringArgs.test": {state: authenticated},
+	"Subscribe.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `C: b01 LSUB "" "%"    `,
+			New: `C: b01 LSUB "" "%"`,
+			Why: `RFC 9051 §9: no spaces at the end of a command`,
+		},
+		{
+			Old: `S: 13 OK \[MAILBOXID \(.+\)\] CREATE completed.`,
+			New: `S: 13 OK \[MAILBOXID \(.+\)\] CREATE completed.
+C: u0 UNSUBSCRIBE subscribetest
+S: u0 OK done
+C: u1 UNSUBSCRIBE subscribetest.subfolder
+S: u1 OK done
+C: u2 UNSUBSCRIBE subscribetest1
+S: u2 OK done
+C: u3 UNSUBSCRIBE subscribetest1.subfolder1
+S: u3 OK done`,
+			Why: whySubscribed,
+		},
+	}},
+	"Uid.test": {state: selected},
+	"UserFlagsSupport.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: \* OK \[PERMANENTFLAGS \(\\Answered \\Deleted \\Draft \\Flagged \\Seen userflag \\\*\)\] Limited
+`,
+			New: ``,
+			Why: whyKeyword,
+		},
+		{
+			Old: `S: \* OK \[PERMANENTFLAGS \(.*appendflag.*\\\*\)\] Limited
+S: A9`,
+			New: `S: A9`,
+			Why: whyKeyword,
+		},
+	}},
+	"ValidAuthenticated.test":    {state: greeting},
+	"ValidNonAuthenticated.test": {state: authenticated},
+	"ValidSelected.test":         {state: authenticated},
+	"Welcome.test":               {state: greeting},
+	"XList.test":                 {skip: `XLIST is a private command that RFC 6154 replaced, and the special uses come from the names of the mailboxes`},
+}

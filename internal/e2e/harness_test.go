@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mox/dns"
+	"mox/imapclient"
+	"mox/internal/testkit"
+	"mox/smtpclient"
+)
+
+// Login of the account that "mox localserve" makes.
+const (
+	user     = "mox@localhost"
+	password = "moxmoxmox"
+)
+
+// patience is how long a test waits for what should come at once.
+const patience = 60 * time.Second
+
+// soak reports whether the long forms of tests are to run.
+func soak() bool { return os.Getenv("MOX_SOAK") != "" }
+
+// buildDir has the binary, while tests run.
+var buildDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "mox-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		buildDir = dir
+		return m.Run()
+	}())
+}
+
+var build = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-o", filepath.Join(buildDir, "mox"), "mox")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+})
+
+// binary returns the path of the built program.
+func binary(t testing.TB) string {
+	t.Helper()
+	if err := build(); err != nil {
+		t.Fatalf("building mox: %v", err)
+	}
+	return filepath.Join(buildDir, "mox")
+}
+
+// mox runs the program to its end and returns its output and its exit code.
+func mox(t testing.TB, args ...string) (string, int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(t), args...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatalf("mox %s: %v", strings.Join(args, " "), err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// A server is a running "mox localserve".
+type server struct {
+	t    testing.TB
+	dir  string
+	proc *testkit.Process
+	addr map[string]string // Of IPv4, by service, such as "smtp" and "imaps".
+}
+
+// An options says how to start a server.
+type options struct {
+	dir      string   // With configuration and data. Empty is a new one.
+	loglevel string   // Empty is info.
+	wrap     []string // A program that runs the server, such as strace.
+	dying    bool     // The test kills the server: do not stop and verify it at its end.
+}
+
+// localserve starts a server on free ports. When the test ends it is stopped, and
+// its data is verified.
+func localserve(t testing.TB, o options) *server {
+	t.Helper()
+	if o.dir == "" {
+		o.dir = filepath.Join(testkit.DataDir(t), "mox")
+	}
+	if o.loglevel == "" {
+		o.loglevel = "info"
+	}
+	args := append(o.wrap, binary(t), "-loglevel", o.loglevel, "localserve", "-dir", o.dir, "-ports", "0")
+	cmd := exec.Command(args[0], args[1:]...)
+	s := &server{t: t, dir: o.dir, addr: map[string]string{}}
+	s.proc = testkit.Start(t, cmd)
+	s.proc.WaitLine("^ready$")
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+) +(127\.0\.0\.1:\d+) `).FindAllStringSubmatch(s.proc.Output(), -1) {
+		s.addr[m[1]] = m[2]
+	}
+	for _, service := range []string{"smtp", "submission", "submissions", "imap", "imaps"} {
+		if s.addr[service] == "" {
+			t.Fatalf("no address of %s in the output of localserve:\n%s", service, s.proc.Output())
+		}
+	}
+	if !o.dying {
+		t.Cleanup(func() {
+			if s.proc != nil && !t.Failed() {
+				s.stop()
+			}
+		})
+	}
+	return s
+}
+
+// stop stops the server with an interrupt and verifies its data.
+func (s *server) stop() {
+	s.t.Helper()
+	p := s.proc
+	s.proc = nil
+	_ = p.Stop() // Its exit code is checked here.
+	if code := p.Cmd.ProcessState.ExitCode(); code != int(syscall.SIGINT) {
+		s.t.Errorf("server stopped with exit code %d instead of that of the signal", code)
+	}
+	if out := p.Output(); strings.Contains(out, "panic") {
+		s.t.Errorf("there was a panic in the server:\n%s", out)
+	}
+	s.verify()
+}
+
+// verify checks the data of a server that has stopped.
+func (s *server) verify() {
+	s.t.Helper()
+	if out, code := mox(s.t, "verifydata", filepath.Join(s.dir, "data")); code != 0 {
+		s.t.Errorf("mox verifydata: exit code %d\n%s", code, out)
+	}
+}
+
+// host and port of a service.
+func (s *server) hostPort(service string) (host, port string) {
+	s.t.Helper()
+	host, port, err := net.SplitHostPort(s.addr[service])
+	if err != nil {
+		s.t.Fatalf("address of %s: %v", service, err)
+	}
+	return host, port
+}
+
+// cert is the file with the certificate of the server.
+func (s *server) cert() string { return filepath.Join(s.dir, "localhost.crt") }
+
+// context returns a context that ends with the test, or when all patience is lost.
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (s *server) dial(service string) net.Conn {
+	s.t.Helper()
+	nc, err := net.DialTimeout("tcp", s.addr[service], patience)
+	if err != nil {
+		s.t.Fatalf("dial %s: %v", service, err)
+	}
+	return nc
+}
+
+// imap returns an IMAP client that has logged in.
+func (s *server) imap(login, pass string) *imapclient.Client {
+	s.t.Helper()
+	ctx := testContext(s.t)
+	c, err := imapclient.New(ctx, s.dial("imap"), imapclient.Options{})
+	if err != nil {
+		s.t.Fatalf("imap greeting: %v", err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	if _, err := c.Login(ctx, login, pass); err != nil {
+		s.t.Fatalf("imap login: %v", err)
+	}
+	return c
+}
+
+// inbox returns an IMAP client that has logged in and selected the inbox.
+func (s *server) inbox() *imapclient.Client {
+	s.t.Helper()
+	c := s.imap(user, password)
+	if _, err := c.Select(testContext(s.t), "INBOX", imapclient.SelectOptions{}); err != nil {
+		s.t.Fatalf("select inbox: %v", err)
+	}
+	return c
+}
+
+// smtp returns an SMTP client for delivery.
+func (s *server) smtp() *smtpclient.Client {
+	s.t.Helper()
+	c, err := smtpclient.New(testContext(s.t), s.dial("smtp"), smtpclient.Options{
+		Hostname: dns.IPDomain{Domain: dns.Domain{ASCII: "client.example"}},
+		TLS:      smtpclient.TLSOptions{Mode: smtpclient.TLSSkip},
+	})
+	if err != nil {
+		s.t.Fatalf("smtp client: %v", err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
