@@ -5,7 +5,8 @@ FUZZTIME ?= 20s
 BENCH    ?= .
 
 # Packages in which goroutines meet, for the race detector.
-RACE ?= ./config ./internal/... ./mlog ./queue/... ./smtpserver ./imapserver ./store/...
+RACE ?= ./config ./internal/certs ./internal/cli ./internal/ctl ./internal/daemon ./internal/deliver ./internal/identity \
+	./internal/ratelimit ./internal/safefile ./internal/submit ./mlog ./queue/... ./smtpserver ./imapserver ./imapclient ./smtpclient ./store/...
 
 .PHONY: help build run test race test-packages check bench fuzz crashtest soak fmt generate
 
