@@ -26,8 +26,8 @@ const (
 )
 
 var recordTypes = []any{
-	Mailbox{}, Message{}, Origin{}, content{}, share{}, erase{}, tombstone{},
-	thread{}, threadRef{}, subjectRef{}, subscription{}, counter{}, state{}, credentials{},
+	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{},
+	thread{}, threadKey{}, subscription{}, counter{}, state{}, credentials{},
 }
 
 // Account is the mail of one account. It is safe for concurrent use.
@@ -95,7 +95,7 @@ func (a *Account) openDB(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open database %s: %w", path, err)
 	}
-	if err := db.HintAppend(true, content{}, Origin{}, tombstone{}); err != nil {
+	if err := db.HintAppend(true, content{}, tombstone{}); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	a.dbmu.Lock()

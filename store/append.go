@@ -64,15 +64,7 @@ func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, er
 		return nil, err
 	}
 	r := &appendRequest{msgs: make([]*prepared, len(msgs)), size: total, done: make(chan struct{})}
-	var g errgroup.Group
-	g.SetLimit(parallelWrites)
-	for i, m := range msgs {
-		g.Go(func() (err error) {
-			r.msgs[i], err = a.prepare(ctx, m)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := a.prepareAll(ctx, msgs, r.msgs); err != nil {
 		a.discard(r)
 		return nil, noSpace(err)
 	}
@@ -89,6 +81,23 @@ func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, er
 		a.ids.done(p.id)
 	}
 	return r.result, nil
+}
+
+// prepareAll prepares messages, several at a time.
+func (a *Account) prepareAll(ctx context.Context, msgs []NewMessage, l []*prepared) (err error) {
+	if len(msgs) == 1 {
+		l[0], err = a.prepare(ctx, msgs[0])
+		return err
+	}
+	var g errgroup.Group
+	g.SetLimit(parallelWrites)
+	for i, m := range msgs {
+		g.Go(func() (err error) {
+			l[i], err = a.prepare(ctx, m)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 func (m *NewMessage) size() int64 { return int64(len(m.Prefix)) + m.Spool.Size() }
@@ -190,7 +199,8 @@ type appendRequest struct {
 }
 
 // committer commits the appends that wait together, in order, in one transaction
-// at a time.
+// at a time. A caller that comes when nothing is being committed does it itself;
+// what has come meanwhile is committed in the background.
 type committer struct {
 	a       *Account
 	mu      sync.Mutex
@@ -200,19 +210,25 @@ type committer struct {
 	idle    sync.WaitGroup
 }
 
-// add queues a request, and sees to it that someone is committing.
+// add queues a request, and commits it if no one else is committing.
 func (c *committer) add(r *appendRequest) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.stopped {
+		c.mu.Unlock()
 		r.err = ErrClosed
 		close(r.done)
 		return
 	}
 	c.waiting = append(c.waiting, r)
-	if !c.running {
+	lead := !c.running
+	if lead {
 		c.running = true
-		c.idle.Go(c.run)
+		c.idle.Add(1)
+	}
+	c.mu.Unlock()
+	if lead {
+		c.next()
+		go c.run()
 	}
 }
 
@@ -246,16 +262,22 @@ func (c *committer) take() []*appendRequest {
 
 // run commits until nothing waits.
 func (c *committer) run() {
-	for {
-		batch := c.take()
-		if len(batch) == 0 {
-			return
-		}
-		c.commitBatch(batch)
-		for _, r := range batch {
-			close(r.done)
-		}
+	defer c.idle.Done()
+	for c.next() {
 	}
+}
+
+// next commits what waits, and reports whether that was anything.
+func (c *committer) next() bool {
+	batch := c.take()
+	if len(batch) == 0 {
+		return false
+	}
+	c.commitBatch(batch)
+	for _, r := range batch {
+		close(r.done)
+	}
+	return true
 }
 
 // commitBatch sets the result or error of each request.
@@ -394,20 +416,13 @@ func (tx *Tx) insert(p *prepared) (m Message, ct *content, err error) {
 	if err != nil {
 		return m, nil, err
 	}
-	t, err := tx.assignThread(p.Digest, p.Received)
+	t, err := tx.assignThread(p.id, p.Digest, p.Received)
 	if err != nil {
 		return m, nil, err
 	}
-	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.Digest}
+	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.Digest, Origin: p.Origin}
 	if err := tx.btx.Insert(ct); err != nil {
 		return m, nil, fmt.Errorf("insert content: %w", err)
-	}
-	if p.Origin != nil {
-		o := *p.Origin
-		o.ContentID = p.id
-		if err := tx.btx.Insert(&o); err != nil {
-			return m, nil, fmt.Errorf("insert origin: %w", err)
-		}
 	}
 	m = Message{ContentID: p.id, Flags: p.Flags, Keywords: p.Keywords, CreateSeq: tx.next(), Size: ct.Size, Received: p.Received, ThreadID: t.ID}
 	if t.Muted {

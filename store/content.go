@@ -136,14 +136,15 @@ func (tx *Tx) forget(e *erase) error {
 	if err := tx.btx.Update(e); err != nil {
 		return fmt.Errorf("mark content erased: %w", err)
 	}
-	if err := tx.btx.Delete(&content{ID: e.ContentID}); err != nil {
+	ct := content{ID: e.ContentID}
+	if err := tx.btx.Get(&ct); err != nil {
+		return fmt.Errorf("read content: %w", err)
+	}
+	if err := tx.btx.Delete(&ct); err != nil {
 		return fmt.Errorf("delete content: %w", err)
 	}
-	if err := tx.btx.Delete(&Origin{ContentID: e.ContentID}); err != nil && !errors.Is(err, bstore.ErrAbsent) {
-		return fmt.Errorf("delete origin: %w", err)
-	}
 	tx.a.store.cache.dropContent(tx.a, e.ContentID)
-	return tx.forgetThread(e.ThreadID)
+	return tx.forgetThread(e.ThreadID, ct.Digest)
 }
 
 // removeGone removes the files of contents whose records are deleted, and then

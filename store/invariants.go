@@ -29,7 +29,6 @@ type verifier struct {
 	contents map[int64]contentFacts
 	erases   map[int64]erase
 	refs     map[int64]int32 // Messages by content.
-	threads  map[int64]bool
 	tombs    int64
 	strays   []string // Files without a record.
 }
@@ -42,7 +41,7 @@ type problem struct {
 }
 
 func newVerifier(a *Account) *verifier {
-	return &verifier{a: a, boxes: map[int64]*Mailbox{}, counted: map[int64]*Counts{}, contents: map[int64]contentFacts{}, erases: map[int64]erase{}, refs: map[int64]int32{}, threads: map[int64]bool{}}
+	return &verifier{a: a, boxes: map[int64]*Mailbox{}, counted: map[int64]*Counts{}, contents: map[int64]contentFacts{}, erases: map[int64]erase{}, refs: map[int64]int32{}}
 }
 
 func (v *verifier) errorf(format string, args ...any) {
@@ -61,7 +60,7 @@ func (v *verifier) fixable(format string, args ...any) {
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	steps := []func(*bstore.Tx) error{v.readState, v.mailboxes, v.readContents, v.readThreads, v.messages, v.references, v.tombstones, v.others, v.sums}
+	steps := []func(*bstore.Tx) error{v.readState, v.mailboxes, v.readContents, v.messages, v.references, v.tombstones, v.others, v.sums}
 	err := v.a.read(ctx, func(tx *bstore.Tx) error {
 		for _, step := range steps {
 			if err := step(tx); err != nil {
@@ -167,19 +166,6 @@ func (v *verifier) readContents(tx *bstore.Tx) error {
 	})
 }
 
-func (v *verifier) readThreads(tx *bstore.Tx) error {
-	err := bstore.QueryTx[thread](tx).ForEach(func(t thread) error { v.threads[t.ID] = true; return nil })
-	if err != nil {
-		return err
-	}
-	return bstore.QueryTx[threadRef](tx).ForEach(func(r threadRef) error {
-		if !v.threads[r.ThreadID] {
-			v.errorf("message-id %q is of thread %d, which does not exist", r.MessageID, r.ThreadID)
-		}
-		return nil
-	})
-}
-
 func (v *verifier) messages(tx *bstore.Tx) error {
 	return bstore.QueryTx[Message](tx).ForEach(func(m Message) error {
 		v.refs[m.ContentID]++
@@ -202,8 +188,8 @@ func (v *verifier) messages(tx *bstore.Tx) error {
 		} else if c.size != m.Size {
 			v.errorf("%s: size %d, its content %d has %d", where, m.Size, m.ContentID, c.size)
 		}
-		if !v.threads[m.ThreadID] {
-			v.errorf("%s: thread %d does not exist", where, m.ThreadID)
+		if m.ThreadID <= 0 || m.ThreadID >= v.state.ContentHigh {
+			v.errorf("%s: thread %d is beyond the reserved ids", where, m.ThreadID)
 		}
 		if !slices.IsSorted(m.Keywords) || len(mergeKeywords(mb.Keywords, m.Keywords)) != len(mb.Keywords) {
 			v.errorf("%s: keywords %q, mailbox %q", where, m.Keywords, mb.Keywords)
@@ -259,16 +245,9 @@ func (v *verifier) tombstones(tx *bstore.Tx) error {
 
 // others reads the records that have no invariants beyond being readable.
 func (v *verifier) others(tx *bstore.Tx) error {
-	if err := bstore.QueryTx[Origin](tx).ForEach(func(o Origin) error {
-		if _, ok := v.contents[o.ContentID]; !ok {
-			v.errorf("origin of content %d, which does not exist", o.ContentID)
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
 	return errors.Join(
-		bstore.QueryTx[subjectRef](tx).ForEach(func(subjectRef) error { return nil }),
+		bstore.QueryTx[thread](tx).ForEach(func(thread) error { return nil }),
+		bstore.QueryTx[threadKey](tx).ForEach(func(threadKey) error { return nil }),
 		bstore.QueryTx[subscription](tx).ForEach(func(subscription) error { return nil }),
 		bstore.QueryTx[counter](tx).ForEach(func(counter) error { return nil }),
 		bstore.QueryTx[credentials](tx).ForEach(func(credentials) error { return nil }),

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -363,19 +362,21 @@ func (tx *Tx) checkQuota(size int64) error {
 // SetThread mutes or collapses a thread. New replies to a muted thread arrive with
 // \Seen; those that are unseen now are marked \Seen.
 func (tx *Tx) SetThread(threadID int64, muted, collapsed bool) error {
-	t := thread{ID: threadID}
-	if err := tx.btx.Get(&t); errors.Is(err, bstore.ErrAbsent) {
+	if ok, err := bstore.QueryTx[Message](tx.btx).FilterNonzero(Message{ThreadID: threadID}).Exists(); err != nil {
+		return fmt.Errorf("read messages of thread: %w", err)
+	} else if !ok {
 		return ErrNoMessage
-	} else if err != nil {
-		return fmt.Errorf("read thread: %w", err)
+	}
+	t, err := tx.threadState(threadID)
+	if err != nil {
+		return err
 	}
 	mute := muted && !t.Muted
 	if t.Muted == muted && t.Collapsed == collapsed {
 		return nil
 	}
-	t.Muted, t.Collapsed = muted, collapsed
-	if err := tx.btx.Update(&t); err != nil {
-		return fmt.Errorf("update thread: %w", err)
+	if err := tx.setThreadState(t, thread{threadID, muted, collapsed}); err != nil {
+		return fmt.Errorf("write thread: %w", err)
 	}
 	tx.changes = append(tx.changes, Change{Kind: ChangeThread, ModSeq: tx.next(), ThreadID: threadID})
 	if !mute {

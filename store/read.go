@@ -290,13 +290,13 @@ func (a *Account) Vanished(ctx context.Context, mailboxID int64, since ModSeq) (
 }
 
 // Origin returns where a message came from, the zero value if that is not known.
+// The error is ErrNoMessage when the message does not exist (any more).
 func (a *Account) Origin(ctx context.Context, contentID int64) (Origin, error) {
-	o := Origin{ContentID: contentID}
-	err := a.read(ctx, func(tx *bstore.Tx) error { return tx.Get(&o) })
-	if errors.Is(err, bstore.ErrAbsent) {
-		return Origin{}, nil
+	ct, err := a.contentRecord(ctx, contentID)
+	if err != nil || ct.Origin == nil {
+		return Origin{}, err
 	}
-	return o, err
+	return *ct.Origin, nil
 }
 
 // Credentials returns the password verifiers, the zero value if none were set.

@@ -71,7 +71,6 @@ type Message struct {
 // Origin is what a delivery knows of where a message came from, for reputation
 // and for the user. Zero fields are unknown.
 type Origin struct {
-	ContentID      int64 `bstore:"noauto"`
 	RemoteIP       string
 	EHLODomain     string // ASCII.
 	MailFrom       string // Reverse-path as text, empty for the null reverse-path.
@@ -92,6 +91,7 @@ type content struct {
 	Size   int64  // Prefix and file, in octets.
 	Prefix []byte // Header fields we added, before the file's bytes.
 	Digest message.Digest
+	Origin *Origin // Nil when it did not come by SMTP.
 }
 
 // share counts the messages beyond the first that use a content.
@@ -128,27 +128,24 @@ type tombstone struct {
 	ThreadID  int64
 }
 
-// thread is the state of a thread that its messages share.
+// thread is the state of a thread that its messages share. There is a record only
+// for threads that are muted or collapsed. The id is that of the content with
+// which the thread began.
 type thread struct {
-	ID          int64 `bstore:"typename Thread"`
-	Muted       bool
-	Collapsed   bool
-	BaseSubject string
+	ID        int64 `bstore:"typename Thread,noauto"`
+	Muted     bool
+	Collapsed bool
 }
 
-// threadRef maps a canonical Message-ID, of a message or of one it refers to,
-// to its thread, so that a late parent joins the thread of its replies.
-type threadRef struct {
-	MessageID string `bstore:"typename ThreadRef"`
-	ThreadID  int64  `bstore:"nonzero,index"`
-}
-
-// subjectRef finds the newest thread with a base subject, for replies without
+// threadKey finds the thread for a new message. Keys are "i:" and a canonical
+// Message-ID, of a message or of one that it refers to, so that a late parent joins
+// the thread of its replies; or "s:" and a base subject, for replies without
 // references.
-type subjectRef struct {
-	BaseSubject string `bstore:"typename SubjectRef"`
-	ThreadID    int64
-	Received    time.Time
+type threadKey struct {
+	Key      string    `bstore:"typename ThreadKey"`
+	ThreadID int64     `bstore:"nonzero"`
+	Subject  uint64    // For "i:": hash of the base subject.
+	Received time.Time // For "s:": of the newest message.
 }
 
 // subscription is a subscribed mailbox name, whether or not the mailbox exists.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,98 +27,115 @@ const (
 	subjectAhead = 24 * time.Hour
 )
 
-// threadKey returns a string as it is used for a key in the database.
-func threadKey(b []byte) string {
-	if len(b) <= maxThreadKey {
-		return string(b)
+// keyOf returns a Message-ID ("i:") or base subject ("s:") as it is used for a key
+// in the database, empty for an empty one.
+func keyOf(kind string, b []byte) string {
+	switch {
+	case len(b) == 0:
+		return ""
+	case len(b) <= maxThreadKey:
+		return kind + string(b)
 	}
 	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return kind + "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// threadKeys are the keys of a message.
+type threadKeys struct {
+	own     string   // Of its Message-ID; empty if it has none.
+	refs    []string // Of what it refers to, closest first.
+	subject string   // Of its base subject; empty if it has none.
+	hash    uint64   // Of its base subject.
+}
+
+func keysOf(d message.Digest) threadKeys {
+	k := threadKeys{own: keyOf("i:", d.MessageID()), subject: keyOf("s:", d.BaseSubject())}
+	sum := sha256.Sum256(d.BaseSubject())
+	k.hash = binary.LittleEndian.Uint64(sum[:])
+	var refs []string
+	for ref := range d.References() {
+		refs = append(refs, keyOf("i:", ref))
+	}
+	for i := len(refs) - 1; i >= 0 && len(k.refs) < maxThreadRefs; i-- {
+		k.refs = append(k.refs, refs[i])
+	}
+	return k
+}
+
+// ids returns the keys of Message-IDs, its own first.
+func (k threadKeys) ids() []string {
+	if k.own == "" {
+		return k.refs
+	}
+	return append([]string{k.own}, k.refs...)
 }
 
 // assignThread returns the thread for a new message. A message with a Message-ID
 // that was seen before, as one's own or in references of another message, joins
 // that thread; else it joins the thread of its closest known reference, if the
 // subject is the same; else, if it is a reply without references, that of its
-// subject. Otherwise it starts a thread. What it refers to is remembered, so that
-// parents that arrive later join. A thread's id never changes.
-func (tx *Tx) assignThread(d message.Digest, received time.Time) (thread, error) {
-	var keys []string // Own Message-ID, then references, closest first.
-	if id := d.MessageID(); len(id) > 0 {
-		keys = append(keys, threadKey(id))
-	}
-	own := len(keys)
-	var refs []string
-	for ref := range d.References() {
-		refs = append(refs, threadKey(ref))
-	}
-	for i := len(refs) - 1; i >= 0 && len(keys) < own+maxThreadRefs; i-- {
-		keys = append(keys, refs[i])
-	}
-	subject := threadKey(d.BaseSubject())
-
-	t, known, err := tx.findThread(keys, own, subject, d.IsDSN())
-	if err == nil && t.ID == 0 && len(refs) == 0 && d.IsReply() && subject != "" {
-		t, err = tx.subjectThread(subject, received)
-	}
-	if err == nil && t.ID == 0 {
-		t.BaseSubject = subject
-		err = tx.btx.Insert(&t)
+// subject. Otherwise it starts a thread, with the id of its content. What it refers
+// to is remembered, so that parents that arrive later join. A thread's id never
+// changes.
+func (tx *Tx) assignThread(contentID int64, d message.Digest, received time.Time) (t thread, err error) {
+	k := keysOf(d)
+	id, known, err := tx.findThread(k, d.IsDSN())
+	if err == nil && id == 0 && len(k.refs) == 0 && d.IsReply() {
+		id, err = tx.subjectThread(k.subject, received)
 	}
 	if err != nil {
 		return t, fmt.Errorf("find thread: %w", err)
 	}
-	for _, k := range keys {
-		if known[k] {
+	if id == 0 {
+		t.ID = contentID
+	} else if t, err = tx.threadState(id); err != nil {
+		return t, err
+	}
+	for _, key := range k.ids() {
+		if known[key] {
 			continue
 		}
-		known[k] = true
-		if err := tx.btx.Insert(&threadRef{k, t.ID}); err != nil {
-			return t, fmt.Errorf("insert thread reference: %w", err)
+		known[key] = true
+		if err := tx.btx.Insert(&threadKey{Key: key, ThreadID: t.ID, Subject: k.hash}); err != nil {
+			return t, fmt.Errorf("insert thread key: %w", err)
 		}
 	}
-	return t, tx.noteSubject(subject, t.ID, received)
+	return t, tx.noteSubject(k.subject, t.ID, received)
 }
 
-// findThread returns the thread of the first key that has one, and which keys
-// have one. Keys from own on are references, which only count with the same
-// subject.
-func (tx *Tx) findThread(keys []string, own int, subject string, dsn bool) (t thread, known map[string]bool, err error) {
+// findThread returns the thread of the first Message-ID that has one, zero if none
+// has, and which have one. References only count with the same subject.
+func (tx *Tx) findThread(k threadKeys, dsn bool) (id int64, known map[string]bool, err error) {
 	known = map[string]bool{}
-	for i, k := range keys {
-		ref := threadRef{MessageID: k}
+	for _, key := range k.ids() {
+		ref := threadKey{Key: key}
 		if err := tx.btx.Get(&ref); errors.Is(err, bstore.ErrAbsent) {
 			continue
 		} else if err != nil {
-			return t, known, err
+			return 0, nil, err
 		}
-		known[k] = true
-		if t.ID != 0 {
-			continue
-		}
-		c := thread{ID: ref.ThreadID}
-		if err := tx.btx.Get(&c); err != nil {
-			return t, known, err
-		}
-		if i < own || dsn || c.BaseSubject == subject {
-			t = c
+		known[key] = true
+		if id == 0 && (key == k.own || dsn || ref.Subject == k.hash) {
+			id = ref.ThreadID
 		}
 	}
-	return t, known, nil
+	return id, known, nil
 }
 
-func (tx *Tx) subjectThread(subject string, received time.Time) (t thread, err error) {
-	s := subjectRef{BaseSubject: subject}
+func (tx *Tx) subjectThread(subject string, received time.Time) (int64, error) {
+	s := threadKey{Key: subject}
+	if subject == "" {
+		return 0, nil
+	}
 	if err := tx.btx.Get(&s); errors.Is(err, bstore.ErrAbsent) {
-		return t, nil
+		return 0, nil
 	} else if err != nil {
-		return t, err
+		return 0, err
 	}
 	if d := received.Sub(s.Received); d > subjectAge || d < -subjectAhead {
-		return t, nil
+		return 0, nil
 	}
-	t.ID = s.ThreadID
-	return t, tx.btx.Get(&t)
+	return s.ThreadID, nil
 }
 
 // noteSubject remembers the thread that was newest for a subject.
@@ -125,7 +143,7 @@ func (tx *Tx) noteSubject(subject string, threadID int64, received time.Time) er
 	if subject == "" {
 		return nil
 	}
-	s := subjectRef{BaseSubject: subject}
+	s := threadKey{Key: subject}
 	err := tx.btx.Get(&s)
 	switch {
 	case errors.Is(err, bstore.ErrAbsent):
@@ -141,33 +159,51 @@ func (tx *Tx) noteSubject(subject string, threadID int64, received time.Time) er
 	return nil
 }
 
-// forgetThread deletes what is kept of a thread when its last content is erased.
-func (tx *Tx) forgetThread(id int64) error {
+// threadState returns whether a thread is muted or collapsed.
+func (tx *Tx) threadState(id int64) (thread, error) {
+	t := thread{ID: id}
+	if err := tx.btx.Get(&t); err != nil && !errors.Is(err, bstore.ErrAbsent) {
+		return t, fmt.Errorf("read thread: %w", err)
+	}
+	return t, nil
+}
+
+// setThreadState replaces the state of a thread.
+func (tx *Tx) setThreadState(old, new thread) error {
+	tx.written = true
+	has := func(t thread) bool { return t.Muted || t.Collapsed }
+	switch {
+	case !has(new):
+		return tx.btx.Delete(&new)
+	case !has(old):
+		return tx.btx.Insert(&new)
+	}
+	return tx.btx.Update(&new)
+}
+
+// forgetThread deletes what is kept of a thread when the last content of which it
+// has a message is erased. What was known of contents that were erased before, and
+// that this one does not refer to, stays.
+func (tx *Tx) forgetThread(id int64, d message.Digest) error {
 	if ok, err := bstore.QueryTx[Message](tx.btx).FilterNonzero(Message{ThreadID: id}).Exists(); err != nil || ok {
 		return err
 	}
-	if ok, err := bstore.QueryTx[erase](tx.btx).FilterGreater("ModSeq", ModSeq(0)).FilterEqual("ThreadID", id).Exists(); err != nil || ok {
-		return err
-	}
-	t := thread{ID: id}
-	if err := tx.btx.Get(&t); errors.Is(err, bstore.ErrAbsent) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	s := subjectRef{BaseSubject: t.BaseSubject}
-	if t.BaseSubject != "" {
-		if err := tx.btx.Get(&s); err == nil && s.ThreadID == id {
-			err = tx.btx.Delete(&s)
-			if err != nil {
-				return err
+	k := keysOf(d)
+	for _, key := range append(k.ids(), k.subject) {
+		r := threadKey{Key: key}
+		if key == "" {
+			continue
+		}
+		if err := tx.btx.Get(&r); err == nil && r.ThreadID == id {
+			if err := tx.btx.Delete(&r); err != nil {
+				return fmt.Errorf("delete thread key: %w", err)
 			}
 		} else if err != nil && !errors.Is(err, bstore.ErrAbsent) {
-			return err
+			return fmt.Errorf("read thread key: %w", err)
 		}
 	}
-	if _, err := bstore.QueryTx[threadRef](tx.btx).FilterNonzero(threadRef{ThreadID: id}).Delete(); err != nil {
-		return err
+	if err := tx.btx.Delete(&thread{ID: id}); err != nil && !errors.Is(err, bstore.ErrAbsent) {
+		return fmt.Errorf("delete thread: %w", err)
 	}
-	return tx.btx.Delete(&t)
+	return nil
 }
