@@ -45,7 +45,7 @@ func version() string {
 		}
 	}
 	if revision == "" {
-		return "unknown"
+		return "devel"
 	}
 	return revision[:min(len(revision), 12)] + modified
 }
