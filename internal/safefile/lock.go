@@ -44,9 +44,10 @@ func LockDir(dir string) (*DirLock, error) {
 	return &DirLock{f}, nil
 }
 
-// Close gives the lock back.
+// Close gives the lock back. Closing the file would not do: a process that is being
+// started by another goroutine has it open too until it runs its program.
 func (l *DirLock) Close() error {
-	return l.f.Close()
+	return errors.Join(unlockFile(l.f), l.f.Close())
 }
 
 func writeHolder(f *os.File) error {
