@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"mox/dns"
 	"mox/imapclient"
 	"mox/internal/testkit"
+	"mox/smtp"
 	"mox/smtpclient"
 )
 
@@ -151,6 +153,13 @@ func (s *server) verify() {
 	}
 }
 
+// with returns the server for a subtest.
+func (s *server) with(t testing.TB) *server {
+	c := *s
+	c.t = t
+	return &c
+}
+
 // host and port of a service.
 func (s *server) hostPort(service string) (host, port string) {
 	s.t.Helper()
@@ -205,8 +214,8 @@ func (s *server) inbox() *imapclient.Client {
 	return c
 }
 
-// smtp returns an SMTP client for delivery.
-func (s *server) smtp() *smtpclient.Client {
+// smtpClient returns an SMTP client for delivery.
+func (s *server) smtpClient() *smtpclient.Client {
 	s.t.Helper()
 	c, err := smtpclient.New(testContext(s.t), s.dial("smtp"), smtpclient.Options{
 		Hostname: dns.IPDomain{Domain: dns.Domain{ASCII: "client.example"}},
@@ -217,4 +226,34 @@ func (s *server) smtp() *smtpclient.Client {
 	}
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// send sends a message with a new transaction and returns the error of the first
+// recipient.
+func send(ctx context.Context, c *smtpclient.Client, to, message string) error {
+	rcpt, err := smtp.ParseForwardPath("<"+to+">", smtp.Strict)
+	if err != nil {
+		return err
+	}
+	from, err := smtp.ParseReversePath("<sender@remote.example>", smtp.Strict)
+	if err != nil {
+		return err
+	}
+	results, err := c.Deliver(ctx, smtpclient.Envelope{
+		Mail:       smtp.MailCommand{ReversePath: from, Body: smtp.Body8BitMIME},
+		Recipients: []smtp.RcptCommand{{ForwardPath: rcpt}},
+		Open:       func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(message)), nil },
+	})
+	if err == nil && results[0].Err != nil {
+		err = results[0].Err
+	}
+	return err
+}
+
+// deliver sends a message that must be accepted.
+func deliver(t testing.TB, c *smtpclient.Client, to, message string) {
+	t.Helper()
+	if err := send(testContext(t), c, to, message); err != nil {
+		t.Fatalf("delivery: %v", err)
+	}
 }

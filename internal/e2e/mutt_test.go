@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mox/imap"
+	"mox/imapclient"
+	"mox/internal/testkit"
+)
+
+// muttConfig is the configuration of mutt, with folder, password and certificate.
+const muttConfig = `
+set folder=%s
+set spoolfile=+INBOX
+set imap_user=mox@localhost
+set imap_pass=%s
+set ssl_starttls=no
+set certificate_file=%s
+set ssl_verify_host=no
+set mail_check=1
+set timeout=1
+set imap_idle=yes
+set sort=mailbox-order
+set confirmappend=no
+set delete=yes
+set wait_key=no
+set mark_old=no
+set read_inc=0
+set header_cache=
+set postponed=
+set record=
+`
+
+// A terminal is a tmux server with one window.
+type terminal struct {
+	t      *testing.T
+	socket string
+}
+
+// newTerminal runs a shell command in a terminal, which ends with the test.
+func newTerminal(t *testing.T, dir, command string) *terminal {
+	t.Helper()
+	term := &terminal{t, filepath.Join(dir, "tmux")}
+	cmd := exec.Command(testkit.Tool(t, "tmux"), "-S", term.socket, "-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", command)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8", "TERM=xterm")
+	t.Cleanup(func() { run(t, "", "tmux", "-S", term.socket, "kill-server") })
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tmux: %v\n%s", err, out)
+	}
+	return term
+}
+
+// screen returns what the terminal shows.
+func (term *terminal) screen() string {
+	out, _ := run(term.t, "", "tmux", "-S", term.socket, "capture-pane", "-p")
+	return out
+}
+
+// keys types keys, by their names in tmux.
+func (term *terminal) keys(keys ...string) {
+	term.t.Helper()
+	succeed(term.t, "", "tmux", append([]string{"-S", term.socket, "send-keys"}, keys...)...)
+}
+
+// wait waits until the terminal shows all of some texts.
+func (term *terminal) wait(texts ...string) {
+	term.t.Helper()
+	defer func() {
+		if term.t.Failed() {
+			term.t.Logf("screen:\n%s", term.screen())
+		}
+	}()
+	poll(term.t, fmt.Sprintf("screen with %q", texts), func() bool {
+		screen := term.screen()
+		return !slices.ContainsFunc(texts, func(s string) bool { return !strings.Contains(screen, s) })
+	})
+}
+
+// TestMutt opens the inbox with mutt, reads a message, flags one, deletes one, and sees
+// one that is delivered meanwhile.
+func TestMutt(t *testing.T) {
+	t.Parallel()
+	testkit.Tool(t, "mutt")
+	s := localserve(t, options{})
+	c := s.inbox()
+	appendMessages(t, c, "INBOX", simple("first letter"), simple("second letter"), simple("third letter"), strings.Replace(simple("fourth"), "Subject: fourth", "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=", 1))
+	dir := t.TempDir()
+	rc := filepath.Join(dir, "muttrc")
+	_, port := s.hostPort("imaps")
+	if err := os.WriteFile(rc, fmt.Appendf(nil, muttConfig, "imaps://localhost:"+port+"/", password, s.cert()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	term := newTerminal(t, dir, testkit.Tool(t, "mutt")+" -n -F "+rc)
+	term.wait("first letter", "second letter", "third letter", "Grüße", "Msgs:4")
+
+	// Read the second.
+	term.keys("2", "Enter", "Enter")
+	term.wait("Subject: second letter", "Text of second letter.")
+	term.keys("q")
+	term.wait("Msgs:4")
+
+	// Flag the first, delete the third, write.
+	term.keys("1", "Enter", "F")
+	term.keys("3", "Enter", "d")
+	term.wait("Flag:1", "Del:1")
+	term.keys("$")
+	term.wait("Msgs:3", "Flag:1")
+
+	// One comes.
+	deliver(t, s.smtpClient(), user, simple("fifth letter"))
+	term.wait("fifth letter", "Msgs:4")
+	term.keys("q")
+
+	l, _, err := c.Fetch(testContext(t), imapclient.Seq, numbers(t, "1:*"), []imap.FetchItem{{Attr: imap.FetchUID}, {Attr: imap.FetchFlags}}, imapclient.FetchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := map[uint32][]string{}
+	for _, m := range l {
+		flags[m.UID] = m.Flags
+	}
+	// The expunge may be told after the FETCH only.
+	delete(flags, 3)
+	if !slices.Contains(flags[1], `\Flagged`) || slices.Contains(flags[1], `\Seen`) || !slices.Contains(flags[2], `\Seen`) || slices.Contains(flags[4], `\Seen`) {
+		t.Errorf("flags %v", flags)
+	}
+	if status, err := c.Status(testContext(t), "INBOX", imap.StatusMessages); err != nil || status.Items[imap.StatusMessages] != 4 {
+		t.Errorf("%v messages, %v", status.Items, err)
+	}
+}
