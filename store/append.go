@@ -40,12 +40,13 @@ type NewMessage struct {
 	Digest   message.Digest // Of prefix and message; made here when nil.
 }
 
-// prepared is a new message whose file is on stable storage, under a name that is
-// not.
+// prepared is a new message whose file is written. Its content is on stable storage
+// when wait has returned nil, its name when dir has been synced.
 type prepared struct {
 	NewMessage
-	id  int64
-	dir string
+	id   int64
+	dir  string
+	wait func() error
 }
 
 // Append stores all messages or none, and returns them when they are on stable
@@ -93,8 +94,10 @@ func (a *Account) prepareAll(ctx context.Context, msgs []NewMessage, l []*prepar
 	g.SetLimit(parallelWrites)
 	for i, m := range msgs {
 		g.Go(func() (err error) {
-			l[i], err = a.prepare(ctx, m)
-			return err
+			if l[i], err = a.prepare(ctx, m); err != nil {
+				return err
+			}
+			return l[i].wait() // So that no more are being synced than the limit.
 		})
 	}
 	return g.Wait()
@@ -134,59 +137,67 @@ func noSpace(err error) error {
 	return err
 }
 
-// prepare parses a message and, meanwhile, writes its file, without holding any
-// lock.
-func (a *Account) prepare(ctx context.Context, m NewMessage) (_ *prepared, rerr error) {
+// prepare writes the file of a message, without holding any lock, and parses it
+// while the file is being synced.
+func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) {
 	p := &prepared{NewMessage: m}
 	if p.Received.IsZero() {
 		p.Received = a.store.opts.Now()
 	}
-	if p.Digest == nil {
-		var parsing errgroup.Group
-		parsing.Go(func() (err error) {
-			p.Digest, err = message.NewDigest(prefixed{p.Prefix, p.Spool}, p.size(), message.Limits{})
-			return err
-		})
-		defer func() {
-			if err := parsing.Wait(); err != nil && rerr == nil {
-				rerr = fmt.Errorf("parse message: %w", err)
-			}
-		}()
+	if err := a.writeFile(ctx, p); err != nil {
+		return nil, err
 	}
+	var err error
+	if p.Digest == nil {
+		p.Digest, err = message.NewDigest(prefixed{p.Prefix, p.Spool}, p.size(), message.Limits{})
+	}
+	if err != nil {
+		_ = p.wait() // Only for the end of it.
+		a.removeFile(p.id)
+		return nil, fmt.Errorf("parse message: %w", err)
+	}
+	return p, nil
+}
+
+// writeFile writes the file of a message under a new id.
+func (a *Account) writeFile(ctx context.Context, p *prepared) error {
 	id, err := a.reserveID(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	path := a.contentPath(id)
 	dir := filepath.Dir(path)
 	if err := a.ensureDir(dir); err != nil {
 		a.ids.done(id)
-		return nil, fmt.Errorf("create message directory: %w", err)
+		return fmt.Errorf("create message directory: %w", err)
 	}
-	if err := m.Spool.WriteFileExcl(path); err != nil {
-		// What is there, if anything, has no record: it must not stay.
-		if rerr := a.store.fs.Remove(path); rerr == nil || errors.Is(rerr, fs.ErrNotExist) {
-			a.ids.done(id)
-		}
-		return nil, fmt.Errorf("write message file: %w", err)
+	wait, err := p.Spool.StartFileExcl(path)
+	if err != nil {
+		a.removeFile(id) // What is there, if anything, has no record: it must not stay.
+		return fmt.Errorf("write message file: %w", err)
 	}
-	p.id, p.dir = id, dir
-	return p, nil
+	p.id, p.dir, p.wait = id, dir, wait
+	return nil
 }
 
-// discard removes the files of messages that were not stored. An id whose file
-// cannot be removed stays active, so that the file is found at the next open.
+// discard removes the files of messages that were not stored.
 func (a *Account) discard(r *appendRequest) {
 	for _, p := range r.msgs {
-		if p == nil {
-			continue
+		if p != nil {
+			_ = p.wait() // Only for the end of it: the file is not needed.
+			a.removeFile(p.id)
 		}
-		if err := a.store.fs.Remove(a.contentPath(p.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			a.log.Error("remove file of message that was not stored", "id", p.id, "err", err)
-			continue
-		}
-		a.ids.done(p.id)
 	}
+}
+
+// removeFile removes the file of a message that was not stored. An id whose file
+// cannot be removed stays active, so that the file is found at the next open.
+func (a *Account) removeFile(id int64) {
+	if err := a.store.fs.Remove(a.contentPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Error("remove file of message that was not stored", "id", id, "err", err)
+		return
+	}
+	a.ids.done(id)
 }
 
 // appendRequest is an Append that waits for its commit.
@@ -280,32 +291,39 @@ func (c *committer) next() bool {
 	return true
 }
 
-// commitBatch sets the result or error of each request.
+// commitBatch sets the result or error of each request. While the files and their
+// directories are being synced, the records are written; before the commit, all
+// must be synced.
 func (c *committer) commitBatch(batch []*appendRequest) {
-	if err := c.syncDirs(batch); err != nil {
-		for _, r := range batch {
-			r.err = noSpace(err)
-		}
-		return
-	}
-	err := c.commitTogether(batch)
+	dirs := make(chan error, 1)
+	go func() { dirs <- c.syncDirs(batch) }()
+	synced := sync.OnceValue(func() error { return <-dirs })
+	err := c.commitTogether(batch, synced)
 	if err == nil {
+		_ = synced() // If there was nothing to commit, only for the end of it.
 		return
 	}
-	if len(batch) == 1 || errors.Is(err, errCommit) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrClosed) {
+	if errors.Is(err, errCommit) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrClosed) || synced() != nil {
 		for _, r := range batch {
-			r.err = cmp.Or(r.err, err)
+			r.err = cmp.Or(r.err, noSpace(err))
 		}
 		return
 	}
 	// A failed write spoils the transaction for all: each for itself, so that only
 	// the one that is to blame fails.
-	c.a.log.Warn("commit of several messages failed, trying each on its own", "messages", len(batch), "err", err)
+	if len(batch) > 1 {
+		c.a.log.Warn("commit of several messages failed, trying each on its own", "messages", len(batch), "err", err)
+	}
 	for _, r := range batch {
-		if r.err == nil {
-			err := c.commitTogether([]*appendRequest{r})
+		switch {
+		case r.err != nil: // It is to blame.
+		case len(batch) == 1:
+			r.err = err
+		default:
+			err := c.commitTogether([]*appendRequest{r}, synced)
 			r.err = cmp.Or(r.err, err)
 		}
+		r.err = noSpace(r.err)
 	}
 }
 
@@ -327,9 +345,20 @@ func (c *committer) syncDirs(batch []*appendRequest) error {
 	return nil
 }
 
+// wait waits until the files of the request are synced.
+func (r *appendRequest) wait() error {
+	for _, p := range r.msgs {
+		if err := p.wait(); err != nil {
+			return fmt.Errorf("write message file: %w", err)
+		}
+	}
+	return nil
+}
+
 // commitTogether stores all requests in one transaction, except those it finds
-// must be refused, for which it sets the error before anything is written.
-func (c *committer) commitTogether(batch []*appendRequest) error {
+// must be refused, for which it sets the error before anything is written. Synced
+// waits for the directories.
+func (c *committer) commitTogether(batch []*appendRequest, synced func() error) error {
 	var contents []*content
 	results := make([][]Message, len(batch))
 	// Whoever waits has been promised an answer: no caller's context ends this.
@@ -360,7 +389,14 @@ func (c *committer) commitTogether(batch []*appendRequest) error {
 				contents = append(contents, ct)
 			}
 		}
-		return nil
+		for _, r := range batch {
+			if r.err == nil {
+				if r.err = r.wait(); r.err != nil {
+					return r.err
+				}
+			}
+		}
+		return synced()
 	})
 	if err != nil {
 		return err

@@ -256,6 +256,32 @@ func (s *Spool) WriteFileExcl(path string) error {
 	return linkOrCopy(s.opts.FS, path, s.file, true)
 }
 
+// StartFileExcl is WriteFileExcl, but with content in memory it returns when that is
+// written and being synced. The function it returns waits for the sync and returns
+// its error, after which the file is gone; it must be called, and may be again.
+func (s *Spool) StartFileExcl(path string) (wait func() error, err error) {
+	s.mu.Lock()
+	if s.file != nil {
+		s.mu.Unlock()
+		return func() error { return nil }, s.WriteFileExcl(path)
+	}
+	defer s.mu.Unlock()
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	fsys := s.opts.FS
+	f, err := fsys.CreateExcl(path, spoolPerm)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(s.buf); err != nil {
+		return nil, discard(fsys, f, path, fmt.Errorf("write: %w", err))
+	}
+	done := make(chan error, 1)
+	go func() { done <- syncClose(fsys, f, path) }()
+	return sync.OnceValue(func() error { return <-done }), nil
+}
+
 // Close removes the temporary file and frees memory. Files made by WriteFileExcl
 // stay. It may be called more than once.
 func (s *Spool) Close() error {

@@ -358,3 +358,65 @@ func FuzzSpoolCRLF(f *testing.F) {
 		}
 	})
 }
+
+func TestStartedFileIsSyncedWhenWaitReturns(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{100, 2 * safefile.SpoolMemory} {
+		dir := t.TempDir()
+		s := safefile.NewSpool(safefile.SpoolOptions{Dir: dir})
+		defer s.Close()
+		data := bytes.Repeat([]byte("x"), size)
+		if _, err := s.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "f")
+		wait, err := s.StartFileExcl(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(wait(), wait()); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, data) {
+			t.Fatalf("file of %d octets: %v", len(b), err)
+		}
+		if _, err := s.StartFileExcl(path); !errors.Is(err, fs.ErrExist) {
+			t.Fatalf("file exists: %v", err)
+		}
+	}
+}
+
+// syncFails is a file system on which no file can be synced.
+type syncFails struct{ safefile.FS }
+
+type syncFailsFile struct{ safefile.File }
+
+func (syncFailsFile) Sync() error { return errSync }
+
+var errSync = errors.New("sync fails")
+
+func (f syncFails) CreateExcl(name string, perm fs.FileMode) (safefile.File, error) {
+	file, err := f.FS.CreateExcl(name, perm)
+	return syncFailsFile{file}, err
+}
+
+func TestStartedFileThatCannotBeSyncedIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := safefile.NewSpool(safefile.SpoolOptions{Dir: dir, FS: syncFails{safefile.OS}})
+	defer s.Close()
+	if _, err := s.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "f")
+	wait, err := s.StartFileExcl(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(); !errors.Is(err, errSync) {
+		t.Fatalf("wait: %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("file: %v", err)
+	}
+}
