@@ -110,7 +110,6 @@ func (a *appending) check(size int64) error {
 	}
 	a.mailbox = mb
 	a.total += size
-	limit := a.account.QuotaLimit()
 	switch {
 	case size == 0:
 		return imap.No("", "empty message: append cancelled") // RFC 3502 §6.3.11
@@ -118,10 +117,8 @@ func (a *appending) check(size int64) error {
 		return imap.No(imap.CodeTooBig, "message is larger than the limit")
 	case len(a.msgs) == maxAppendMessages:
 		return imap.No(imap.CodeLimit, "too many messages at once")
-	case limit > 0 && a.account.Tree().Size()+a.total > limit:
-		return store.ErrOverQuota
 	}
-	return nil
+	return a.account.CheckSpace(a.total)
 }
 
 // read reads a message into a spool, with bare LF made CRLF.

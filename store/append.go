@@ -105,17 +105,26 @@ func (a *Account) prepareAll(ctx context.Context, msgs []NewMessage, l []*prepar
 
 func (m *NewMessage) size() int64 { return int64(len(m.Prefix)) + m.Spool.Size() }
 
-// admit refuses early, before anything is written, what will be refused anyway.
-func (a *Account) admit(msgs []NewMessage, total int64) error {
+// CheckSpace reports early, before a message of so many octets is received, that
+// it would be refused. Errors: ErrNoSpace, ErrOverQuota.
+func (a *Account) CheckSpace(size int64) error {
 	if floor := a.store.opts.Floor; floor != nil {
-		if err := floor.Check(total); err != nil {
+		if err := floor.Check(size); err != nil {
 			return fmt.Errorf("%w: %w", ErrNoSpace, err)
 		}
 	}
-	t := a.Tree()
-	if limit := a.QuotaLimit(); limit > 0 && t.Size()+total > limit {
+	if limit := a.QuotaLimit(); limit > 0 && a.Tree().Size()+size > limit {
 		return ErrOverQuota
 	}
+	return nil
+}
+
+// admit refuses early, before anything is written, what will be refused anyway.
+func (a *Account) admit(msgs []NewMessage, total int64) error {
+	if err := a.CheckSpace(total); err != nil {
+		return err
+	}
+	t := a.Tree()
 	for _, m := range msgs {
 		var ok bool
 		if m.MailboxID != 0 {
