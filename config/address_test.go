@@ -5,6 +5,7 @@ import (
 	"net"
 	"reflect"
 	"testing"
+	"time"
 
 	"mox/dns"
 	"mox/smtp"
@@ -272,5 +273,20 @@ func TestNewMakesSnapshotWithoutFiles(t *testing.T) {
 	st.Hostname = ""
 	if _, err := New(st, s.Dynamic); err == nil || err.Error() != "Hostname: domain name is empty" {
 		t.Errorf("got error %v", err)
+	}
+}
+
+func TestUndeleteWindowIsTakenFromTheConfig(t *testing.T) {
+	t.Parallel()
+	static := change(t, testStatic, "LogLevel: info\n", "LogLevel: info\nUndeleteWindow: 36h\nUndeleteSize: 7000\n")
+	s, err := testLoad(static, testDynamic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.UndeleteWindow != 36*time.Hour || s.UndeleteSize != 7000 {
+		t.Errorf("got %v and %d", s.UndeleteWindow, s.UndeleteSize)
+	}
+	if _, err := testLoad(change(t, static, "7000", "-1"), testDynamic); err == nil {
+		t.Error("negative UndeleteSize is taken")
 	}
 }

@@ -36,6 +36,8 @@ func (c *checker) checkStatic(s *Snapshot) {
 	if s.MinimumFreeSpace == 0 {
 		s.MinimumFreeSpace = DefaultMinimumFreeSpace
 	}
+	s.UndeleteWindow, s.UndeleteSize = st.UndeleteWindow, st.UndeleteSize
+	c.notNegative("UndeleteSize", st.UndeleteSize)
 	c.notNegative("QuotaMessageSize", st.QuotaMessageSize)
 	s.quota = st.QuotaMessageSize
 	c.initialMailboxes(s)

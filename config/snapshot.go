@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"mox/dns"
 	"mox/internal/ratelimit"
@@ -37,6 +38,8 @@ type Snapshot struct {
 	Pedantic         bool
 	Resolvers        []netip.AddrPort // Empty: those of the system.
 	MinimumFreeSpace int64            // In bytes; negative for no minimum.
+	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.
+	UndeleteSize     int64            // In bytes; zero for the default of the store.
 	Listeners        []Listener       // By name.
 	InitialMailboxes InitialMailboxes // With defaults; names in the form in which they are stored.
 

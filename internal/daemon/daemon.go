@@ -124,6 +124,8 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Floor:            d.floor,
 		Quota:            d.quota,
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
+		UndeleteWindow:   s.UndeleteWindow,
+		UndeleteBytes:    s.UndeleteSize,
 	})
 	if errors.Is(err, safefile.ErrLocked) {
 		return fmt.Errorf("another mox is running with data directory %s, stop that first: %w", s.DataDir, err)
