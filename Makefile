@@ -47,7 +47,7 @@ crashtest: ## kill the server 50 times under load and verify its data
 
 soak: test-packages ## run the long forms of all tests
 	MOX_SOAK=1 MOX_CRASH_ROUNDS=50 CGO_ENABLED=0 $(GO) test -count=1 -timeout 6h -v ./...
-	$(MAKE) fuzz FUZZTIME=5m
+	$(MAKE) fuzz FUZZTIME=1m
 
 fmt: ## format all source files
 	gofmt -w $$(git ls-files '*.go')
