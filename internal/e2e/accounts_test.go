@@ -28,9 +28,7 @@ type account struct {
 func withAccounts(t *testing.T, accounts []account) string {
 	t.Helper()
 	dir := filepath.Join(testkit.DataDir(t), "mox")
-	if out, code := mox(t, "localserve", "-dir", dir, "-initonly"); code != 0 {
-		t.Fatalf("localserve -initonly: exit code %d\n%s", code, out)
-	}
+	initOnly(t, dir)
 	var b strings.Builder
 	b.WriteString("Domains:\n")
 	seen := map[string]bool{"": true}

@@ -1,15 +1,14 @@
 // Package e2e has tests of the program as its users have it: they build mox, run
 // "mox localserve", and use it with real programs (swaks, curl, mbsync, mutt,
-// Python) and with our own clients. Each test that has stopped a server ends with
-// "mox verifydata". There is no code here besides tests.
+// Python, openssl) and with our own clients. Each test that has stopped a server ends
+// with "mox verifydata". There is no code here besides tests.
 //
-// Tests here take longer than others. Each has a short form and, with the
-// environment variable MOX_SOAK=1, the long one that a release is judged by:
+// The conversations of the Apache James test suite are run here too; the tables in
+// conversations_*_test.go say which of them, and why not the others.
 //
-//	                          short                       long
-//	corpus (corpus_test.go)   every 10th of the spam      all 6,046
-//	crash (crash_test.go)     10 rounds of kill -9        50, see MOX_CRASH_ROUNDS
-//
-// They need Linux for the parts that look at /proc, and programs that
-// scripts/install-test-packages.sh installs.
+// Tests here take longer than others, and with -short they are left out: the race
+// detector would not see the program. With the environment variable MOX_SOAK=1 the long
+// forms run that a release is judged by; MOX_CRASH_ROUNDS sets how often the server is
+// killed. Some parts need Linux, for /proc, or root; programs are installed by
+// scripts/install-test-packages.sh.
 package e2e

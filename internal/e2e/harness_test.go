@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -39,6 +40,10 @@ var buildDir string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if flag.Parse(); testing.Short() {
+			fmt.Println("the tests of the program are left out of the short ones")
+			return 0
+		}
 		dir, err := os.MkdirTemp("", "mox-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -93,6 +98,7 @@ type server struct {
 type options struct {
 	dir      string   // With configuration and data. Empty is a new one.
 	loglevel string   // Empty is info.
+	edit     []string // Pairs of texts in mox.conf and what replaces them. The directory must be new.
 	wrap     []string // A program that runs the server, such as strace.
 	dying    bool     // The test kills the server: do not stop and verify it at its end.
 }
@@ -104,13 +110,24 @@ func localserve(t testing.TB, o options) *server {
 	if o.dir == "" {
 		o.dir = filepath.Join(testkit.DataDir(t), "mox")
 	}
+	if len(o.edit) > 0 {
+		initOnly(t, o.dir)
+		path := filepath.Join(o.dir, "mox.conf")
+		text := string(testkit.ReadFile(t, path))
+		for i := 0; i < len(o.edit); i += 2 {
+			if !strings.Contains(text, o.edit[i]) {
+				t.Fatalf("no %q in mox.conf", o.edit[i])
+			}
+		}
+		if err := os.WriteFile(path, []byte(strings.NewReplacer(o.edit...).Replace(text)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if o.loglevel == "" {
 		o.loglevel = "info"
 	}
-	args := append(o.wrap, binary(t), "-loglevel", o.loglevel, "localserve", "-dir", o.dir, "-ports", "0")
-	cmd := exec.Command(args[0], args[1:]...)
 	s := &server{t: t, dir: o.dir, addr: map[string]string{}}
-	s.proc = testkit.Start(t, cmd)
+	s.proc = startOnly(t, o.dir, append(o.wrap, binary(t), "-loglevel", o.loglevel)...)
 	s.proc.WaitLine("^ready$")
 	for _, m := range regexp.MustCompile(`(?m)^  (\w+) +(127\.0\.0\.1:\d+) `).FindAllStringSubmatch(s.proc.Output(), -1) {
 		s.addr[m[1]] = m[2]
@@ -129,6 +146,29 @@ func localserve(t testing.TB, o options) *server {
 	}
 	return s
 }
+
+// startOnly starts a server without waiting until it is ready. The arguments are those
+// before the command; without any it is the program.
+func startOnly(t testing.TB, dir string, args ...string) *testkit.Process {
+	t.Helper()
+	if len(args) == 0 {
+		args = []string{binary(t)}
+	}
+	args = append(args, "localserve", "-dir", dir, "-ports", "0")
+	return testkit.Start(t, exec.Command(args[0], args[1:]...))
+}
+
+// initOnly makes a directory for localserve.
+func initOnly(t testing.TB, dir string) {
+	t.Helper()
+	if out, code := mox(t, "localserve", "-dir", dir, "-initonly"); code != 0 {
+		t.Fatalf("localserve -initonly: exit code %d\n%s", code, out)
+	}
+}
+
+// tolerant is an edit for servers that receive what others send, as it is. For trying
+// out, localserve refuses what breaks a protocol.
+var tolerant = []string{"Pedantic: true", "Pedantic: false"}
 
 // stop stops the server with an interrupt and verifies its data.
 func (s *server) stop() {
