@@ -101,7 +101,7 @@ func runIMAP(t *testing.T, s *server, dir, name string, c conversation, a accoun
 			return d.DialContext(ctx, "tcp", s.addr["imap"])
 		},
 		Delimiter: '/',
-		Timeout:   10 * time.Second,
+		Timeout:   patience,
 	}
 	// The first command of a connection is a good one: otherwise it may be closed.
 	opts.Login = parseConversation(t, "first", "C: first CAPABILITY\nS: \\* CAPABILITY .*\nS: first OK done\n", nil)
