@@ -247,7 +247,7 @@ func TestResponseText(t *testing.T) {
 
 // What is encoded as a string must be decoded as that string.
 func FuzzStrings(f *testing.F) {
-	for _, s := range []string{"", "NIL", "atom", "a b", `a"b\`, "é", "a\r\nb", "\xff", strings.Repeat("x", maxQuoted+1), "a]b", "~{3}", "{3+}"} {
+	for _, s := range []string{"", "NIL", "atom", "a b", `a"b\`, "é", "a\r\nb", "\xff", strings.Repeat("x", maxQuoted+1), "a]b", "~{3}", "{3+}", strings.Repeat(`"`, maxQuoted)} {
 		f.Add(s, true)
 		f.Add(s, false)
 	}
@@ -264,7 +264,7 @@ func FuzzStrings(f *testing.F) {
 		if err := e.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		d, _ := newTestDecoder(t, b.String(), Options{Response: true, Limits: Limits{Literal: 1 << 20, LiteralTotal: 4 << 20}})
+		d, _ := newTestDecoder(t, b.String(), Options{Response: true, Limits: Limits{Line: 1 << 20, Literal: 1 << 20, LiteralTotal: 4 << 20}})
 		d.SetUTF8(utf8)
 		first := d.NeedAString()
 		d.NeedSP()
