@@ -47,6 +47,8 @@ type model struct {
 
 	validity map[string]uint32 // UIDVALIDITY by mailbox.
 	next     map[string]uint32 // UIDNEXT by mailbox, after the last check.
+
+	unanswered, undone int // Commands without answer, and those that were not done.
 }
 
 // An operation is a change of some messages by one command, all or nothing.
@@ -169,6 +171,10 @@ func (m *model) check(have map[string][]found, boxes map[string]*imapclient.Mail
 		}
 	}
 	for op := range m.inflight {
+		m.unanswered++
+		if i, ok := which[op.ids[0]]; ok && i == 0 {
+			m.undone++
+		}
 		for _, id := range op.ids[1:] {
 			a, ok := which[op.ids[0]]
 			if b, ok2 := which[id]; ok && ok2 && a != b {

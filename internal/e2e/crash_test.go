@@ -72,7 +72,7 @@ func TestCrash(t *testing.T) {
 	s.checkCrash(m)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t.Logf("%d messages in %d rounds", len(m.records), rounds)
+	t.Logf("%d messages in %d rounds; of %d commands without an answer %d were not done", len(m.records), rounds, m.unanswered, m.undone)
 }
 
 // crashRound loads the server and kills it.
@@ -148,4 +148,52 @@ func (s *server) checkCrash(m *model) {
 		s.t.Error(text)
 	}
 	_ = c.Logout(ctx)
+}
+
+func TestCrashModelFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	box := func(next uint32) map[string]*imapclient.Mailbox {
+		return map[string]*imapclient.Mailbox{"A": {UIDValidity: 1, UIDNext: next}}
+	}
+	at := func(uid uint32, flags, content string) []found {
+		return []found{{place{"A", uid, flags}, content}}
+	}
+	for _, tc := range []struct {
+		name  string
+		have  map[string][]found
+		boxes map[string]*imapclient.Mailbox
+		want  string
+	}{
+		{"as acknowledged", map[string][]found{"x": at(3, "f", "c"), "y": at(4, "", "trace c")}, box(6), ""},
+		{"unanswered is done", map[string][]found{"x": at(3, "f", "c"), "y": at(4, "", "trace c"), "z": at(5, "g", "c"), "z2": at(6, "g", "c")}, box(7), ""},
+		{"lost", map[string][]found{"y": at(4, "", "trace c")}, box(6), `"x": nowhere`},
+		{"doubled", map[string][]found{"x": append(at(3, "f", "c"), at(5, "f", "c")...), "y": at(4, "", "trace c")}, box(6), "2 times"},
+		{"renumbered", map[string][]found{"x": at(5, "f", "c"), "y": at(4, "", "trace c")}, box(6), `"x": A uid 5`},
+		{"unflagged", map[string][]found{"x": at(3, "", "c"), "y": at(4, "", "trace c")}, box(6), "flags ()"},
+		{"changed", map[string][]found{"x": at(3, "f", "c2"), "y": at(4, "", "trace c")}, box(6), "has changed"},
+		{"from nowhere", map[string][]found{"x": at(3, "f", "c"), "y": at(4, "", "trace c"), "q": at(5, "", "")}, box(6), "never sent"},
+		{"UID used again", map[string][]found{"x": at(3, "f", "c"), "y": at(2, "", "trace c")}, box(6), "used before"},
+		{"half", map[string][]found{"x": at(3, "f", "c"), "y": at(4, "", "trace c"), "z": at(5, "g", "c")}, box(6), "half of a command"},
+		{"UIDNEXT goes back", map[string][]found{"x": at(3, "f", "c"), "y": at(4, "", "trace c")}, box(2), "UIDNEXT"},
+		{"no mailbox", map[string][]found{"x": at(3, "f", "c"), "y": at(4, "", "trace c")}, nil, "is gone"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m := newModel()
+			if wrong := m.check(nil, box(3)); len(wrong) > 0 {
+				t.Fatal(wrong)
+			}
+			m.add("x", "c", false)
+			m.done(m.begin([]string{"x"}, func(place) place { return place{"A", 0, "f"} }), map[string]uint32{"x": 3})
+			m.add("y", "c", true)
+			m.done(m.begin([]string{"y"}, func(place) place { return place{mailbox: "A"} }), nil)
+			m.add("z", "c", false)
+			m.add("z2", "c", false)
+			m.begin([]string{"z", "z2"}, func(place) place { return place{"A", 0, "g"} })
+			wrong := strings.Join(m.check(tc.have, tc.boxes), "\n")
+			if tc.want == "" && wrong != "" || !strings.Contains(wrong, tc.want) {
+				t.Errorf("got %q, want %q", wrong, tc.want)
+			}
+		})
+	}
 }
