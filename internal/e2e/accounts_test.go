@@ -72,17 +72,22 @@ func makeAccounts(ctx context.Context, dir string, accounts []account) (rerr err
 	if err != nil {
 		return err
 	}
+	made := map[string]store.Credentials{} // By password: to make one takes long, on purpose.
 	for _, a := range accounts {
 		acc, err := st.Ensure(ctx, a.name)
 		if err != nil {
 			return err
 		}
 		err = acc.Update(ctx, removeOthers)
+		if credentials, ok := made[a.password]; ok && err == nil {
+			err = acc.SetCredentials(ctx, credentials)
+		} else if err == nil {
+			if err = checker.SetPassword(ctx, a.name, a.password); err == nil {
+				made[a.password], err = acc.Credentials(ctx)
+			}
+		}
 		acc.Release()
 		if err != nil {
-			return err
-		}
-		if err := checker.SetPassword(ctx, a.name, a.password); err != nil {
 			return err
 		}
 	}
