@@ -420,6 +420,9 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 // check finds out before the first write whether a request can be stored.
 func (tx *Tx) check(r *appendRequest) error {
 	for _, p := range r.msgs {
+		if !tx.a.ids.held(p.id) {
+			return ErrReadOnly // The account was reopened meanwhile, and the file has been moved to lost/.
+		}
 		b, err := tx.target(p)
 		if errors.Is(err, ErrNoMailbox) && p.MailboxID == 0 && p.Create {
 			if _, err := imap.ParseMailboxName(p.Mailbox); err != nil {

@@ -182,6 +182,32 @@ func TestFailedAccountIsReadOnlyUntilReopenedAndVerified(t *testing.T) {
 	r.readAll()
 }
 
+// Reopening moves files without a record away. A message whose file was among them
+// must not be acknowledged.
+func TestMessageWrittenBeforeReopeningIsRefused(t *testing.T) {
+	t.Parallel()
+	a := testAccount(t)
+	r := &appendRequest{msgs: make([]*prepared, 1), done: make(chan struct{})}
+	if err := a.prepareAll(ctx, []NewMessage{newMessage(t, a, testMessage(1))}, r.msgs); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.reopen(ctx); err != nil {
+		t.Fatal(err)
+	}
+	a.commit.add(r)
+	<-r.done
+	if !errors.Is(r.err, ErrReadOnly) {
+		t.Errorf("commit of a message whose file was moved: %v", r.err)
+	}
+	a.discard(r)
+	if _, err := a.Append(ctx, newMessage(t, a, testMessage(2))); err != nil {
+		t.Error(err)
+	}
+	if n := files(t, a); n != 1 {
+		t.Errorf("%d files instead of one", n)
+	}
+}
+
 func TestSecondStoreOnTheSameDirectoryIsRefused(t *testing.T) {
 	t.Parallel()
 	a := testAccount(t)

@@ -68,6 +68,15 @@ func (x *ids) done(id int64) {
 	delete(x.active, id)
 }
 
+// held reports whether an id that was handed out may still become a record. It may not
+// when the account has been reopened since: that looks at all files without a record.
+func (x *ids) held(id int64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_, ok := x.active[id]
+	return ok
+}
+
 func (x *ids) take() (int64, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
