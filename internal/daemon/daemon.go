@@ -114,7 +114,7 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 // open opens what is on disk, and makes the engines that work with it.
 func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err := prepareDataDir(s.DataDir); err != nil {
-		return err
+		return adviseWritable(s.DataDir, err)
 	}
 	d.floor = safefile.NewFloor(safefile.FloorOptions{Path: s.DataDir, Min: s.MinimumFreeSpace})
 	var err error
@@ -130,7 +130,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if errors.Is(err, safefile.ErrLocked) {
 		return fmt.Errorf("another mox is running with data directory %s, stop that first: %w", s.DataDir, err)
 	} else if err != nil {
-		return fmt.Errorf("open store: %w", err)
+		return adviseWritable(s.DataDir, fmt.Errorf("open store: %w", err))
 	}
 	removeStale(d.store.TempDir(), d.log)
 	d.queueDB, err = queuedb.Open(ctx, queuedb.Options{Dir: s.DataDir, Log: d.logger("queuedb"), Floor: d.floor})

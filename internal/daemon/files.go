@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"mox/internal/safefile"
@@ -30,6 +31,15 @@ func prepareDataDir(dir string) error {
 		return fmt.Errorf("data directory %s is not a directory", dir)
 	}
 	return nil
+}
+
+// adviseWritable adds to an error what to do about it, if it is that the data directory
+// cannot be written.
+func adviseWritable(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("data directory %s must be writable for the user that mox runs as, change its owner or mount it for writing: %w", dir, err)
+	}
+	return err
 }
 
 // removeStale removes old temporary files. Directories, and what cannot be removed,

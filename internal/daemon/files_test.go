@@ -7,12 +7,30 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"mox/config"
 	"mox/mlog"
 )
+
+func TestUnwritableDataDirectoryIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		err     error
+		advised bool
+	}{
+		{&fs.PathError{Op: "open", Path: "/data/lock", Err: syscall.EROFS}, true},
+		{&fs.PathError{Op: "mkdir", Path: "/data", Err: syscall.EACCES}, true},
+		{&fs.PathError{Op: "mkdir", Path: "/data", Err: syscall.ENOSPC}, false},
+	} {
+		err := adviseWritable("/data", tc.err)
+		if !errors.Is(err, tc.err) || strings.Contains(err.Error(), "/data must be writable") != tc.advised {
+			t.Errorf("%v: got %v", tc.err, err)
+		}
+	}
+}
 
 func TestInitLocalserveMakesACompleteDirectory(t *testing.T) {
 	t.Parallel()
