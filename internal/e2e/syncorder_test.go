@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"crypto/tls"
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -14,10 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"mox/dns"
 	"mox/imapclient"
 	"mox/internal/testkit"
-	"mox/sasl"
 	"mox/smtp"
 	"mox/smtpclient"
 )
@@ -148,42 +146,42 @@ func (s *server) markedDelivery(mark string, alone bool) acknowledged {
 // markedSubmission submits a message.
 func (s *server) markedSubmission(mark string) acknowledged {
 	s.t.Helper()
-	c, err := smtpclient.New(testContext(s.t), s.dial("submission"), smtpclient.Options{
-		Hostname: dns.IPDomain{Domain: dns.Domain{ASCII: "client.example"}},
-		TLS:      smtpclient.TLSOptions{Mode: smtpclient.TLSSkip},
-		Auth: func([]string, *tls.ConnectionState) (sasl.Client, error) {
-			return sasl.NewPlainClient(sasl.Credentials{Identity: sasl.Identity{Authentication: user}, Password: password}), nil
-		},
-	})
-	if err != nil {
-		s.t.Fatalf("submission: %v", err)
-	}
-	defer func() { _ = c.Close() }()
-	return s.markedSMTP(c, user, mark, false)
+	return s.markedSMTP(s.submitClient(), user, mark, false)
 }
 
 // markedSMTP sends a message, and returns the text of the reply.
 func (s *server) markedSMTP(c *smtpclient.Client, sender, mark string, alone bool) acknowledged {
 	s.t.Helper()
-	from, err := smtp.ParseReversePath("<"+sender+">", smtp.Strict)
+	reply, err := sendFrom(testContext(s.t), c, sender, user, marked(mark))
 	if err != nil {
-		s.t.Fatal(err)
-	}
-	to, err := smtp.ParseForwardPath("<"+user+">", smtp.Strict)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	results, err := c.Deliver(testContext(s.t), smtpclient.Envelope{
-		Mail:       smtp.MailCommand{ReversePath: from},
-		Recipients: []smtp.RcptCommand{{ForwardPath: to}},
-		Open:       func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(marked(mark))), nil },
-	})
-	if err != nil || results[0].Err != nil {
-		s.t.Errorf("sending %s: %v %v", mark, err, results)
+		s.t.Errorf("sending %s: %v", mark, err)
 		return acknowledged{}
 	}
-	lines := results[0].Reply.Lines
-	return acknowledged{mark, `"` + lines[len(lines)-1] + `\r\n"`, 0, alone}
+	return acknowledged{mark, `"` + reply.Lines[len(reply.Lines)-1] + `\r\n"`, 0, alone}
+}
+
+// sendFrom sends a message, and returns the reply to it, or the first error.
+func sendFrom(ctx context.Context, c *smtpclient.Client, sender, recipient, message string) (smtpclient.Reply, error) {
+	from, err := smtp.ParseReversePath("<"+sender+">", smtp.Strict)
+	if err != nil {
+		return smtpclient.Reply{}, err
+	}
+	to, err := smtp.ParseForwardPath("<"+recipient+">", smtp.Strict)
+	if err != nil {
+		return smtpclient.Reply{}, err
+	}
+	results, err := c.Deliver(ctx, smtpclient.Envelope{
+		Mail:       smtp.MailCommand{ReversePath: from},
+		Recipients: []smtp.RcptCommand{{ForwardPath: to}},
+		Open:       func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(message)), nil },
+	})
+	if err == nil && results[0].Err != nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		return smtpclient.Reply{}, err
+	}
+	return results[0].Reply, nil
 }
 
 // markedAppend appends a message.
