@@ -69,7 +69,7 @@ func relative(dir, path string) string {
 func (c *checker) level(field, name string) slog.Level {
 	l, err := mlog.ParseLevel(name)
 	if err != nil {
-		c.addf(field, "%s, use one of error, info, debug, trace, traceauth, tracedata", trimPkg(err))
+		c.addf(field, "%s, use one of error, warn, info, debug, trace, traceauth, tracedata", trimPkg(err))
 	}
 	return l
 }

@@ -124,8 +124,8 @@ func TestErrorsOfMoxConfNameLineAndField(t *testing.T) {
 		{"empty list", "\t\t\t- 192.0.2.10\n\t\t\t- 2001:db8::10\n", "", `mox.conf:7: Listeners.public.IPs: value is missing: nothing is indented under it`},
 		{"empty at end of file", "\tAccount: ann\n\tMailbox: Postmaster\n", "", `mox.conf:21: Postmaster: value is missing: nothing is indented under it`},
 		{"bad boolean", "Hostname: mx.example.org", "Hostname: mx.example.org\nPedantic: yes", `mox.conf:5: Pedantic: bad boolean value "yes"`},
-		{"log level", "LogLevel: info", "LogLevel: verbose", `mox.conf:3: LogLevel: unknown log level "verbose", use one of error, info, debug, trace, traceauth, tracedata`},
-		{"log level of package", "LogLevel: info", "LogLevel: info\nPackageLogLevels:\n\tstore: loud", `mox.conf:5: PackageLogLevels.store: unknown log level "loud", use one of error, info, debug, trace, traceauth, tracedata`},
+		{"log level", "LogLevel: info", "LogLevel: verbose", `mox.conf:3: LogLevel: unknown log level "verbose", use one of error, warn, info, debug, trace, traceauth, tracedata`},
+		{"log level of package", "LogLevel: info", "LogLevel: info\nPackageLogLevels:\n\tstore: loud", `mox.conf:5: PackageLogLevels.store: unknown log level "loud", use one of error, warn, info, debug, trace, traceauth, tracedata`},
 		{"hostname as A-label", "Hostname: mx.example.org", "Hostname: xn--74h.example", `mox.conf:4: Hostname: domain "xn--74h.example" must be written in unicode and lower case, as "☺.example"`},
 		{"hostname in upper case", "Hostname: mx.example.org", "Hostname: MX.example.org", `mox.conf:4: Hostname: domain "MX.example.org" must be written in unicode and lower case, as "mx.example.org"`},
 		{"data directory empty", "DataDir: ../data", "DataDir: ", `mox.conf:2: DataDir: directory is empty`},
@@ -151,7 +151,7 @@ func TestErrorsOfMoxConfNameLineAndField(t *testing.T) {
 				"mox.conf:8: InitialMailboxes.Regular[0]: mailbox \"a/b\" cannot have a parent\n" +
 				"mox.conf:10: InitialMailboxes.Regular[2]: mailbox \"Work\" is listed twice"},
 		{"all errors, not only the first", "LogLevel: info\nHostname: mx.example.org", "LogLevel: loud\nHostname: mx..example.org",
-			"mox.conf:3: LogLevel: unknown log level \"loud\", use one of error, info, debug, trace, traceauth, tracedata\n" +
+			"mox.conf:3: LogLevel: unknown log level \"loud\", use one of error, warn, info, debug, trace, traceauth, tracedata\n" +
 				"mox.conf:4: Hostname: empty label: \"mx..example.org\""},
 		{"all errors of syntax", "LogLevel: info\n", "LogLevel: info\nA: 1\nPedantic: 1\nHostname: x\n",
 			"mox.conf:4: A: unknown key \"A\"\nmox.conf:5: Pedantic: bad boolean value \"1\"\nmox.conf:7: Hostname: duplicate key in struct"},

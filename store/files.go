@@ -46,9 +46,9 @@ func (a *Account) contentPath(id int64) string {
 type ids struct {
 	mu     sync.Mutex
 	next   int64
-	high   int64              // Reserved up to here, exclusive.
-	active map[int64]struct{} // Handed out, neither committed nor given up.
-	dirs   map[string]bool    // Directories known to exist, and be synced in their parent.
+	high   int64           // Reserved up to here, exclusive.
+	active map[int64]bool  // Handed out, neither committed nor given up. True if it may still become a record.
+	dirs   map[string]bool // Directories known to exist, and be synced in their parent.
 }
 
 // low returns the lowest id that may still become a file or a record.
@@ -73,8 +73,21 @@ func (x *ids) done(id int64) {
 func (x *ids) held(id int64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, ok := x.active[id]
-	return ok
+	return x.active[id]
+}
+
+// restart begins again behind a range. Ids that were handed out before may still
+// become files, until they are given up, and never records.
+func (x *ids) restart(high int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.next, x.high, x.dirs = high, high, map[string]bool{}
+	if x.active == nil {
+		x.active = map[int64]bool{}
+	}
+	for id := range x.active {
+		x.active[id] = false
+	}
 }
 
 func (x *ids) take() (int64, bool) {
@@ -85,7 +98,7 @@ func (x *ids) take() (int64, bool) {
 	}
 	id := x.next
 	x.next++
-	x.active[id] = struct{}{}
+	x.active[id] = true
 	return id, true
 }
 
@@ -162,10 +175,7 @@ func (a *Account) recoverFiles(ctx context.Context) error {
 	if err := a.moveLost(st.ContentLow, st.ContentHigh, have); err != nil {
 		return err
 	}
-	a.ids.mu.Lock()
-	a.ids.next, a.ids.high = st.ContentHigh, st.ContentHigh
-	a.ids.active, a.ids.dirs = map[int64]struct{}{}, map[string]bool{}
-	a.ids.mu.Unlock()
+	a.ids.restart(st.ContentHigh)
 	return nil
 }
 
