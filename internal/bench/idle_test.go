@@ -51,7 +51,7 @@ func BenchmarkIdle(b *testing.B) {
 
 // memory is what a server uses, in bytes.
 type memory struct {
-	resident, heap, stack float64
+	resident, files, heap, stack float64
 }
 
 const (
@@ -68,7 +68,7 @@ func settle(b *testing.B, s *server, work *imapConn) memory {
 	b.Helper()
 	const cycles = "go_gc_duration_seconds_count"
 	var m map[string]float64
-	least, _ := s.resident(b)
+	least := s.resident(b).now
 	looks := 0
 	for end := time.Now().Add(settleTime); looks < settleLooks && time.Now().Before(end); looks++ {
 		m = s.metrics(b)
@@ -76,10 +76,10 @@ func settle(b *testing.B, s *server, work *imapConn) memory {
 			work.do(b, "FETCH 1:100 (BODY.PEEK[])")
 		}
 		time.Sleep(settleInterval)
-		if now, _ := s.resident(b); now < least-64<<10 {
+		if now := s.resident(b).now; now < least-64<<10 {
 			least, looks = now, 0
 		}
 	}
-	now, _ := s.resident(b)
-	return memory{float64(now), m["go_memstats_heap_inuse_bytes"], m["go_memstats_stack_inuse_bytes"]}
+	r := s.resident(b)
+	return memory{float64(r.now), float64(r.files), m["go_memstats_heap_inuse_bytes"], m["go_memstats_stack_inuse_bytes"]}
 }

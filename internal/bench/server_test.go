@@ -148,8 +148,15 @@ func (s *server) cpu(t testing.TB) float64 {
 	return s.metrics(t)["process_cpu_seconds_total"]
 }
 
-// resident returns the memory of the server, in bytes: now, and at most so far.
-func (s *server) resident(t testing.TB) (now, most int64) {
+// residentMemory is what a process has in memory, in bytes.
+type residentMemory struct {
+	now   int64
+	files int64 // Of now: pages of files that are mapped, which the system can drop.
+	most  int64 // At most so far.
+}
+
+// resident returns the memory of the server.
+func (s *server) resident(t testing.TB) (m residentMemory) {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
@@ -163,10 +170,12 @@ func (s *server) resident(t testing.TB) (now, most int64) {
 		n, _ := strconv.ParseInt(f[1], 10, 64) // Zero would be noticed.
 		switch f[0] {
 		case "VmRSS:":
-			now = n << 10
+			m.now = n << 10
+		case "RssFile:":
+			m.files = n << 10
 		case "VmHWM:":
-			most = n << 10
+			m.most = n << 10
 		}
 	}
-	return now, most
+	return m
 }
