@@ -8,7 +8,8 @@
 # With the argument "bench" it adds what only benchmarks use, to compare with.
 set -eu
 
-# Package and the program in it that tests look for, or the module of Perl.
+# Package and the program in it that tests look for, or the module of Perl or of
+# Debian's Python.
 packages="
 swaks swaks
 libnet-ssleay-perl perl:Net::SSLeay
@@ -22,6 +23,14 @@ strace strace
 fuse3 fusermount3
 xz-utils xz
 util-linux unshare
+unbound unbound
+postfix posttls-finger
+opendkim opendkim
+opendkim-tools opendkim-testmsg
+python3-dkim python3:dkim
+python3-nacl python3:nacl
+python3-authres python3:authres
+python3-spf python3:spf
 "
 if [ "${1:-}" = bench ]; then
 	packages="$packages
@@ -34,6 +43,7 @@ PATH=$PATH:/usr/sbin:/sbin
 installed() {
 	case $1 in
 	perl:*) perl "-M${1#perl:}" -e 1 >/dev/null 2>&1 ;;
+	python3:*) /usr/bin/python3 -c "import ${1#python3:}" >/dev/null 2>&1 ;;
 	*) command -v "$1" >/dev/null 2>&1 ;;
 	esac
 }

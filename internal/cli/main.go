@@ -29,6 +29,7 @@ type env struct {
 
 	configPath string
 	overrides  []config.Override // For the configuration, from global flags.
+	servers    []string          // To ask in DNS, from flag -dns.
 
 	levels  *mlog.Levels
 	handler slog.Handler // For the logs of a server.
@@ -160,11 +161,10 @@ func (e *env) apply(g globals) error {
 			return fmt.Errorf("flag -loglevel: %w", err)
 		}
 	}
-	var resolvers []string
 	if g.dns != "" {
-		resolvers = strings.Split(g.dns, ",")
+		e.servers = strings.Split(g.dns, ",")
 	}
-	for _, addr := range resolvers {
+	for _, addr := range e.servers {
 		if _, err := config.ParseResolver(addr); err != nil {
 			return fmt.Errorf("flag -dns: %w", err)
 		}
@@ -175,8 +175,8 @@ func (e *env) apply(g globals) error {
 			s.PackageLogLevels = nil
 		}
 		s.Pedantic = s.Pedantic || g.pedantic
-		if len(resolvers) > 0 {
-			s.DNSResolver = resolvers
+		if len(e.servers) > 0 {
+			s.DNSResolver = e.servers
 		}
 	})
 	e.levels = mlog.NewLevels(level)
