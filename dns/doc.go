@@ -12,5 +12,5 @@
 // All types are safe for concurrent use.
 //
 // RFCs: 1034, 1035, 1123 (names), 5890, 5891 (IDNA), 4035 (the AD bit), 6698
-// (TLSA), 7505 (null MX), 8914 (extended errors).
+// (TLSA), 7505 (null MX), 8020 (NXDOMAIN), 8914 (extended errors).
 package dns

@@ -33,6 +33,7 @@ type exchanges struct {
 	cur      int        // Index of the server to ask.
 	answers  int        // Answers that can be used.
 	verified int        // Of those, with AD.
+	absent   int        // Of those, with NXDOMAIN.
 	cname    string     // Target of the CNAME record of the name asked for, if any.
 }
 
@@ -76,6 +77,14 @@ func (e *exchanges) authentic() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.trust && e.answers > 0 && e.answers == e.verified
+}
+
+// noDomain reports whether all answers that were used say that the name does not
+// exist.
+func (e *exchanges) noDomain() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.answers > 0 && e.answers == e.absent
 }
 
 // target returns the target of the alias at the name that was asked for, or "".
@@ -129,6 +138,9 @@ func (e *exchanges) answer(msg []byte, i int, datagram bool) {
 	e.answers++
 	if h.AuthenticData {
 		e.verified++
+	}
+	if h.RCode == dnsmessage.RCodeNameError {
+		e.absent++
 	}
 	if cname != "" {
 		e.cname = cname

@@ -3,17 +3,24 @@ package dns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/mjl-/adns"
 )
 
 // Errors of lookups. Each error that a [Resolver] returns matches exactly one of
-// these with errors.Is, or is the error of the context.
+// these with errors.Is, or is the error of the context; [ErrNoDomain] is a kind of
+// ErrNotFound.
 var (
 	// ErrNotFound means that the name does not exist, or has no records of the type
 	// (NXDOMAIN and NODATA).
 	ErrNotFound = errors.New("dns: no such record")
+
+	// ErrNoDomain matches ErrNotFound too. It means that all answers said NXDOMAIN:
+	// there is nothing at or below the name (RFC 8020 §2), or its alias leads to such a
+	// name. A resolver that cannot tell returns ErrNotFound.
+	ErrNoDomain = fmt.Errorf("%w: no such domain", ErrNotFound)
 
 	// ErrTemporary means that the lookup failed in a way that may pass: a time-out, a
 	// server failure, an unreachable resolver.

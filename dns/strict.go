@@ -190,7 +190,7 @@ func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn 
 	}
 	l, _, err := fn(lctx, e, abs)
 	res = Result{Authentic: e.authentic()}
-	err = r.sortError(ctx, lctx, err, len(l))
+	err = r.sortError(ctx, lctx, err, len(l), e.noDomain())
 	if err != nil {
 		return nil, res, fmt.Errorf("looking up %s for %q: %w", typ, clip(name), err)
 	}
@@ -225,8 +225,8 @@ func (e *kindError) Error() string   { return e.kind.Error() + ": " + e.cause.Er
 func (e *kindError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // sortError gives an error its kind. n is the number of usable records that came
-// with it.
-func (r *StrictResolver) sortError(ctx, lctx context.Context, err error, n int) error {
+// with it, noDomain whether the name does not exist.
+func (r *StrictResolver) sortError(ctx, lctx context.Context, err error, n int, noDomain bool) error {
 	if err == nil {
 		return nil
 	}
@@ -245,6 +245,8 @@ func (r *StrictResolver) sortError(ctx, lctx context.Context, err error, n int) 
 		return &kindError{ErrTemporary, err}
 	}
 	switch {
+	case de.IsNotFound && noDomain:
+		return &kindError{ErrNoDomain, err}
 	case de.IsNotFound:
 		return &kindError{ErrNotFound, err}
 	case de.IsTimeout || de.IsTemporary:

@@ -281,6 +281,33 @@ func TestErrorsHaveOneKind(t *testing.T) {
 	}
 }
 
+func TestNamesThatDoNotExistAreToldFromThoseWithoutRecords(t *testing.T) {
+	t.Parallel()
+	srv := testkit.NewDNS(t, testkit.DNSOptions{Zone: zone})
+	r := resolver(t, srv, nil)
+	for _, tc := range []struct {
+		name     string
+		lookup   func() error
+		noDomain bool
+	}{
+		{"absent", func() error { _, _, err := r.LookupTXT(t.Context(), "absent.example.org"); return err }, true},
+		{"absent, two questions", func() error { _, _, err := r.LookupIP(t.Context(), "ip", "absent.example.org"); return err }, true},
+		{"no records of the type", func() error { _, _, err := r.LookupTXT(t.Context(), "mail.example.org"); return err }, false},
+		{"no records of both types", func() error { _, _, err := r.LookupIP(t.Context(), "ip", "example.org"); return err }, false},
+		{"only names below", func() error { _, _, err := r.LookupMX(t.Context(), "_tcp.mail.example.org"); return err }, false},
+		{"alias to an absent name", func() error { _, _, err := r.LookupTXT(t.Context(), "dangling.example.org"); return err }, true},
+	} {
+		err := tc.lookup()
+		if !errors.Is(err, dns.ErrNotFound) || errors.Is(err, dns.ErrNoDomain) != tc.noDomain {
+			t.Errorf("%s: got %v, expected that the name does not exist: %v", tc.name, err, tc.noDomain)
+		}
+	}
+	srv.Set(t, testkit.DNSOptions{Zone: zone, Faults: map[string]testkit.DNSFault{"absent.example.org": testkit.DNSServFail}})
+	if _, _, err := r.LookupTXT(t.Context(), "absent.example.org"); errors.Is(err, dns.ErrNotFound) {
+		t.Errorf("server failure: %v", err)
+	}
+}
+
 func TestMalformedHostsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	srv := testkit.NewDNS(t, testkit.DNSOptions{Zone: zone})
