@@ -67,6 +67,8 @@ const (
 )
 
 const (
+	digestDate  = 4
+	digestSizes = 16
 	digestTable = 32
 	digestData  = digestTable + 4*int(sectionCount)
 )
@@ -292,7 +294,7 @@ func (d Digest) BaseSubject() []byte { return d.section(sectionBaseSubject) }
 func (d Digest) Preview() []byte { return d.section(sectionPreview) }
 
 // Size returns the size of the message in bytes.
-func (d Digest) Size() int64 { return d.number(16) }
+func (d Digest) Size() int64 { return d.number(digestSizes) }
 
 // HeaderSize returns the size of the header in bytes, with its blank line.
 func (d Digest) HeaderSize() int64 { return d.number(24) }

@@ -16,17 +16,18 @@ const (
 	maxOmitted = 512
 )
 
-// isUsualField says whether a header field, its name in lower case, is one that
-// clients ask for in lists of messages or that filters look at.
-func isUsualField(name string) bool {
-	switch name {
+// isUsual says whether a header field is one that clients ask for in lists of
+// messages or that filters look at.
+func isUsual(name []byte) bool {
+	var buf [32]byte
+	switch name := string(appendLower(buf[:0], name)); name {
 	case "date", "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id", "in-reply-to",
 		"references", "mime-version", "precedence", "auto-submitted", "importance", "x-priority", "priority",
 		"disposition-notification-to", "return-path", "delivered-to", "x-original-to", "x-mailer", "user-agent",
 		"newsgroups", "mail-followup-to", "mail-reply-to", "organization", "chat-version":
 		return true
 	}
-	return strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "list-")
+	return hasPrefixFold(name, "content-") || hasPrefixFold(name, "list-")
 }
 
 // nameHash is a hash of a field name in lower case.
@@ -94,13 +95,13 @@ func buildDigest(p *parser, preview string) Digest {
 	for part := range root.Walk() {
 		b.set(flagUTF8, part.Flags&PartNonASCII != 0)
 	}
-	b.head(h, root)
+	b.date(h)
+	b.head(root)
 	return b.b
 }
 
-// head fills in what is before the sections.
-func (b *digestBuilder) head(h *Header, root *Part) {
-	b.b[0] = digestVersion
+// date fills in the date.
+func (b *digestBuilder) date(h *Header) {
 	if t, ok := ParseDate(h.Value("Date")); ok {
 		b.flags |= flagSent
 		date := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
@@ -108,8 +109,13 @@ func (b *digestBuilder) head(h *Header, root *Part) {
 		binary.LittleEndian.PutUint32(b.b[4:], uint32(day))
 		binary.LittleEndian.PutUint64(b.b[8:], uint64(t.Unix()))
 	}
+}
+
+// head fills in what is before the sections, but for the date.
+func (b *digestBuilder) head(root *Part) {
+	b.b[0] = digestVersion
 	b.b[1] = byte(b.flags)
-	binary.LittleEndian.PutUint64(b.b[16:], uint64(root.BodyEnd))
+	binary.LittleEndian.PutUint64(b.b[digestSizes:], uint64(root.BodyEnd))
 	binary.LittleEndian.PutUint64(b.b[24:], uint64(root.BodyStart))
 	for i, end := range b.dst {
 		binary.LittleEndian.PutUint32(b.b[digestTable+4*i:], end)
@@ -122,8 +128,7 @@ func (b *digestBuilder) fields(h *Header) {
 	keep := make([]bool, len(h.Fields))
 	var usual []int
 	for i, f := range h.Fields {
-		var buf [32]byte
-		if isUsualField(string(appendLower(buf[:0], f.Name))) {
+		if isUsual(f.Name) {
 			usual = append(usual, i)
 		}
 	}

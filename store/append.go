@@ -37,16 +37,17 @@ type NewMessage struct {
 	Keywords []string       // Sorted, lower-case.
 	Received time.Time      // IMAP internal date; zero is now.
 	Origin   *Origin        // Nil when it did not come by SMTP.
-	Digest   message.Digest // Of prefix and message; made here when nil.
+	Digest   message.Digest // Of the message without the prefix; made here when nil.
 }
 
 // prepared is a new message whose file is written. Its content is on stable storage
 // when wait has returned nil, its name when dir has been synced.
 type prepared struct {
 	NewMessage
-	id   int64
-	dir  string
-	wait func() error
+	id     int64
+	dir    string
+	digest message.Digest // Of prefix and message.
+	wait   func() error
 }
 
 // Append stores all messages or none, and returns them when they are on stable
@@ -157,15 +158,24 @@ func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) 
 		return nil, err
 	}
 	var err error
-	if p.Digest == nil {
-		p.Digest, err = message.NewDigest(prefixed{p.Prefix, p.Spool}, p.size(), message.Limits{})
-	}
-	if err != nil {
+	if p.digest, err = p.newDigest(); err != nil {
 		_ = p.wait() // Only for the end of it.
 		a.removeFile(p.id)
 		return nil, fmt.Errorf("parse message: %w", err)
 	}
 	return p, nil
+}
+
+// newDigest makes the digest of prefix and message.
+func (m *NewMessage) newDigest() (message.Digest, error) {
+	whole := prefixed{m.Prefix, m.Spool}
+	switch {
+	case m.Digest == nil:
+		return message.NewDigest(whole, m.size(), message.Limits{})
+	case len(m.Prefix) == 0:
+		return m.Digest, nil
+	}
+	return m.Digest.Prepend(m.Prefix, whole)
 }
 
 // writeFile writes the file of a message under a new id.
@@ -464,11 +474,11 @@ func (tx *Tx) insert(p *prepared) (m Message, ct *content, err error) {
 	if err != nil {
 		return m, nil, err
 	}
-	t, err := tx.assignThread(p.id, p.Digest, p.Received)
+	t, err := tx.assignThread(p.id, p.digest, p.Received)
 	if err != nil {
 		return m, nil, err
 	}
-	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.Digest, Origin: p.Origin}
+	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.digest, Origin: p.Origin}
 	if err := tx.btx.Insert(ct); err != nil {
 		return m, nil, fmt.Errorf("insert content: %w", err)
 	}

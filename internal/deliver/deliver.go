@@ -97,6 +97,7 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 		Keywords: del.Keywords,
 		Received: del.Received,
 		Origin:   origin(del),
+		Digest:   del.Digest,
 	})
 	if err != nil {
 		return Result{}, fmt.Errorf("append: %w", err)
