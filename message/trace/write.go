@@ -112,6 +112,7 @@ func formatValue(s string) string {
 // formatPropValue returns s as address or domain, as RFC 8601 §2.2 wants for what
 // is one, or else as token or quoted string.
 func formatPropValue(s string) string {
+	s = clean(s)
 	if isAddress(s) {
 		return s
 	}
@@ -119,10 +120,10 @@ func formatPropValue(s string) string {
 }
 
 // isAddress reports whether s is [ [ local-part ] "@" ] domain-name, and can be
-// written without quoting.
+// written without quoting. It is clean.
 func isAddress(s string) bool {
 	i := strings.LastIndexByte(s, '@')
-	if i < 0 || len(s) > MaxText || !utf8.ValidString(s) {
+	if i < 0 {
 		return false
 	}
 	domain := s[i+1:]
