@@ -112,6 +112,8 @@ h6c.example AAAA 2001:db8::3
 late.example MX 10 n1.example
 late.example MX 20 h.example
 null.example MX 0 .
+unknown.inc.example TXT v=spf1 ip4:10.0.0.1
+h.example/unknown.match.example A 192.0.2.1
 `
 	long := strings.Repeat("x", 64) + ".example"
 	for _, tc := range []struct {
@@ -130,6 +132,10 @@ null.example MX 0 .
 		{"a null mx", "mx:null.example mx:null.example mx:null.example ip4:192.0.2.1", "192.0.2.1", StatusPass},
 		{"ptr", "ptr a:n1.example a:n2.example all", "192.0.2.1", StatusPermerror},
 		{"ptr, which is looked up once", "ptr ptr ptr a:n1.example ip4:192.0.2.1", "192.0.2.1", StatusPass},
+		{"macro p", "exists:%{p}.example a:n1.example a:n2.example all", "192.0.2.1", StatusPermerror},
+		{"macro p in include", "include:%{p}.inc.example a:n1.example a:n2.example all", "192.0.2.1", StatusPermerror},
+		{"macro p in redirect", "a:n1.example a:n2.example redirect=%{p}.inc.example", "192.0.2.1", StatusPermerror},
+		{"macro p in a term that matches", "a:n1.example a:n2.example a:h.example/%{p}.match.example all", "192.0.2.1", StatusPass},
 		{"names of ptr without address", "ptr a:n1.example ip4:192.0.2.9", "192.0.2.9", StatusPass},
 	} {
 		z := newZone(host + "d.example TXT v=spf1 " + tc.record + "\n9.2.0.192.in-addr.arpa PTR n7.example\n9.2.0.192.in-addr.arpa PTR n8.example\n9.2.0.192.in-addr.arpa PTR n9.example")

@@ -18,8 +18,9 @@
 //   - A term counts as void once, however many of its lookups found nothing: an mx
 //     whose hosts have addresses of the other IP version only is no attack. The third
 //     void term is a permerror, unless it matched with other answers.
-//   - Names of PTR records that have no address do not count as void: the domain's
-//     operator has no say in them.
+//   - That the client has no PTR record counts as void once, for the first "ptr" or
+//     %{p}. Names of PTR records that have no address do not: the operator of the
+//     domain has no say in them.
 //   - A name that cannot be in DNS, such as from a macro, has no records, as if it
 //     did not exist. It does not count as void, since there is no lookup.
 //

@@ -24,7 +24,8 @@ type evaluation struct {
 
 	terms     int // That were counted, RFC 7208 §4.6.4.
 	voids     int
-	lookups   int // Done, for logging.
+	voidNames bool // The names of the client were looked up for this term, and there are none.
+	lookups   int  // Done, for logging.
 	authentic bool
 
 	namesKnown bool
@@ -141,6 +142,11 @@ func (e *evaluation) include(f *frame, d Directive) (*frame, error) {
 	if err != nil || kind == nameNonASCII {
 		return nil, err
 	}
+	if e.voidNames {
+		if err := e.countVoid(f, d.text()); err != nil {
+			return nil, err
+		}
+	}
 	target, err := e.loadTarget(f, d.text(), name)
 	if err != nil {
 		return nil, err
@@ -159,6 +165,11 @@ func (e *evaluation) redirect(f *frame) (bool, error) {
 	if err != nil || kind == nameNonASCII {
 		return true, err
 	}
+	if e.voidNames {
+		if err := e.countVoid(f, term); err != nil {
+			return false, err
+		}
+	}
 	target, err := e.loadTarget(f, term, name)
 	if err != nil {
 		return false, err
@@ -170,6 +181,7 @@ func (e *evaluation) redirect(f *frame) (bool, error) {
 // count counts a term that takes DNS lookups.
 func (e *evaluation) count(f *frame, term string) error {
 	e.terms++
+	e.voidNames = false
 	if e.terms > MaxTerms {
 		return permerror(f, term, ErrTooManyTerms)
 	}
@@ -216,7 +228,7 @@ func (e *evaluation) match(f *frame, d Directive) (bool, error) {
 	case MX:
 		match, void, err = e.matchMX(f, name, d)
 	case PTR:
-		match, void, err = e.matchPTR(name)
+		match, err = e.matchPTR(name)
 	case Exists:
 		match, void, err = e.matchExists(name)
 	}
@@ -225,7 +237,7 @@ func (e *evaluation) match(f *frame, d Directive) (bool, error) {
 		return false, err
 	case err != nil:
 		return false, &Error{StatusTemperror, f.domain, term, err}
-	case void && !match:
+	case (void || e.voidNames) && !match:
 		return false, e.countVoid(f, term)
 	}
 	return match, nil

@@ -9,30 +9,30 @@ import (
 
 // matchPTR evaluates "ptr", RFC 7208 §5.5. It matches if a validated name is the
 // target or below it, as the erratum to that section has it, and the text before.
-func (e *evaluation) matchPTR(target string) (match, isVoid bool, err error) {
-	isVoid = e.validate()
+func (e *evaluation) matchPTR(target string) (bool, error) {
+	e.validate()
 	if err := e.ctx.Err(); err != nil {
-		return false, false, err
+		return false, err
 	}
 	return slices.ContainsFunc(e.names, func(name string) bool {
 		return strings.EqualFold(name, target) || isBelow(name, target)
-	}), isVoid, nil
+	}), nil
 }
 
 // validate looks up the names of the client's address and keeps those that have
 // that address. It does so once for an evaluation. DNS errors mean that there is no
-// name, RFC 7208 §5.5. It reports whether it did a lookup of PTR records that found
-// nothing.
-func (e *evaluation) validate() (isVoid bool) {
+// name, RFC 7208 §5.5.
+func (e *evaluation) validate() {
 	if e.namesKnown {
-		return false
+		return
 	}
 	e.namesKnown = true
 	names, res, err := e.resolver.LookupAddr(e.ctx, net.IP(e.ip.AsSlice()))
 	kind, err := e.note(len(names), res, err)
 	if err != nil {
-		return false
+		return
 	}
+	e.voidNames = kind == void
 	for _, name := range names[:min(len(names), MaxPTR)] {
 		name = strings.TrimSuffix(name, ".")
 		if !isName(name) {
@@ -43,7 +43,6 @@ func (e *evaluation) validate() (isVoid bool) {
 			e.names = append(e.names, name)
 		}
 	}
-	return kind == void
 }
 
 func (e *evaluation) isClient(ip net.IP) bool {

@@ -21,6 +21,7 @@ type zone struct {
 
 	mu      sync.Mutex
 	queries []string
+	voids   []string // Queries that found nothing.
 }
 
 var _ dns.Resolver = (*zone)(nil)
@@ -48,7 +49,7 @@ func zoneKey(typ, name string) string {
 	return typ + " " + strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// exists reports whether there is any record at a name.
+// lookup returns the values of records.
 func (z *zone) lookup(ctx context.Context, typ, name string) ([]string, dns.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, dns.Result{}, fmt.Errorf("%w: %w", dns.ErrTemporary, err)
@@ -61,6 +62,7 @@ func (z *zone) lookup(ctx context.Context, typ, name string) ([]string, dns.Resu
 		return nil, dns.Result{}, dns.ErrInvalid
 	}
 	authentic := true
+	asked := name
 	for range 10 {
 		key := zoneKey(typ, name)
 		authentic = authentic && !z.insecure[key]
@@ -73,6 +75,9 @@ func (z *zone) lookup(ctx context.Context, typ, name string) ([]string, dns.Resu
 		}
 		alias := z.records[zoneKey("CNAME", name)]
 		if alias == nil {
+			z.mu.Lock()
+			z.voids = append(z.voids, typ+" "+asked)
+			z.mu.Unlock()
 			return nil, dns.Result{Authentic: authentic}, dns.ErrNotFound
 		}
 		name = alias[0]

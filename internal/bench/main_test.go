@@ -83,6 +83,7 @@ var theRun run
 type run struct {
 	mu        sync.Mutex // Guards what follows.
 	dir       string     // Of all that is written, empty if there is none.
+	discarded []string   // Other directories.
 	binary    string
 	processes map[*os.Process]bool
 }
@@ -99,19 +100,24 @@ func (r *run) directory(t testing.TB) string {
 	return r.dir
 }
 
-// scratch returns a new directory in that of the run.
+// scratch returns a new directory in that of the run, which is removed when all has
+// ended.
 func scratch(t testing.TB, name string) string {
 	t.Helper()
 	theRun.mu.Lock()
 	defer theRun.mu.Unlock()
 	dir, err := os.MkdirTemp(theRun.directory(t), name+"-")
 	check(t, err)
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("removing what was written: %v", err)
-		}
-	})
 	return dir
+}
+
+// discard has a directory removed when all has ended. A file system may be slower at
+// making files for minutes after many were removed: ext4 without a journal looks for
+// inodes that were not used just before.
+func discard(dir string) {
+	theRun.mu.Lock()
+	defer theRun.mu.Unlock()
+	theRun.discarded = append(theRun.discarded, dir)
 }
 
 // binary returns the path of mox, as built from the source around us.
@@ -156,11 +162,10 @@ func (r *run) cleanup() {
 	for p := range r.processes {
 		_ = p.Kill() // It may have ended.
 	}
-	if r.dir == "" {
-		return
-	}
-	if err := os.RemoveAll(r.dir); err != nil {
-		fmt.Fprintln(os.Stderr, "removing what was written:", err)
+	for _, dir := range append(r.discarded, r.dir) {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "removing what was written:", err)
+		}
 	}
 }
 
