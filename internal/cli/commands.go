@@ -37,6 +37,10 @@ func commands() []command {
 		cmdConfigDescribeStatic,
 		cmdConfigDescribeDomains,
 		cmdMessageParse,
+		cmdDNSLookup,
+		cmdSPFParse,
+		cmdSPFLookup,
+		cmdSPFCheck,
 		cmdVersion,
 		cmdHelp(),
 	}
