@@ -47,7 +47,22 @@ type prepared struct {
 	id     int64
 	dir    string
 	digest message.Digest // Of prefix and message.
-	wait   func() error
+
+	finish  func() error  // Syncs the file. Called once, by sync.
+	synced  chan struct{} // Closed when syncErr is set.
+	syncErr error
+}
+
+func (p *prepared) sync() error {
+	p.syncErr = p.finish()
+	close(p.synced)
+	return p.syncErr
+}
+
+// wait waits for the end of sync and returns its error.
+func (p *prepared) wait() error {
+	<-p.synced
+	return p.syncErr
 }
 
 // Append stores all messages or none, and returns them when they are on stable
@@ -66,11 +81,10 @@ func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, er
 		return nil, err
 	}
 	r := &appendRequest{msgs: make([]*prepared, len(msgs)), size: total, done: make(chan struct{})}
-	if err := a.prepareAll(ctx, msgs, r.msgs); err != nil {
+	if err := a.writeAll(ctx, msgs, r); err != nil {
 		a.discard(r)
 		return nil, noSpace(err)
 	}
-	a.commit.add(r)
 	// Once it waits, it will be committed: the caller must know how that ended.
 	<-r.done
 	if r.err != nil {
@@ -85,23 +99,45 @@ func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, er
 	return r.result, nil
 }
 
-// prepareAll prepares messages, several at a time.
-func (a *Account) prepareAll(ctx context.Context, msgs []NewMessage, l []*prepared) (err error) {
+// writeAll writes and syncs the files of a request, several at a time, and has it
+// committed.
+func (a *Account) writeAll(ctx context.Context, msgs []NewMessage, r *appendRequest) (err error) {
 	if len(msgs) == 1 {
-		l[0], err = a.prepare(ctx, msgs[0])
-		return err
+		return a.writeOne(ctx, msgs[0], r)
 	}
 	var g errgroup.Group
 	g.SetLimit(parallelWrites)
 	for i, m := range msgs {
 		g.Go(func() (err error) {
-			if l[i], err = a.prepare(ctx, m); err != nil {
+			if r.msgs[i], err = a.prepare(ctx, m); err != nil {
 				return err
 			}
-			return l[i].wait() // So that no more are being synced than the limit.
+			return errors.Join(r.msgs[i].sync(), r.msgs[i].parse())
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	go a.commit.add(r)
+	return nil
+}
+
+// writeOne is writeAll for one message. The disk is the slowest: it is given the
+// file at once, by this goroutine and not another that would first have to be woken,
+// and meanwhile the message is parsed and its records are written.
+func (a *Account) writeOne(ctx context.Context, m NewMessage, r *appendRequest) (err error) {
+	if r.msgs[0], err = a.prepare(ctx, m); err != nil {
+		return err
+	}
+	go func() {
+		if r.err = r.msgs[0].parse(); r.err != nil {
+			close(r.done)
+			return
+		}
+		a.commit.add(r)
+	}()
+	_ = r.msgs[0].sync() // Whoever commits will see the error.
+	return nil
 }
 
 func (m *NewMessage) size() int64 { return int64(len(m.Prefix)) + m.Spool.Size() }
@@ -147,23 +183,25 @@ func noSpace(err error) error {
 	return err
 }
 
-// prepare writes the file of a message, without holding any lock, and parses it
-// while the file is being synced.
+// prepare writes the file of a message, without holding any lock. It must be synced
+// then.
 func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) {
-	p := &prepared{NewMessage: m}
+	p := &prepared{NewMessage: m, synced: make(chan struct{})}
 	if p.Received.IsZero() {
 		p.Received = a.store.opts.Now()
 	}
 	if err := a.writeFile(ctx, p); err != nil {
 		return nil, err
 	}
-	var err error
-	if p.digest, err = p.newDigest(); err != nil {
-		_ = p.wait() // Only for the end of it.
-		a.removeFile(p.id)
-		return nil, fmt.Errorf("parse message: %w", err)
-	}
 	return p, nil
+}
+
+// parse sets the digest.
+func (p *prepared) parse() (err error) {
+	if p.digest, err = p.newDigest(); err != nil {
+		return fmt.Errorf("parse message: %w", err)
+	}
+	return nil
 }
 
 // newDigest makes the digest of prefix and message.
@@ -190,12 +228,12 @@ func (a *Account) writeFile(ctx context.Context, p *prepared) error {
 		a.ids.done(id)
 		return fmt.Errorf("create message directory: %w", err)
 	}
-	wait, err := p.Spool.StartFileExcl(path)
+	finish, err := p.Spool.StartFileExcl(path)
 	if err != nil {
 		a.removeFile(id) // What is there, if anything, has no record: it must not stay.
 		return fmt.Errorf("write message file: %w", err)
 	}
-	p.id, p.dir, p.wait = id, dir, wait
+	p.id, p.dir, p.finish = id, dir, finish
 	return nil
 }
 
@@ -229,8 +267,7 @@ type appendRequest struct {
 }
 
 // committer commits the appends that wait together, in order, in one transaction
-// at a time. A caller that comes when nothing is being committed does it itself;
-// what has come meanwhile is committed in the background.
+// at a time.
 type committer struct {
 	a       *Account
 	mu      sync.Mutex
@@ -240,7 +277,8 @@ type committer struct {
 	idle    sync.WaitGroup
 }
 
-// add queues a request, and commits it if no one else is committing.
+// add queues a request. If no one is committing, it commits it, and what comes
+// meanwhile.
 func (c *committer) add(r *appendRequest) {
 	c.mu.Lock()
 	if c.stopped {
@@ -257,8 +295,7 @@ func (c *committer) add(r *appendRequest) {
 	}
 	c.mu.Unlock()
 	if lead {
-		c.next()
-		go c.run()
+		c.run()
 	}
 }
 
@@ -314,9 +351,10 @@ func (c *committer) next() bool {
 // directories are being synced, the records are written; before the commit, all
 // must be synced.
 func (c *committer) commitBatch(batch []*appendRequest) {
-	dirs := make(chan error, 1)
-	go func() { dirs <- c.syncDirs(batch) }()
-	synced := sync.OnceValue(func() error { return <-dirs })
+	synced := sync.OnceValue(func() error { return c.syncDirs(batch) })
+	if len(batch) > 1 || len(batch[0].msgs) > 1 { // Else it would begin later than here.
+		go func() { _ = synced() }()
+	}
 	err := c.commitTogether(batch, synced)
 	if err == nil {
 		_ = synced() // If there was nothing to commit, only for the end of it.
@@ -408,6 +446,9 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 				contents = append(contents, ct)
 			}
 		}
+		if err := synced(); err != nil {
+			return err
+		}
 		for _, r := range batch {
 			if r.err == nil {
 				if r.err = r.wait(); r.err != nil {
@@ -415,7 +456,7 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 				}
 			}
 		}
-		return synced()
+		return nil
 	})
 	if err != nil {
 		return err

@@ -187,10 +187,14 @@ func TestFailedAccountIsReadOnlyUntilReopenedAndVerified(t *testing.T) {
 func TestMessageWrittenBeforeReopeningIsRefused(t *testing.T) {
 	t.Parallel()
 	a := testAccount(t)
-	r := &appendRequest{msgs: make([]*prepared, 1), done: make(chan struct{})}
-	if err := a.prepareAll(ctx, []NewMessage{newMessage(t, a, testMessage(1))}, r.msgs); err != nil {
+	p, err := a.prepare(ctx, newMessage(t, a, testMessage(1)))
+	if err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(p.sync(), p.parse()); err != nil {
+		t.Fatal(err)
+	}
+	r := &appendRequest{msgs: []*prepared{p}, done: make(chan struct{})}
 	if err := a.reopen(ctx); err != nil {
 		t.Fatal(err)
 	}

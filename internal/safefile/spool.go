@@ -256,10 +256,10 @@ func (s *Spool) WriteFileExcl(path string) error {
 	return linkOrCopy(s.opts.FS, path, s.file, true)
 }
 
-// StartFileExcl is WriteFileExcl, but with content in memory it returns when that is
-// written and being synced. The function it returns waits for the sync and returns
-// its error, after which the file is gone; it must be called, and may be again.
-func (s *Spool) StartFileExcl(path string) (wait func() error, err error) {
+// StartFileExcl is WriteFileExcl, but with content in memory it leaves the sync to
+// the function that it returns, which must be called, once. After an error of that
+// function the file is gone.
+func (s *Spool) StartFileExcl(path string) (finish func() error, err error) {
 	s.mu.Lock()
 	if s.file != nil {
 		s.mu.Unlock()
@@ -277,9 +277,7 @@ func (s *Spool) StartFileExcl(path string) (wait func() error, err error) {
 	if _, err := f.Write(s.buf); err != nil {
 		return nil, discard(fsys, f, path, fmt.Errorf("write: %w", err))
 	}
-	done := make(chan error, 1)
-	go func() { done <- syncClose(fsys, f, path) }()
-	return sync.OnceValue(func() error { return <-done }), nil
+	return func() error { return syncClose(fsys, f, path) }, nil
 }
 
 // Close removes the temporary file and frees memory. Files made by WriteFileExcl

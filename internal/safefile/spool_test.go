@@ -370,11 +370,11 @@ func TestStartedFileIsSyncedWhenWaitReturns(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, "f")
-		wait, err := s.StartFileExcl(path)
+		finish, err := s.StartFileExcl(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(wait(), wait()); err != nil {
+		if err := finish(); err != nil {
 			t.Fatal(err)
 		}
 		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, data) {
@@ -409,12 +409,12 @@ func TestStartedFileThatCannotBeSyncedIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "f")
-	wait, err := s.StartFileExcl(path)
+	finish, err := s.StartFileExcl(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := wait(); !errors.Is(err, errSync) {
-		t.Fatalf("wait: %v", err)
+	if err := finish(); !errors.Is(err, errSync) {
+		t.Fatalf("finish: %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("file: %v", err)
