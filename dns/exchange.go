@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -35,6 +36,8 @@ type exchanges struct {
 	verified int        // Of those, with AD.
 	absent   int        // Of those, with NXDOMAIN.
 	cname    string     // Target of the CNAME record of the name asked for, if any.
+
+	failures map[dnsmessage.Type]*kindError // By type that was asked for, until it is answered.
 }
 
 // resolver returns an adns resolver that uses e. There is one for each lookup: adns
@@ -124,17 +127,22 @@ func (e *exchanges) answer(msg []byte, i int, datagram bool) {
 	if datagram && h.Truncated {
 		return // Will be asked again over TCP.
 	}
-	if h.RCode != dnsmessage.RCodeSuccess && h.RCode != dnsmessage.RCodeNameError {
+	usable := h.RCode == dnsmessage.RCodeSuccess || h.RCode == dnsmessage.RCodeNameError
+	if !usable {
 		e.failed(i)
-		return
 	}
 	q, err := p.Question()
 	if err != nil || e.only != 0 && q.Type != e.only {
 		return
 	}
+	if !usable {
+		e.noteFailure(q.Type, failureOf(&p, h))
+		return
+	}
 	cname := aliasOf(&p, q)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.failures, q.Type)
 	e.answers++
 	if h.AuthenticData {
 		e.verified++
@@ -144,6 +152,80 @@ func (e *exchanges) answer(msg []byte, i int, datagram bool) {
 	}
 	if cname != "" {
 		e.cname = cname
+	}
+}
+
+func (e *exchanges) noteFailure(typ dnsmessage.Type, err *kindError) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.failures == nil {
+		e.failures = map[dnsmessage.Type]*kindError{}
+	}
+	e.failures[typ] = err
+}
+
+// failure returns the error of a question that was not answered, or nil. The adns
+// package is content with answers to the other questions of a lookup: with IPv4
+// addresses when those for IPv6 are bogus, or with addresses when the question for an
+// alias has failed.
+func (e *exchanges) failure() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var first *kindError
+	for _, err := range e.failures {
+		if first == nil || err.kind == ErrBogus {
+			first = err
+		}
+	}
+	if first == nil {
+		return nil // Not a nil *kindError in an interface.
+	}
+	return first
+}
+
+// answered reports whether there was an answer that counts.
+func (e *exchanges) answered() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.answers > 0
+}
+
+// optionEDE is the option for extended errors, RFC 8914 §2.
+const optionEDE = 15
+
+// failureOf returns the error of a response that is one.
+func failureOf(p *dnsmessage.Parser, h dnsmessage.Header) *kindError {
+	err := &kindError{ErrTemporary, fmt.Errorf("response from dns server: %s", h.RCode)}
+	if p.SkipAllQuestions() != nil || p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil {
+		return err
+	}
+	for {
+		rh, herr := p.AdditionalHeader()
+		if herr != nil {
+			return err
+		}
+		if rh.Type != dnsmessage.TypeOPT {
+			if p.SkipAdditional() != nil {
+				return err
+			}
+			continue
+		}
+		opt, oerr := p.OPTResource()
+		if oerr != nil {
+			return err
+		}
+		for _, o := range opt.Options {
+			if o.Code != optionEDE || len(o.Data) < 2 {
+				continue
+			}
+			code := adns.ErrorCode(binary.BigEndian.Uint16(o.Data))
+			err.cause = adns.ExtendedError{InfoCode: code, ExtraText: string(o.Data[2:])}
+			if code.IsAuthentication() {
+				err.kind = ErrBogus
+				return err
+			}
+		}
+		return err
 	}
 }
 

@@ -191,6 +191,14 @@ func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn 
 	l, _, err := fn(lctx, e, abs)
 	res = Result{Authentic: e.authentic()}
 	err = r.sortError(ctx, lctx, err, len(l), e.noDomain())
+	if err == nil || errors.Is(err, ErrNotFound) {
+		// Only if all questions were answered is something known to be absent.
+		if ferr := e.failure(); ferr != nil {
+			err = ferr
+		} else if err == nil && !e.answered() {
+			err = &kindError{ErrTemporary, errors.New("no usable answer")}
+		}
+	}
 	if err != nil {
 		return nil, res, fmt.Errorf("looking up %s for %q: %w", typ, clip(name), err)
 	}
