@@ -31,6 +31,7 @@ python3-dkim python3:dkim
 python3-nacl python3:nacl
 python3-authres python3:authres
 python3-spf python3:spf
+libxml2-utils xmllint
 "
 if [ "${1:-}" = bench ]; then
 	packages="$packages

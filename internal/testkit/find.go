@@ -64,6 +64,7 @@ var packages = map[string]string{
 	"ip":               "iproute2",
 	"unshare":          "util-linux",
 	"python3":          "python3",
+	"xmllint":          "libxml2-utils",
 }
 
 // Tool returns the path of an external program. If it is not installed, the test
