@@ -117,8 +117,8 @@ const (
 	scanSkip                   // In a line that is no field.
 )
 
-// maxName is the length of a name of a field. RFC 5322 §2.1.1 allows no longer
-// line.
+// maxName is the length of the name of a field. A line that begins with a longer
+// one is taken as no field. RFC 5322 §2.1.1 allows no longer line.
 const maxName = 998
 
 // scan takes the next piece.
@@ -227,7 +227,11 @@ func (s *headerScan) finish() error {
 		if s.state == scanName || s.state == scanSpace {
 			s.name = s.name[:0] // There was no colon.
 		}
-		return s.end(s.x.size)
+		end := s.x.size
+		if s.state == afterCR {
+			end-- // A line of its own.
+		}
+		return s.end(end)
 	}
 	end := s.x.body - 1
 	if s.state == afterCR {
