@@ -119,7 +119,6 @@ func (f localserveFlags) serve(ctx context.Context, e *env, path string) error {
 	if f.ports > 0 {
 		overrides = append(overrides, daemon.LocalservePorts(f.ports))
 	}
-	paceGC()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
