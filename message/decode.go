@@ -296,12 +296,17 @@ func (d *decoder) Read(p []byte) (int, error) {
 // BINARY[...] of RFC 9051 §6.4.5. Bare LF in text is made CRLF. What cannot be
 // decoded is passed over. The error is ErrUnknownEncoding.
 func (p *Part) Decoder(r io.ReaderAt) (io.Reader, error) {
+	return p.decoder(r, decoderBuffer)
+}
+
+// decoder is Decoder, reading the body in pieces of so many bytes.
+func (p *Part) decoder(r io.ReaderAt, piece int64) (io.Reader, error) {
 	state, ok := p.decodeState()
 	if !ok {
 		return nil, ErrUnknownEncoding
 	}
 	size := p.BodyEnd - p.BodyStart
-	in := make([]byte, max(min(decoderBuffer, size), 1))
+	in := make([]byte, max(min(piece, size), 1))
 	return &decoder{r: io.NewSectionReader(r, p.BodyStart, size), state: state, in: in}, nil
 }
 

@@ -21,7 +21,8 @@ var ErrDigest = errors.New("invalid message digest")
 // It begins with
 //
 //	0   version, 1
-//	1   flags, below; 2 and 3 are zero
+//	1   flags, below
+//	2   number of Received fields, at most 65535, uint16
 //	4   day of the Date field, days since 1970-01-01, int32
 //	8   instant of the Date field, seconds since 1970-01-01, int64
 //	16  size of the message, uint64
@@ -67,6 +68,7 @@ const (
 )
 
 const (
+	digestTrace = 2
 	digestDate  = 4
 	digestSizes = 16
 	digestTable = 32
@@ -119,7 +121,7 @@ func (d Digest) number(off int) int64 {
 // sent to clients as it is has proper IMAP syntax. It returns nil or an error that is
 // ErrDigest.
 func (d Digest) Valid() error {
-	if len(d) < digestData || d[0] != digestVersion || d[2] != 0 || d[3] != 0 {
+	if len(d) < digestData || d[0] != digestVersion {
 		return fmt.Errorf("%w: not version %d", ErrDigest, digestVersion)
 	}
 	last := uint32(0)
@@ -298,6 +300,15 @@ func (d Digest) Size() int64 { return d.number(digestSizes) }
 
 // HeaderSize returns the size of the header in bytes, with its blank line.
 func (d Digest) HeaderSize() int64 { return d.number(24) }
+
+// Received returns the number of Received fields in the header, as far as it was
+// read: those of the last servers come first. It is at most 65535.
+func (d Digest) Received() int {
+	if len(d) < digestData || d[0] != digestVersion {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint16(d[digestTrace:]))
+}
 
 // IsReply says whether the subject is that of a reply or forward.
 func (d Digest) IsReply() bool { return d.flag(flagReply) }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -321,5 +322,41 @@ func TestAccessorsDoNotAllocate(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// memoryReader has its bytes in memory, as a spool with a small message has.
+type memoryReader struct {
+	*strings.Reader
+	b []byte
+}
+
+func (r memoryReader) Bytes() ([]byte, bool) { return r.b, r.b != nil }
+
+func TestMessageInMemoryIsParsedWhereItIs(t *testing.T) {
+	t.Parallel()
+	for _, msg := range []string{"", "x", complexExample, complexMessage, digestMessage, string(typicalMessage()), strings.Repeat("a: b\r\n", windowSize)} {
+		b := []byte(msg)
+		for _, r := range []memoryReader{{strings.NewReader(msg), b}, {strings.NewReader(msg), nil}} {
+			got, err := NewDigest(r, int64(len(msg)), Limits{})
+			if err != nil || !bytes.Equal(got, mustDigest(t, msg)) {
+				t.Errorf("%.100q: got %q, %v", msg, got, err)
+			}
+		}
+		if string(b) != msg {
+			t.Errorf("%.100q was changed", msg)
+		}
+	}
+}
+
+func TestReceivedFieldsAreCounted(t *testing.T) {
+	t.Parallel()
+	for msg, want := range map[string]int{
+		"": 0, "Received: a\r\nX: y\r\nreceived : b\r\n\tReceived: c\r\nReceived-SPF: d\r\n\r\nReceived: e\r\n": 2,
+		strings.Repeat("Received:\r\n", 500) + "\r\n": 500,
+	} {
+		if got := mustDigest(t, msg).Received(); got != want {
+			t.Errorf("%.100q: %d, want %d", msg, got, want)
+		}
 	}
 }

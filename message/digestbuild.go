@@ -3,6 +3,7 @@ package message
 import (
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,7 @@ func buildDigest(p *parser, preview string) Digest {
 		b.set(flagUTF8, part.Flags&PartNonASCII != 0)
 	}
 	b.date(h)
+	b.trace(h, 0)
 	b.head(root)
 	return b.b
 }
@@ -111,7 +113,15 @@ func (b *digestBuilder) date(h *Header) {
 	}
 }
 
-// head fills in what is before the sections, but for the date.
+// trace fills in the number of Received fields, of which so many are not in h.
+func (b *digestBuilder) trace(h *Header, n int) {
+	for range h.All("Received") {
+		n++
+	}
+	binary.LittleEndian.PutUint16(b.b[digestTrace:], uint16(min(n, math.MaxUint16)))
+}
+
+// head fills in what is before the sections, but for the date and trace.
 func (b *digestBuilder) head(root *Part) {
 	b.b[0] = digestVersion
 	b.b[1] = byte(b.flags)

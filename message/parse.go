@@ -1,6 +1,9 @@
 package message
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // Parse reads the structure of a message of size bytes, once and from the beginning
 // to the end. It fails only when reading fails.
@@ -49,7 +52,7 @@ const (
 func newParser(r io.ReaderAt, size int64, limits Limits) *parser {
 	limits = limits.withDefaults()
 	return &parser{
-		window:   window{r: r, size: max(size, 0)},
+		window:   newWindow(r, max(size, 0)),
 		limits:   limits,
 		metadata: limits.Metadata,
 		root:     &Part{},
@@ -124,7 +127,7 @@ func (p *parser) kind(part *Part, boundary string) frameKind {
 func (p *parser) readHeader() Header {
 	raw := p.raw[:0]
 	if len(p.stack) == 0 {
-		raw = make([]byte, 0, min(4<<10, p.size))
+		raw = make([]byte, 0, p.headerLen())
 	}
 	if raw == nil {
 		raw = make([]byte, 0, 1<<10)
@@ -157,6 +160,18 @@ func (p *parser) readHeader() Header {
 	h.split(p.fields, p.limits.Fields)
 	p.raw, p.fields = raw, h.Fields
 	return h
+}
+
+// headerLen returns the length of the header at the position, as far as it is in the
+// window: the memory that it will need.
+func (p *parser) headerLen() int {
+	b := p.rest()
+	for _, end := range []string{"\r\n\r\n", "\n\n"} {
+		if n := bytes.Index(b, []byte(end)); n >= 0 {
+			return n + len(end)
+		}
+	}
+	return min(len(b), 4<<10)
 }
 
 // boundary says whether a line is a boundary delimiter of an open multipart.

@@ -102,6 +102,7 @@ func (d Digest) prepend(h *Header, nonASCII bool) (Digest, bool) {
 		b.end()
 	}
 	b.head(root)
+	b.trace(h, d.Received())
 	copy(b.b[digestDate:digestSizes], d[digestDate:])
 	return b.b, true
 }

@@ -12,6 +12,8 @@ import (
 const (
 	// maxPreviewRead is the number of bytes of a part read for a preview.
 	maxPreviewRead = 1 << 20
+	// previewPiece is how much is read at a time. Most often one is enough.
+	previewPiece = 1 << 10
 	// maxPreviewText is the number of bytes of its text looked at.
 	maxPreviewText = 16 << 10
 	// maxPreviewParts is the number of parts tried.
@@ -70,7 +72,7 @@ func (f *previewFinder) part(p *Part) string {
 	f.tried++
 	head := *p
 	head.BodyEnd = min(p.BodyEnd, p.BodyStart+maxPreviewRead)
-	text := head.charsetReader(f)
+	text := head.charsetReader(f, previewPiece)
 	if p.Subtype == "HTML" {
 		text = newHTMLReader(text, true)
 	}
@@ -80,7 +82,7 @@ func (f *previewFinder) part(p *Part) string {
 // previewText makes a preview of text.
 func previewText(r io.Reader) string {
 	var b previewBuilder
-	br := bufio.NewReaderSize(r, 2<<10)
+	br := bufio.NewReaderSize(r, previewPiece)
 	start := true // The piece is the beginning of a line.
 	for b.chars < MaxPreview && !b.done {
 		piece, err := br.ReadSlice('\n')

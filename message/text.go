@@ -12,23 +12,24 @@ import (
 // known or not right, bytes that are not UTF-8 are taken as windows-1252. With an
 // unknown transfer encoding the text is read as it is.
 func (p *Part) TextReader(r io.ReaderAt) io.Reader {
-	text := p.charsetReader(r)
+	text := p.charsetReader(r, decoderBuffer)
 	if p.Type == "TEXT" && p.Subtype == "HTML" {
 		return newHTMLReader(text, false)
 	}
 	return text
 }
 
-// charsetReader is TextReader without the conversion of HTML.
-func (p *Part) charsetReader(r io.ReaderAt) io.Reader {
-	body, err := p.Decoder(r)
+// charsetReader is TextReader without the conversion of HTML. It reads the body in
+// pieces of so many bytes.
+func (p *Part) charsetReader(r io.ReaderAt, piece int64) io.Reader {
+	body, err := p.decoder(r, piece)
 	if err != nil {
 		body = io.NewSectionReader(r, p.BodyStart, p.Size())
 	}
 	if enc, kind := lookupCharset(p.Param("charset")); kind == charsetOther {
 		return transform.NewReader(body, enc.NewDecoder())
 	}
-	return &lenientReader{r: body, buf: make([]byte, max(min(textBuffer, p.Size()), utf8.UTFMax))}
+	return &lenientReader{r: body, buf: make([]byte, max(min(textBuffer, piece, p.Size()), utf8.UTFMax))}
 }
 
 // textBuffer is the size of the pieces in which text is read.

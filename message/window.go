@@ -43,6 +43,22 @@ type window struct {
 	out  []byte
 }
 
+// inMemory is implemented by what has all of its bytes in memory, if the result is
+// true. They are not changed.
+type inMemory interface {
+	Bytes() ([]byte, bool)
+}
+
+func newWindow(r io.ReaderAt, size int64) window {
+	w := window{r: r, size: size}
+	if m, ok := r.(inMemory); ok {
+		if b, ok := m.Bytes(); ok && int64(len(b)) >= size {
+			w.buf = b[:size:size] // Never slides.
+		}
+	}
+	return w
+}
+
 // ahead returns the n bytes at the position, fewer at the end of the message.
 func (w *window) ahead(n int) []byte {
 	off := int(w.pos - w.base)

@@ -68,8 +68,11 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 	if !del.Verdict.Accept {
 		return Result{}, localError(errors.New("delivery of a message that was not accepted"))
 	}
-	if err := CheckLoop(del.Spool.Reader()); err != nil {
-		return Result{}, err
+	if del.Digest == nil {
+		return Result{}, localError(errors.New("delivery of a message that was not parsed"))
+	}
+	if del.Digest.Received() > MaxReceived {
+		return Result{}, smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received header fields", MaxReceived)
 	}
 	name := del.Recipient.Account
 	res, err := d.append(ctx, name, del)

@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -228,14 +227,7 @@ func TestMessageInALoopIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
-	if err := CheckLoop(io.MultiReader(strings.NewReader("a: b\r\n"), badReader{})); smtp.AsError(err) == nil || !smtp.AsError(err).Temporary() {
-		t.Errorf("error of reader: %v", err)
-	}
 }
-
-type badReader struct{}
-
-func (badReader) Read([]byte) (int, error) { return 0, errors.New("bad disk") }
 
 func TestContextThatEndsIsNoAnswerForTheClient(t *testing.T) {
 	t.Parallel()
@@ -245,14 +237,4 @@ func TestContextThatEndsIsNoAnswerForTheClient(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || smtp.AsError(err) != nil {
 		t.Fatal(err)
 	}
-}
-
-func FuzzCheckLoop(f *testing.F) {
-	f.Add([]byte("Received: x\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		err := CheckLoop(bytes.NewReader(b))
-		if err != nil && strings.Count(strings.ToLower(string(b)), "received") <= MaxReceived {
-			t.Fatal(err)
-		}
-	})
 }

@@ -43,3 +43,13 @@ func FuzzRemoveForged(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseInstance(f *testing.F) {
+	f.Add(" (a) i = 1 ; a.example; none")
+	f.Fuzz(func(t *testing.T, value string) {
+		n, payload, err := ParseInstance(value)
+		if err == nil && (n < 0 || n > 99 || !strings.HasSuffix(value, payload)) {
+			t.Errorf("%q: got %d, %q", value, n, payload)
+		}
+	})
+}

@@ -42,6 +42,33 @@ func Parse(value string) (AuthResults, error) {
 	return a, nil
 }
 
+// ParseInstance reads what comes before the payload in an
+// ARC-Authentication-Results field, and returns the rest, which is for [Parse]:
+//
+//	arc-info = instance [CFWS] ";" authres-payload
+//	instance = [CFWS] %s"i" [CFWS] "=" [CFWS] position
+//	position = 1*2DIGIT
+//
+// RFC 8617 §4.1.1, §4.2.1. An error is a *lex.Error.
+func ParseInstance(value string) (instance int, payload string, err error) {
+	p := parser{s: lex.NewLimit(value, MaxLen)}
+	s := p.s
+	defer s.In("arc-info")()
+	p.cfws()
+	s.Need("i")
+	p.cfws()
+	s.NeedByte('=')
+	p.cfws()
+	instance = int(s.NeedUint(99))
+	p.cfws()
+	s.NeedByte(';')
+	payload = s.Rest()
+	if err := s.Err(); err != nil {
+		return 0, "", err
+	}
+	return instance, payload, nil
+}
+
 type parser struct {
 	s *lex.Scanner
 }

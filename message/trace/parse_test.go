@@ -159,3 +159,27 @@ func TestServiceIdentifiersAreComparedAsDomains(t *testing.T) {
 		}
 	}
 }
+
+func TestInstancesAreParsed(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		value string
+		n     int
+		rest  string
+	}{
+		{" i=1; a.example; none", 1, " a.example; none"},
+		{"i=50;", 50, ""},
+		{"(a) i (b) =\r\n (c) 03 (d) ; x", 3, " x"},
+		{"i=100; x", 0, ""},
+		{"i=; x", 0, ""},
+		{"i=1", 0, ""},
+		{"I=1; x", 0, ""},
+		{"a.example; none", 0, ""},
+		{"", 0, ""},
+	} {
+		n, rest, err := ParseInstance(tc.value)
+		if n != tc.n || rest != tc.rest || (err == nil) != (tc.n > 0) {
+			t.Errorf("%q: got %d, %q, %v", tc.value, n, rest, err)
+		}
+	}
+}
