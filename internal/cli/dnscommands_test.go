@@ -145,3 +145,43 @@ func TestSPFCommandsExplainRecordsAndResults(t *testing.T) {
 		tc.check(t, server)
 	}
 }
+
+const listZone = `
+2.0.0.127.good.example A 127.0.0.2
+1.2.0.192.good.example A 127.0.0.2
+1.2.0.192.good.example A 127.0.0.10
+1.2.0.192.good.example TXT "see http://good.example"
+2.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.six.example A 127.0.0.2
+2.0.0.127.six.example A 127.0.0.2
+*.refuses.example A 127.255.255.254
+*.parked.example A 203.0.113.1
+9.2.0.192.in-addr.arpa PTR other.example.org
+9.2.0.192.in-addr.arpa PTR mail.example.org
+`
+
+func TestDNSBLAndIPRevCommandsSayWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	server := dnsServer(t, listZone)
+	for _, tc := range []commandCase{
+		{"dnsbl|check|good.example|six.example|192.0.2.1", 0, "good.example: listed with [127.0.0.2 127.0.0.10] (DNSSEC: verified)\ngood.example explains: see http://good.example\nsix.example: not listed (DNSSEC: verified)\n", ""},
+		{"dnsbl|check|refuses.example|192.0.2.1", 1, "refuses.example: no answer: zone refuses.example: list refuses the query with 127.255.255.254: it was asked through a public resolver\n", "a list gave no answer"},
+		{"dnsbl|check|parked.example|192.0.2.1", 1, "answer is no listing code: 203.0.113.1\n", "a list gave no answer"},
+		{"dnsbl|check|192.0.2.1|good.example", 2, "", `"good.example" is not an IP address`},
+		{"dnsbl|check|192.0.2.1|192.0.2.1", 2, "", `"192.0.2.1" is an address where the name of a blocklist is needed`},
+		{"dnsbl|check|a..b|192.0.2.1", 2, "", "name of blocklist: dns: empty label"},
+		{"dnsbl|check|good.example", 2, "", "usage: mox dnsbl check zone ... ip"},
+
+		{"dnsbl|checkhealth|six.example|good.example", 0, "six.example: IPv4 works\nsix.example: IPv6 works\ngood.example: IPv4 works\ngood.example: IPv6 does not work: zone does not work as a list: test entry ::ffff:127.0.0.2 is not listed\n", ""},
+		{"dnsbl|checkhealth|refuses.example", 1, "refuses.example: IPv4 is unknown: zone refuses.example: list refuses", "a list does not work"},
+		{"dnsbl|checkhealth|parked.example", 1, "parked.example: IPv4 does not work: ", "a list does not work"},
+		{"dnsbl|checkhealth", 2, "", "usage: mox dnsbl checkhealth zone ..."},
+
+		{"iprev|check|192.0.2.1", 0, "pass\nname: mail.example.org (has the address)\nDNSSEC: verified\n", ""},
+		{"iprev|check|192.0.2.9", 0, "fail\nname: other.example.org\nname: mail.example.org\nproblem: no name of the address has the address: 192.0.2.9\n", ""},
+		{"iprev|check|192.0.2.77", 0, "permerror\nproblem: address has no name: 192.0.2.77\n", ""},
+		{"iprev|check|here", 2, "", `"here" is not an IP address`},
+		{"iprev|check", 2, "", "usage: mox iprev check ip"},
+	} {
+		tc.check(t, server)
+	}
+}
