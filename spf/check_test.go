@@ -373,4 +373,8 @@ func TestHostileRecordsTakeLittle(t *testing.T) {
 	z.add("b.example", "TXT", "\x00\xff\xfe")
 	z.add("b.example", "TXT", "v=spf1 \x00 -all")
 	wantStatus(t, ask(t, z, "192.0.2.1", "x@b.example"), StatusPermerror, "expected a term at column 8")
+	// Names that look internationalised and are not are asked for as they are.
+	z = newZone("c.example TXT v=spf1 a:xn--.xn--a.example include:xn--\\x80.xn--zz--.example -all\nxn--\\x80.xn--zz--.example TXT v=spf1 ip4:192.0.2.1")
+	wantStatus(t, ask(t, z, "192.0.2.1", "x@c.example"), StatusPass, "")
+	wantStatus(t, ask(t, z, "192.0.2.2", "x@c.example"), StatusFail, "")
 }

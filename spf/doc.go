@@ -24,9 +24,10 @@
 //   - A name that cannot be in DNS, such as from a macro, has no records, as if it
 //     did not exist. It does not count as void, since there is no lookup.
 //
-// The errata of RFC 7208 are in: "ptr" matches when the target is the validated name
-// or above it, not below; in the grammar, redirect= and exp= with a bad domain are
-// errors and no unknown modifiers.
+// RFC 7208 contradicts itself in two places. "ptr" matches when a validated name is the
+// target or below it, as most of §5.5 and its example have it, and not when it is above.
+// And redirect= and exp= with a malformed domain are errors, where the grammar would
+// let them pass as unknown modifiers.
 //
 // Nothing is kept between checks. All functions are safe for concurrent use.
 //

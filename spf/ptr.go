@@ -8,7 +8,7 @@ import (
 )
 
 // matchPTR evaluates "ptr", RFC 7208 §5.5. It matches if a validated name is the
-// target or below it, as the erratum to that section has it, and the text before.
+// target or below it; the end of that section says the reverse by mistake.
 func (e *evaluation) matchPTR(target string) (bool, error) {
 	e.validate()
 	if err := e.ctx.Err(); err != nil {
