@@ -17,7 +17,10 @@ import (
 func gz(t testing.TB, data string) string {
 	t.Helper()
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := z.Write([]byte(data)); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +54,6 @@ func TestFilesAreReadByTheirContent(t *testing.T) {
 	t.Parallel()
 	good := minimal()
 	bomb := "<feedback><report_metadata><org_name>" + strings.Repeat(" ", report.MaxXML)
-	tags := "<feedback>" + strings.Repeat("<a></a>", report.MaxXML/7)
 	manyEntries := zipped(t, "", make([]string, 20_000)...)
 	oneEntry := []byte(manyEntries)
 	binary.LittleEndian.PutUint16(oneEntry[len(oneEntry)-zipEndLen+10:], 1)
@@ -79,7 +81,6 @@ func TestFilesAreReadByTheirContent(t *testing.T) {
 		{"half of gzip", gz(t, good)[:100], report.ErrGzip},
 		{"bomb in gzip", gz(t, bomb), report.ErrTooLarge},
 		{"bomb in zip", zipped(t, bomb, "x"), report.ErrTooLarge},
-		{"bomb of tags in gzip", gz(t, tags), report.ErrTooLarge},
 		{"too large a file", strings.Repeat("x", report.MaxMessage+1), report.ErrTooLarge},
 		{"nothing", "", errAny},
 		{"text", "Dear Sir", errAny},

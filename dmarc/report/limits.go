@@ -13,7 +13,7 @@ const (
 	MaxRecords = 50_000
 
 	// MaxElements is the number of XML elements of a report.
-	MaxElements = 2_000_000
+	MaxElements = 1_000_000
 
 	// MaxDepth is how deep elements may be inside one another.
 	MaxDepth = 32
