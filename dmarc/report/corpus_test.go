@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,5 +129,23 @@ func TestMessagesOfSamplesHaveNamesAndSubjects(t *testing.T) {
 		if err != nil || f.Receiver.ASCII != tc.receiver || f.Domain.ASCII != tc.domain || f.UniqueID != tc.id || f.Extension != tc.ext || f.String() != tc.name {
 			t.Errorf("%s: got %+v, %v, written %q", tc.name, f, err, f.String())
 		}
+	}
+}
+
+func TestOtherReportsAreNoAggregateReports(t *testing.T) {
+	t.Parallel()
+	dir := testkit.Shared(t, "testdata/reports")
+	failures, err := filepath.Glob(filepath.Join(dir, "failure", "*.eml"))
+	if err != nil || len(failures) == 0 {
+		t.Fatalf("no samples of failure reports, %v", err)
+	}
+	for _, path := range failures {
+		if f, err := parseSample(t, path); !errors.Is(err, report.ErrNoReport) {
+			t.Errorf("%s: got %v, %v", path, f, err)
+		}
+	}
+	// Its attachment claims to be gzip, which aggregate reports are, and has JSON in it.
+	if f, err := parseSample(t, filepath.Join(dir, "smtp_tls", "google.com_smtp_tls_report.eml")); err == nil {
+		t.Errorf("report about tls: got %v", f)
 	}
 }
