@@ -285,6 +285,15 @@ func (x *Index) Count(name string) int {
 // BodyStart returns the offset of the body.
 func (x *Index) BodyStart() int64 { return x.body }
 
+// CheckPrepend returns [ErrContinuation] if a field cannot be put in front of the
+// message as it is.
+func (x *Index) CheckPrepend() error {
+	if len(x.head) > 0 && lex.WSP.Has(x.head[0]) {
+		return ErrContinuation
+	}
+	return nil
+}
+
 // Raw returns the bytes of a field, with its last line end. They are shared.
 func (x *Index) Raw(f Field) ([]byte, error) {
 	if f.End <= int64(len(x.head)) {

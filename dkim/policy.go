@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/net/publicsuffix"
-
 	"mox/dns"
+	"mox/publicsuffix"
 )
 
 // policy returns why a signature is not acceptable to us, whether it verifies or
@@ -62,6 +61,6 @@ func (v *verification) covers(s *Sig, name string) error {
 // belong to one organisation, such as "github.io", can sign: it is that one who
 // decides who does.
 func isPublicSuffix(d dns.Domain) bool {
-	suffix, icann := publicsuffix.PublicSuffix(d.ASCII)
-	return suffix == d.ASCII && (icann || !strings.Contains(suffix, "."))
+	suffix, _ := publicsuffix.Suffix(d, false)
+	return suffix.ASCII == d.ASCII
 }

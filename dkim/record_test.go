@@ -192,7 +192,7 @@ func TestPrivateKeysAreReadFromPEM(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := algorithmOf(k); got != alg || err != nil {
+		if got, err := AlgorithmOf(k); got != alg || err != nil {
 			t.Errorf("got %v, %v", got, err)
 		}
 	}

@@ -16,6 +16,9 @@ import (
 var (
 	// ErrFrom means that a message does not have exactly one From field.
 	ErrFrom = errors.New("dkim: message does not have exactly one From field")
+	// ErrContinuation means that a message begins with white space, so that its first
+	// line would belong to a field that is put in front.
+	ErrContinuation = errors.New("dkim: message begins with white space")
 	// ErrSelector means that a selector cannot be signed with.
 	ErrSelector = errors.New("dkim: bad selector")
 )
@@ -90,8 +93,8 @@ type SignOptions struct {
 // not require it.
 //
 // The body is read once, whatever the number of selectors. Nothing is signed if any
-// of the selectors is bad. An error matches [ErrFrom], [ErrSelector], [ErrKey] or
-// [ErrTooMany], or is one of r or of a key.
+// of the selectors is bad. An error matches [ErrFrom], [ErrContinuation],
+// [ErrSelector], [ErrKey] or [ErrTooMany], or is one of r or of a key.
 func Sign(r io.ReaderAt, size int64, domain dns.Domain, selectors []Selector, opts SignOptions) (string, error) {
 	if opts.Now.IsZero() {
 		opts.Now = time.Now()
@@ -103,13 +106,16 @@ func Sign(r io.ReaderAt, size int64, domain dns.Domain, selectors []Selector, op
 	if err != nil {
 		return "", err
 	}
+	if err := x.CheckPrepend(); err != nil {
+		return "", err
+	}
 	if n := x.Count("from"); n != 1 {
 		return "", fmt.Errorf("%w: %d", ErrFrom, n)
 	}
 	sigs := make([]*Sig, 0, len(selectors))
 	var specs []BodySpec
 	for _, sel := range selectors {
-		s, err := sel.prepare(x, domain, opts)
+		s, err := sel.Prepare(x, domain, opts)
 		if err != nil {
 			return "", fmt.Errorf("selector %s: %w", sel.Name, err)
 		}
@@ -135,12 +141,13 @@ func Sign(r io.ReaderAt, size int64, domain dns.Domain, selectors []Selector, op
 	return b.String(), nil
 }
 
-// prepare returns the signature of a selector without hashes.
-func (sel Selector) prepare(x *Index, domain dns.Domain, opts SignOptions) (*Sig, error) {
+// Prepare returns the signature that a selector makes of a message, without body
+// hash and signature. It serves package arc; [Sign] does all of it.
+func (sel Selector) Prepare(x *Index, domain dns.Domain, opts SignOptions) (*Sig, error) {
 	if sel.Name.IsZero() || domain.IsZero() {
 		return nil, fmt.Errorf("%w: no name or domain", ErrSelector)
 	}
-	alg, err := algorithmOf(sel.Key)
+	alg, err := AlgorithmOf(sel.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +222,7 @@ func (x *Index) NamesToSign(names []string, seal bool) []string {
 // Its name and first tags are those of DKIM-Signature or of a field like it, whose
 // own tags come first. S must have all but the signature, which is set.
 func (x *Index) SignField(name, first string, s *Sig, key crypto.Signer, utf8 bool) (string, error) {
-	field := s.unsigned(name, first, utf8)
+	field := s.UnsignedField(name, first, utf8)
 	sum, err := x.HeaderHash(s.HeaderCanon, s.SignedHeaders, []byte(field))
 	if err != nil {
 		return "", err
@@ -223,5 +230,5 @@ func (x *Index) SignField(name, first string, s *Sig, key crypto.Signer, utf8 bo
 	if s.Signature, err = SignHash(key, sum[:]); err != nil {
 		return "", err
 	}
-	return withSignature(field, s.Signature), nil
+	return SignedField(field, s.Signature), nil
 }

@@ -178,6 +178,7 @@ func TestWhatCannotBeSignedIsRefused(t *testing.T) {
 		"no From":              {"Subject: a\r\n\r\n", good, SignOptions{}, ErrFrom},
 		"two From":             {"From: b@example.org\r\n" + simpleMsg, good, SignOptions{}, ErrFrom},
 		"From in the body":     {"\r\nFrom: b@example.org\r\n", good, SignOptions{}, ErrFrom},
+		"continuation first":   {" a\r\n" + simpleMsg, good, SignOptions{}, ErrContinuation},
 		"no name":              {simpleMsg, change(func(s *Selector) { s.Name = dns.Domain{} }), SignOptions{}, ErrSelector},
 		"no key":               {simpleMsg, change(func(s *Selector) { s.Key = nil }), SignOptions{}, ErrKey},
 		"short key":            {simpleMsg, change(func(s *Selector) { s.Key = short }), SignOptions{}, ErrKey},

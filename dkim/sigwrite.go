@@ -13,11 +13,13 @@ import (
 // RFC 8616 §5 wants for messages with internationalised header fields. Tags with
 // their default value are left out, and so is z=.
 func (s *Sig) Header(utf8 bool) string {
-	return withSignature(s.unsigned(FieldName, "v=1;", utf8), s.Signature)
+	return SignedField(s.UnsignedField(FieldName, "v=1;", utf8), s.Signature)
 }
 
-// unsigned returns the field up to "b=", its last tag. First is what comes first.
-func (s *Sig) unsigned(name, first string, utf8 bool) string {
+// UnsignedField returns the field of a signature, or one like it with another name,
+// folded, up to and including "b=", its last tag: what is hashed. First is what comes
+// first, such as "v=1;". Tag c= is left out if HeaderCanon is empty.
+func (s *Sig) UnsignedField(name, first string, utf8 bool) string {
 	var w message.HeaderWriter
 	w.Field(name)
 	w.Add(first, "a="+s.Algorithm.String()+";")
@@ -84,9 +86,9 @@ func addNames(w *message.HeaderWriter, names []string) {
 	}
 }
 
-// withSignature returns a field that ends in "b=" with a signature, folded, and
-// CRLF. White space in and around the value of b= is not part of what is signed.
-func withSignature(field string, sig []byte) string {
+// SignedField returns a field that ends in "b=" with a signature, folded, and CRLF.
+// White space in and around the value of b= is not part of what is signed.
+func SignedField(field string, sig []byte) string {
 	const width = 74
 	b64 := base64.StdEncoding.EncodeToString(sig)
 	var b strings.Builder

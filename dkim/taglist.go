@@ -140,7 +140,7 @@ func takeFWS(s *lex.Scanner) {
 
 // removeFWS returns s without white space and line ends.
 func removeFWS(s string) string {
-	if strings.IndexAny(s, " \t\r\n") < 0 {
+	if !strings.ContainsAny(s, " \t\r\n") {
 		return s
 	}
 	return strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(s)

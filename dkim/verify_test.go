@@ -31,7 +31,7 @@ func signWith(t testing.TB, msg string, sel Selector, change func(s *Sig)) strin
 		Algorithm: RSASHA256, HeaderCanon: Relaxed, BodyCanon: Relaxed, Domain: mustDomain(t, "example.org"), Selector: sel.Name,
 		SignedHeaders: []string{"From", "Subject"}, Length: -1, SignTime: -1, ExpireTime: -1,
 	}
-	if s.Algorithm, err = algorithmOf(sel.Key); err != nil {
+	if s.Algorithm, err = AlgorithmOf(sel.Key); err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {
