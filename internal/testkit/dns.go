@@ -55,9 +55,15 @@ func NewDNS(t testing.TB, opts DNSOptions) *DNSServer {
 	t.Helper()
 	s := &DNSServer{}
 	s.Set(t, opts)
+	s.Addr = serveDNS(t, s)
+	return s
+}
+
+// serveDNS serves on UDP and TCP until the test ends, and returns the address.
+func serveDNS(t testing.TB, h dns.Handler) string {
+	t.Helper()
 	pc, ln := listenBoth(t)
-	s.Addr = pc.LocalAddr().String()
-	for _, srv := range []*dns.Server{{PacketConn: pc, Handler: s}, {Listener: ln, Handler: s}} {
+	for _, srv := range []*dns.Server{{PacketConn: pc, Handler: h}, {Listener: ln, Handler: h}} {
 		started, done := make(chan struct{}), make(chan struct{})
 		srv.NotifyStartedFunc = func() { close(started) }
 		go func() {
@@ -73,7 +79,7 @@ func NewDNS(t testing.TB, opts DNSOptions) *DNSServer {
 			<-done
 		})
 	}
-	return s
+	return pc.LocalAddr().String()
 }
 
 // listenTries is how often a port that is free for UDP may be taken for TCP.
@@ -136,6 +142,11 @@ func (s *DNSServer) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	if resp == nil {
 		return
 	}
+	writeDNS(w, req, resp)
+}
+
+// writeDNS writes an answer, cut to what the client takes over UDP.
+func writeDNS(w dns.ResponseWriter, req, resp *dns.Msg) {
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
 		size := dns.MinMsgSize
 		if opt := req.IsEdns0(); opt != nil {

@@ -1,6 +1,7 @@
 // Package testkit has what tests of several packages need: directories and
-// golden files, a certificate authority, a DNS server in this process, a file
-// system that fails when told to, external programs, and the shared test data.
+// golden files, a certificate authority, DNS servers in this process, of which one
+// signs with DNSSEC, unbound and Postfix as they are installed, a file system that
+// fails when told to, external programs, and the shared test data.
 //
 // Everything binds to port 0 on a loopback address, cleans up after itself when
 // the test ends, and waits for events, never for time to pass. Helpers take a

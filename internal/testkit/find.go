@@ -57,6 +57,7 @@ var packages = map[string]string{
 	"mbsync":           "isync",
 	"offlineimap":      "offlineimap3",
 	"postconf":         "postfix",
+	"posttls-finger":   "postfix",
 	"sendmail":         "postfix",
 	"exim":             "exim4-daemon-light",
 	"opendkim-testmsg": "opendkim-tools",
