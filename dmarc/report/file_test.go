@@ -54,7 +54,7 @@ func TestFilesAreReadByTheirContent(t *testing.T) {
 	t.Parallel()
 	good := minimal()
 	bomb := "<feedback><report_metadata><org_name>" + strings.Repeat(" ", report.MaxXML)
-	manyEntries := zipped(t, "", make([]string, 20_000)...)
+	manyEntries := zipped(t, "", make([]string, 2000)...)
 	oneEntry := []byte(manyEntries)
 	binary.LittleEndian.PutUint16(oneEntry[len(oneEntry)-zipEndLen+10:], 1)
 	for _, tc := range []struct {
