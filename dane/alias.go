@@ -54,13 +54,21 @@ type baseLookup struct {
 	bases     []dns.Domain // Candidates for the TLSA base domain, RFC 7672 §2.2.2. May be empty.
 }
 
+func lookupAddresses(ctx context.Context, resolver dns.Resolver, host dns.Domain) ([]net.IP, dns.Result, error) {
+	ips, res, err := resolver.LookupIP(ctx, "ip", host.ASCII)
+	if err != nil {
+		return nil, res, fmt.Errorf("%w: %w", ErrAddresses, err)
+	}
+	return ips, res, nil
+}
+
 // lookupBase looks up the addresses of a host, which must come before looking for
 // TLSA records, and finds the candidates for the TLSA base domain: RFC 7672 §2.2.2,
 // and RFC 7671 §7 for other protocols.
 func lookupBase(ctx context.Context, resolver dns.Resolver, host dns.Domain) (baseLookup, error) {
-	ips, res, err := resolver.LookupIP(ctx, "ip", host.ASCII)
+	ips, res, err := lookupAddresses(ctx, resolver, host)
 	if err != nil {
-		return baseLookup{}, fmt.Errorf("%w: %w", ErrAddresses, err)
+		return baseLookup{}, err
 	}
 	b := baseLookup{ips: ips, authentic: res.Authentic, expanded: host}
 	a, err := followAliases(ctx, resolver, host, MaxAliases)

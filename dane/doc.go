@@ -9,7 +9,7 @@
 //	dest, err := dane.LookupDestination(ctx, log, resolver, domain)
 //	host, err := dane.LookupHost(ctx, log, resolver, dest, dest.Hosts[0], 25)
 //	if host.Status == dane.StatusUsable {
-//		config := host.TLSConfig(&tls.Config{})
+//		config := host.TLSConfig(nil, nil)
 //
 // For other protocols, [Dial] does all of it. [Verify] checks certificates against
 // records from anywhere.
@@ -18,5 +18,5 @@
 // trusted, as must the way to it. The package keeps nothing, and has no metrics. Its
 // functions are safe for concurrent use, and values are not changed once returned.
 //
-// RFCs: 6698, 7671, 7672.
+// RFCs: 6698, 7671, 7672, 7505 (null MX), 8996 (TLS versions).
 package dane

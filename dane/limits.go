@@ -17,6 +17,10 @@ const (
 	// maxChain is how many certificates of a server are looked at, its own included.
 	maxChain = 20
 
+	// maxRSABits is the size of RSA keys in records, which is what package tls allows for
+	// those in certificates. The time for a signature grows with the square of it.
+	maxRSABits = 8192
+
 	// maxAddresses is how many addresses Dial tries.
 	maxAddresses = 8
 

@@ -80,6 +80,7 @@ _25._tcp.out.example          TLSA  3 1 1 ` + sum + `
 outin.example                 CNAME alias.insecure.example
 outnone.example               CNAME host.insecure.example
 insecure.example              MX    10 nomx.example
+partial.insecure.example      MX    10 nomx.example
 
 boguship.example              A     192.0.2.7
 bogus.example                 A     192.0.2.8
@@ -111,6 +112,7 @@ func server(t *testing.T, extra string) (*testkit.DNSServer, *dns.StrictResolver
 			"MX servfailmx.example":          testkit.DNSServFail,
 			"MX bogusmx.example":             testkit.DNSBogus,
 			"CNAME hidden.example":           testkit.DNSBogus,
+			"CNAME partial.insecure.example": testkit.DNSServFail,
 			"_25._tcp.host.insecure.example": testkit.DNSServFail, // RFC 7672 §2.2.2: such servers exist.
 		},
 	})
@@ -154,7 +156,9 @@ func TestDestinationsAreFound(t *testing.T) {
 		{domain: "servfailmx.example", errs: []error{dane.ErrMX, dns.ErrTemporary}},
 		{domain: "bogusmx.example", errs: []error{dane.ErrMX, dns.ErrBogus}},
 		{domain: "hidden.example", errs: []error{dane.ErrMX, dns.ErrBogus}},
-		{domain: "loop1.example", errs: []error{dane.ErrMX, dane.ErrAliases}},
+		{domain: "loop1.example", errs: []error{dane.ErrMX}},
+		// Without DNSSEC, an alias that cannot be asked for does not matter.
+		{"partial.insecure.example", "partial.insecure.example", false, true, "nomx.example", nil},
 	} {
 		d, err := dane.LookupDestination(t.Context(), nil, r, domain(t, tc.domain))
 		if (err == nil) != (tc.errs == nil) {

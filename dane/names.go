@@ -52,6 +52,12 @@ func matchName(presented, name string) bool {
 	return rest == parent && strings.Contains(parent, ".")
 }
 
+// checkKey reports whether a key from a record can be used in bounded time.
+func checkKey(key crypto.PublicKey) bool {
+	k, ok := key.(*rsa.PublicKey)
+	return !ok || k.N.BitLen() <= maxRSABits
+}
+
 // keyAlgorithm returns what package x509 calls the algorithm of a key.
 func keyAlgorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {
 	switch key.(type) {

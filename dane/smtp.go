@@ -47,23 +47,25 @@ func LookupDestination(ctx context.Context, log *slog.Logger, resolver dns.Resol
 }
 
 func lookupDestination(ctx context.Context, resolver dns.Resolver, domain dns.Domain) (Destination, error) {
-	a, err := followAliases(ctx, resolver, domain, MaxDestinationAliases)
-	if err != nil {
-		return Destination{}, fmt.Errorf("%w: %w", ErrMX, err)
-	}
-	d := Destination{Domain: domain, Expanded: a.name}
-	records, res, err := resolver.LookupMX(ctx, a.name.ASCII)
+	// This follows aliases too.
+	records, res, err := resolver.LookupMX(ctx, domain.ASCII)
 	if err != nil && (!errors.Is(err, dns.ErrNotFound) || errors.Is(err, dns.ErrNoDomain)) {
 		return Destination{}, fmt.Errorf("%w: %w", ErrMX, err)
 	}
-	// That a name has no alias is told by the answer for MX too, in case the other
-	// question was not understood.
-	d.Authentic = res.Authentic && (a.authentic || a.followed == 0)
-	if err != nil {
+	a, aerr := followAliases(ctx, resolver, domain, MaxDestinationAliases)
+	switch {
+	case aerr != nil && (res.Authentic || errors.Is(aerr, ErrAliases)):
+		return Destination{}, fmt.Errorf("%w: %w", ErrMX, aerr)
+	case aerr != nil:
+		// What a domain without DNSSEC is an alias of does not matter for verification,
+		// and there are servers that answer some questions only.
+		a = alias{name: domain}
+	}
+	d := Destination{Domain: domain, Expanded: a.name, Authentic: res.Authentic && a.authentic, MX: err == nil}
+	if !d.MX {
 		d.Hosts = []dns.Domain{a.name}
 		return d, nil
 	}
-	d.MX = true
 	if len(records) == 1 && records[0].Host == "." {
 		return d, fmt.Errorf("%w: %s has a null mx record", ErrNullMX, a.name)
 	}
@@ -118,7 +120,8 @@ const (
 type Host struct {
 	Name dns.Domain // As in the MX record.
 
-	// Expanded is Name after following aliases that are authentic.
+	// Expanded is Name after following aliases, if those and the destination are
+	// authentic.
 	Expanded dns.Domain
 
 	IPs          []net.IP // At least one.
@@ -157,14 +160,18 @@ func LookupHost(ctx context.Context, log *slog.Logger, resolver dns.Resolver, d 
 }
 
 func lookupHost(ctx context.Context, resolver dns.Resolver, d Destination, name dns.Domain, port int) (Host, error) {
+	if !d.Authentic {
+		ips, res, err := lookupAddresses(ctx, resolver, name)
+		if err != nil {
+			return Host{}, err
+		}
+		return Host{Name: name, Expanded: name, IPs: ips, IPsAuthentic: res.Authentic, Status: StatusNone}, nil
+	}
 	b, err := lookupBase(ctx, resolver, name)
 	if err != nil {
 		return Host{}, err
 	}
 	h := Host{Name: name, Expanded: b.expanded, IPs: b.ips, IPsAuthentic: b.authentic, Status: StatusNone}
-	if !d.Authentic {
-		return h, nil
-	}
 	h.Base, h.Records, err = lookupTLSA(ctx, resolver, port, "tcp", b.bases)
 	if err != nil {
 		return h, err

@@ -168,7 +168,7 @@ func (v *verifier) verifyAnchor(r Record) error {
 		return result
 	}
 	anchor, err := x509.ParseCertificate(r.CertAssoc)
-	if err != nil || anchor.Equal(v.cert) {
+	if err != nil || anchor.Equal(v.cert) || !checkKey(anchor.PublicKey) {
 		return result
 	}
 	if _, err := v.chains(poolOf(anchor)); err == nil || !isUnknownAuthority(err) {
@@ -191,7 +191,7 @@ func (v *verifier) anchors(r Record) []*x509.Certificate {
 		return l
 	}
 	key, err := x509.ParsePKIXPublicKey(r.CertAssoc)
-	if err != nil {
+	if err != nil || !checkKey(key) {
 		return l
 	}
 	issuer := &x509.Certificate{
@@ -236,7 +236,7 @@ func matches(r Record, c *x509.Certificate) bool {
 
 // TLSConfig returns a configuration for a client that accepts a server that is
 // verified by records, as [Verify] does. It is made from base, which is not changed
-// and may be nil, and has at least TLS 1.2 (RFC 7672 §1.3.1 wants what is current) and
+// and may be nil, and has at least TLS 1.2 (RFC 8996) and
 // the first of opts.Names for SNI (RFC 7671 §10.2). Verified, if not nil, is called
 // with the record in each handshake that succeeds.
 func TLSConfig(base *tls.Config, records []Record, opts Options, verified func(Record)) *tls.Config {

@@ -1,13 +1,17 @@
 package dane_test
 
 import (
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"math/big"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/mjl-/adns"
 
 	"mox/dane"
 	"mox/tlsrpt"
@@ -191,6 +195,22 @@ func TestAnyRecordIsEnough(t *testing.T) {
 	}
 }
 
+func TestHugeKeysInRecordsAreNotUsed(t *testing.T) {
+	t.Parallel()
+	root := issue(t, nil, true, nil)
+	leaf := issue(t, root, false, named("mx.example.com"))
+	n := new(big.Int).Lsh(big.NewInt(1), 200_000)
+	der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := tlsa(2, 1, 0, root)
+	r.CertAssoc = der
+	if _, err := dane.Verify([]dane.Record{r}, chain(leaf, root), options(t, "mx.example.com")); outcome(err) != noMatch || len(err.Error()) > 300 {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNamesOfCertificates(t *testing.T) {
 	t.Parallel()
 	root := issue(t, nil, true, nil)
@@ -303,6 +323,37 @@ func TestErrorsOfVerifyingHaveAResultType(t *testing.T) {
 			t.Errorf("%v: got %s, %q", err, got, reason)
 		}
 	}
+}
+
+func FuzzVerify(f *testing.F) {
+	root := issue(f, nil, true, nil)
+	leaf := issue(f, root, false, named("mx.example.com"))
+	for _, usage := range []uint8{0, 1, 2, 3} {
+		for _, c := range []*pair{root, leaf} {
+			for _, match := range []uint8{0, 1} {
+				r := tlsa(usage, 1, match, c)
+				f.Add(usage, uint8(r.Selector), match, r.CertAssoc, c.Raw)
+				f.Add(usage, uint8(0), match, tlsa(usage, 0, match, c).CertAssoc, c.Raw)
+			}
+		}
+	}
+	opts := options(f, "mx.example.com")
+	opts.RootCAs = x509.NewCertPool()
+	f.Fuzz(func(t *testing.T, usage, selector, match uint8, data, der []byte) {
+		r := dane.Record{CertAssoc: data}
+		r.Usage, r.Selector, r.MatchType = dane.Usage(usage), dane.Cert+adns.TLSASelector(selector), dane.Full+adns.TLSAMatchType(match)
+		certs := chain(leaf, root)
+		if c, err := x509.ParseCertificate(der); err == nil {
+			certs = append(certs, c)
+		}
+		got, err := dane.Verify([]dane.Record{r}, certs, opts)
+		if err == nil && got.Record() != r.Record() {
+			t.Errorf("verified by %s instead of %s", got, r)
+		}
+		if unusable := dane.CheckRecord(r, dane.AllUsages[:]...); unusable != nil && err == nil {
+			t.Errorf("verified by %s, which is not usable: %v", r, unusable)
+		}
+	})
 }
 
 func BenchmarkVerify(b *testing.B) {
