@@ -60,7 +60,7 @@ func dial(ctx context.Context, resolver dns.Resolver, network, address string, o
 	}
 	usages := opts.Usages
 	if len(usages) == 0 {
-		usages = AllUsages[:]
+		usages = AllUsages()
 	}
 	if usable, problems := Usable(service.Records, usages...); len(usable) == 0 {
 		return nil, Record{}, errors.Join(problems...)

@@ -433,7 +433,7 @@ func TestBogusIsReportedAsSuch(t *testing.T) {
 			t.Errorf("%v: got %s, %q", tc.err, got, reason)
 		}
 	}
-	if !reflect.DeepEqual(dane.AllUsages[2:], dane.SMTPUsages[:]) {
+	if !reflect.DeepEqual(dane.AllUsages()[2:], dane.SMTPUsages()) {
 		t.Error("usages for smtp are not 2 and 3")
 	}
 }

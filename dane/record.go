@@ -41,12 +41,16 @@ const (
 	SHA512 = adns.TLSAMatchTypeSHA512 // 2: its SHA2-512 digest.
 )
 
-// SMTPUsages are the usages for SMTP between servers, RFC 7672 §3.1.3. Others are
+// SMTPUsages returns the usages for SMTP between servers, RFC 7672 §3.1.3. Others are
 // taken as unusable there.
-var SMTPUsages = [...]Usage{DANETA, DANEEE}
+func SMTPUsages() []Usage {
+	return []Usage{DANETA, DANEEE}
+}
 
-// AllUsages are the usages that this package knows.
-var AllUsages = [...]Usage{PKIXTA, PKIXEE, DANETA, DANEEE}
+// AllUsages returns the usages that this package knows.
+func AllUsages() []Usage {
+	return []Usage{PKIXTA, PKIXEE, DANETA, DANEEE}
+}
 
 // maxRecordText bounds a record in text: a record in DNS has at most 64 KiB.
 const maxRecordText = 4 * 64 * 1024

@@ -78,7 +78,7 @@ func TestUnusableRecordsAreNamed(t *testing.T) {
 		{rfc7671SHA512, ""},
 	} {
 		r := parse(t, tc.record)
-		err := dane.CheckRecord(r, dane.SMTPUsages[:]...)
+		err := dane.CheckRecord(r, dane.SMTPUsages()...)
 		if tc.want == "" {
 			if err != nil {
 				t.Errorf("%s: got %v", tc.record, err)
@@ -101,7 +101,7 @@ func TestWeakerDigestsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	// RFC 7671 §9: the key must match either "3 1 0" or "3 1 2".
 	all := []dane.Record{parse(t, rfc7671SHA256), parse(t, rfc7671SHA512), parse(t, rfc7671Full)}
-	got, problems := dane.Usable(all, dane.SMTPUsages[:]...)
+	got, problems := dane.Usable(all, dane.SMTPUsages()...)
 	if !reflect.DeepEqual(got, all[1:]) || problems != nil {
 		t.Errorf("got %v, %v", got, problems)
 	}
@@ -110,7 +110,7 @@ func TestWeakerDigestsAreLeftOut(t *testing.T) {
 	all = []dane.Record{
 		parse(t, "3 1 2 "+a), parse(t, "3 1 1 "+a), parse(t, "3 0 2 "+b), parse(t, "2 1 2 "+b), parse(t, "2 1 1 "+a), parse(t, "2 1 1 "+a),
 	}
-	got, problems = dane.Usable(all, dane.SMTPUsages[:]...)
+	got, problems = dane.Usable(all, dane.SMTPUsages()...)
 	if want := all[1:4]; !reflect.DeepEqual(got, want) || len(problems) != 1 {
 		t.Errorf("got %v, %v, expected %v", got, problems, want)
 	}

@@ -186,7 +186,7 @@ func lookupHost(ctx context.Context, resolver dns.Resolver, d Destination, name 
 		}
 	}
 	var usable []Record
-	usable, h.Problems = Usable(h.Records, SMTPUsages[:]...)
+	usable, h.Problems = Usable(h.Records, SMTPUsages()...)
 	h.Status = StatusUnusable
 	if len(usable) > 0 {
 		h.Status = StatusUsable
@@ -202,7 +202,7 @@ func (h Host) Verify(cs tls.ConnectionState) (Record, error) {
 }
 
 func (h Host) options() Options {
-	return Options{Usages: SMTPUsages[:], Names: h.Names}
+	return Options{Usages: SMTPUsages(), Names: h.Names}
 }
 
 // TLSConfig returns a configuration for connecting to the host, made from base, which

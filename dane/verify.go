@@ -33,7 +33,7 @@ type Options struct {
 
 func (o Options) usages() []Usage {
 	if len(o.Usages) == 0 {
-		return AllUsages[:]
+		return AllUsages()
 	}
 	return o.Usages
 }

@@ -5,7 +5,7 @@
 // there is a policy and which version, [Fetch] gets the policy over HTTPS.
 // [Policy.Matches] tells whether a host may receive mail.
 //
-//	record, policy, err := mtasts.Get(ctx, log, resolver, domain, mtasts.FetchOptions{})
+//	record, policy, text, err := mtasts.Get(ctx, log, resolver, domain, mtasts.FetchOptions{})
 //	switch {
 //	case errors.Is(err, mtasts.ErrNoRecord):
 //		// The domain has no policy.

@@ -43,7 +43,7 @@ func runDANEDial(ctx context.Context, e *env, args []string, usages string) erro
 		if err != nil {
 			return err
 		}
-		opts.Usages = append(opts.Usages, dane.AllUsages[n])
+		opts.Usages = append(opts.Usages, dane.AllUsages()[n])
 	}
 	r, err := e.resolver()
 	if err != nil {
