@@ -111,7 +111,12 @@ func messageSignatureField(x *dkim.Index, n int, domain dns.Domain, sel dkim.Sel
 		return "", err
 	}
 	s.BodyHash = hashes[0].Sum[:]
-	return x.SignField(MessageSignatureField, fmt.Sprintf("i=%d;", n), s, sel.Key, opts.UTF8)
+	first := fmt.Sprintf("i=%d;", n)
+	if s.HeaderCanon == dkim.Simple && s.BodyCanon == dkim.Simple {
+		// The default, which SignField leaves out. Dkimpy takes another one for it.
+		first += " c=simple/simple;"
+	}
+	return x.SignField(MessageSignatureField, first, s, sel.Key, opts.UTF8)
 }
 
 // sealField makes the seal, RFC 8617 §4.1.3, §5.1.1. The seal of a chain that has
