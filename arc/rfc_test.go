@@ -2,8 +2,8 @@ package arc
 
 import "strings"
 
-// rfc8617 is the message of RFC 8617 §B.
-var rfc8617 = strings.ReplaceAll(`Return-Path: <jqd@d1.example>
+// exampleChain is the message of RFC 8617 §B.
+var exampleChain = strings.ReplaceAll(`Return-Path: <jqd@d1.example>
 Received: from example.org (example.org [208.69.40.157])
     by gmail.example with ESMTP id d200mr22663000ykb.93.1421363207
     for <fmartin@example.com>; Thu, 14 Jan 2015 15:02:40 -0800 (PST)

@@ -140,7 +140,7 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 func FuzzVerify(f *testing.F) {
-	f.Add(rfc8617)
+	f.Add(exampleChain)
 	f.Add(chain(f, 2, false))
 	f.Add("ARC-Seal: i=1\r\nARC-Authentication-Results: i=50; a; none\r\n\r\n")
 	f.Fuzz(func(t *testing.T, msg string) {

@@ -266,7 +266,7 @@ func TestErrorsOfTheReaderAreReturned(t *testing.T) {
 // Its keys are not published, so it is for parsing only.
 func TestExampleOfRFC8617IsParsed(t *testing.T) {
 	t.Parallel()
-	r := verify(t, rfc8617)
+	r := verify(t, exampleChain)
 	if len(r.Sets) != 3 {
 		t.Fatalf("got %+v", r)
 	}
