@@ -194,7 +194,7 @@ func (v *verification) messageSignature(set *Set) error {
 	if err := checkKey(s, set.MessageRecord, set.keyErr[0]); err != nil {
 		return err
 	}
-	sum, err := v.x.HeaderHash(s.HeaderCanon, s.SignedHeaders, set.own[0])
+	sum, err := v.x.HeaderHash(s.HeaderCanon, s.SignedHeaders, set.own[0], -1)
 	if err != nil {
 		return readError{err}
 	}

@@ -141,3 +141,18 @@ func FuzzParseTags(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseSelector(f *testing.F) {
+	f.Add("20240101")
+	f.Add("☺.a_b")
+	f.Add("xn--74h")
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := ParseSelector(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSelector(d.ASCII); err != nil || again != d {
+			t.Errorf("%q is %q: got %q, %v", s, d, again, err)
+		}
+	})
+}

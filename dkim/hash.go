@@ -117,14 +117,19 @@ func (g *bodyGroup) len() int64 {
 // HeaderHash returns the SHA-256 hash of header fields by name, taken as RFC 6376
 // §5.4.2 says: of fields with the same name, the last one first, and none once all
 // were taken. At last comes own, the field with the signature itself, in which b=
-// is empty, and which has no line end. It can be nil.
-func (x *Index) HeaderHash(c Canonicalization, names []string, own []byte) ([sha256.Size]byte, error) {
+// is empty, and which has no line end. It can be nil. In the message it begins at
+// offset at, and is not taken by name (RFC 6376 §3.5 on h=); -1 says that it is not
+// there yet.
+func (x *Index) HeaderHash(c Canonicalization, names []string, own []byte, at int64) ([sha256.Size]byte, error) {
 	var sum [sha256.Size]byte
 	h := sha256.New()
 	w := x.headerWriter(h, c)
 	sel := x.selection()
 	for _, name := range names {
 		f, ok := sel.next(name)
+		if ok && f.Start == at {
+			f, ok = sel.next(name)
+		}
 		if !ok {
 			continue
 		}

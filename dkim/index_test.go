@@ -168,12 +168,16 @@ func TestLargeHeadersTakeLittleMemory(t *testing.T) {
 			t.Fatalf("%s: signing allocated %d bytes, %v", name, n, err)
 		}
 		// The fields that are signed come after the window that is kept.
-		signed := strings.Repeat(fields, MaxSignatures) + msg
+		copies := 2
+		if name == "one field" {
+			copies = MaxSignatures
+		}
+		signed := strings.Repeat(fields, copies) + msg
 		var l []Result
 		n := allocated(func() {
 			l, err = Verify(t.Context(), nil, withKeys(t, "example.org", sel), strings.NewReader(signed), int64(len(signed)), VerifyOptions{})
 		})
-		if err != nil || len(l) != MaxSignatures || strings.Trim(statuses(l), "pas ") != "" {
+		if err != nil || len(l) != copies || strings.Trim(statuses(l), "pas ") != "" {
 			t.Errorf("%s: got %s, %v: %s", name, statuses(l), err, errorsOf(l))
 		}
 		if n > 4<<20 {

@@ -223,7 +223,7 @@ func (x *Index) NamesToSign(names []string, seal bool) []string {
 // own tags come first. S must have all but the signature, which is set.
 func (x *Index) SignField(name, first string, s *Sig, key crypto.Signer, utf8 bool) (string, error) {
 	field := s.UnsignedField(name, first, utf8)
-	sum, err := x.HeaderHash(s.HeaderCanon, s.SignedHeaders, []byte(field))
+	sum, err := x.HeaderHash(s.HeaderCanon, s.SignedHeaders, []byte(field), -1)
 	if err != nil {
 		return "", err
 	}

@@ -105,6 +105,7 @@ type verification struct {
 type pending struct {
 	Result
 	own []byte // The field, as it is hashed.
+	at  int64  // Where it begins.
 }
 
 // decide sets the final status. In testing mode, what does not verify is as not
@@ -129,7 +130,7 @@ func (v *verification) parse() error {
 		if v.sigs == nil {
 			v.sigs = make([]pending, 0, 4)
 		}
-		var p pending
+		p := pending{at: f.Start}
 		if f.Len() > MaxSignatureLen {
 			p.decide(StatusNeutral, fmt.Errorf("%w: longer than %d bytes", ErrSyntax, MaxSignatureLen))
 			v.sigs = append(v.sigs, p)
@@ -226,7 +227,7 @@ func (v *verification) verifyHeaders() error {
 			continue
 		}
 		s := p.Signature
-		sum, err := v.x.HeaderHash(s.HeaderCanon, s.SignedHeaders, p.own)
+		sum, err := v.x.HeaderHash(s.HeaderCanon, s.SignedHeaders, p.own, p.at)
 		if err != nil {
 			return err
 		}

@@ -370,16 +370,22 @@ func TestSignaturesOfOthersCanBeSigned(t *testing.T) {
 	first := signWith(t, simpleMsg, sel, func(s *Sig) { s.HeaderCanon = Simple })
 	second := signWith(t, first+simpleMsg, sel, func(s *Sig) {
 		s.HeaderCanon = Simple
-		s.SignedHeaders = append(s.SignedHeaders, "DKIM-Signature")
+		// Once more than there are, so that none can be added.
+		s.SignedHeaders = append(s.SignedHeaders, "DKIM-Signature", "DKIM-Signature")
 	})
 	l := verifyText(t, withKeys(t, "example.org", sel), first+simpleMsg, VerifyOptions{})
 	if got := statuses(l); got != "pass" {
 		t.Errorf("got %s", got)
 	}
-	// The own field is not in h=: the last DKIM-Signature is the first one made.
-	l = verifyText(t, withKeys(t, "example.org", sel), second+first+simpleMsg, VerifyOptions{})
-	if got := statuses(l); got != "pass pass" {
-		t.Errorf("got %s: %s", got, errorsOf(l))
+	for fields, want := range map[string]string{
+		second + first:                           "pass pass",
+		first + second:                           "pass pass", // RFC 6376 §3.5: h= is never about the own field.
+		second + "DKIM-Signature: x\r\n" + first: "fail neutral pass",
+	} {
+		l = verifyText(t, withKeys(t, "example.org", sel), fields+simpleMsg, VerifyOptions{})
+		if got := statuses(l); got != want {
+			t.Errorf("got %s, expected %s: %s", got, want, errorsOf(l))
+		}
 	}
 }
 
