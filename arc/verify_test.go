@@ -216,6 +216,26 @@ func TestMostSetsVerifyWithFewLookups(t *testing.T) {
 	}
 }
 
+func TestWorkForOldestPassIsBounded(t *testing.T) {
+	t.Parallel()
+	const n = 12
+	large := "X-Large: " + strings.Repeat("x", 8<<20) + "\r\n"
+	msg := unsealed
+	r := Result{Status: StatusNone}
+	for range n {
+		msg = seal(t, msg, ed25519Selector(), r) + msg
+		r = verify(t, msg)
+	}
+	if r.OldestPass != 0 {
+		t.Errorf("small header: got %d", r.OldestPass)
+	}
+	r = verify(t, large+msg)
+	// Eight times 8 MB are MaxHeaderWork, with the other fields somewhat more.
+	if r.Status != StatusPass || r.OldestPass != n-MaxHeaderWork/(8<<20)+1 {
+		t.Errorf("large header: got %s, %d: %v", r.Status, r.OldestPass, r.Err)
+	}
+}
+
 // countingReader counts the bytes that are read from the body on.
 type countingReader struct {
 	io.ReaderAt

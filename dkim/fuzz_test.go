@@ -156,3 +156,26 @@ func FuzzParseSelector(f *testing.F) {
 		}
 	})
 }
+
+// The form of ARC-Message-Signature, RFC 8617 §4.1.2.
+func FuzzParseForm(f *testing.F) {
+	f.Add("i=1; a=rsa-sha256; d=example.net; s=a; h=from; " + bh + "; " + sigB)
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, value string) {
+		s, tags, err := ParseForm(value, Form{Required: "a b bh d h s", Optional: "c l q t x"})
+		if err != nil {
+			return
+		}
+		if s.Identity != nil || s.CopiedHeaders != nil || !tags.Has("d") || s.Domain.IsZero() {
+			t.Errorf("%q: got %+v", value, s)
+		}
+		own := string(WithoutSignature([]byte("X:"+value), tags))
+		again, err := ParseTags(strings.TrimPrefix(own, "X:"))
+		if err != nil || len(again) != len(tags) {
+			t.Errorf("%q: without signature %q: %v", value, own, err)
+		}
+		if b, _ := again.Get("b"); b.Start != b.End {
+			t.Errorf("%q: signature left in %q", value, own)
+		}
+	})
+}

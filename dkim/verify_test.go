@@ -229,6 +229,30 @@ func TestKeysAreLookedUpAtTheSameTimeAndOnce(t *testing.T) {
 	})
 }
 
+func TestLookupsAtTheSameTimeAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int32
+		z := &txtResolver{before: func(string) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+		}}
+		var names []KeyName
+		for i := range 2*MaxLookups + 1 {
+			n := KeyName{mustDomain(t, fmt.Sprintf("s%d", i)), mustDomain(t, "example.org")}
+			names = append(names, n, n)
+		}
+		start := time.Now()
+		results := LookupKeys(t.Context(), z, names)
+		if d := time.Since(start); d != 3*time.Second || most.Load() != MaxLookups || len(results) != len(names)/2 {
+			t.Errorf("%d results, at most %d at the same time, in %s", len(results), most.Load(), d)
+		}
+	})
+}
+
 func TestSlowLookupsAreTemporaryErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
