@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mox/internal/safefile"
 	"mox/smtp"
 )
 
@@ -68,4 +69,13 @@ func (s *Server) commandTimeout() time.Duration {
 		return busyCommandTimeout
 	}
 	return commandTimeout
+}
+
+// spoolMemory returns how much of one more message is kept in memory, and counts the
+// message until closeBody.
+func (s *Server) spoolMemory() int {
+	if s.receiving.Add(1) > fullSpools {
+		return smallSpoolMemory
+	}
+	return safefile.SpoolMemory
 }

@@ -28,15 +28,52 @@ type incoming struct {
 	time   time.Time
 }
 
+// body is the content of a transaction while it is received.
+type body struct {
+	spool  *safefile.Spool
+	lines  lines     // For BDAT.
+	chunks int       // BDAT commands.
+	until  time.Time // When all of it must have been received.
+}
+
+// newBody returns a body, and begins what can be done while it is received.
+func (s *session) newBody(ctx context.Context) *body {
+	s.lookupClientName(ctx)
+	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: s.srv.opts.TempDir, FS: s.srv.opts.FS, Memory: s.srv.spoolMemory()})
+	return &body{
+		spool: spool,
+		lines: lines{w: spool, binary: s.txn.mail.Body == smtp.BodyBinaryMIME, last: '\n'},
+		until: time.Now().Add(transferTimeout),
+	}
+}
+
 func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.Reply, error) {
-	if len(t.recipients) == 0 {
-		return smtp.Reply{}, smtp.Errorf(smtp.C503BadSequence, smtp.Se51InvalidCommand, "no valid recipients")
+	badSequence := func(text string) error {
+		return smtp.Errorf(smtp.C503BadSequence, smtp.Se51InvalidCommand, "%s", text)
+	}
+	switch {
+	case len(t.recipients) == 0:
+		return smtp.Reply{}, badSequence("no valid recipients")
+	case t.body != nil:
+		return smtp.Reply{}, badSequence("DATA cannot follow BDAT in a transaction")
+	case t.mail.Body == smtp.BodyBinaryMIME:
+		return smtp.Reply{}, badSequence("DATA is not possible with BODY=BINARYMIME, use BDAT")
 	}
 	start := smtp.Reply{Code: smtp.C354StartMailInput, Text: "continue, end with a line with a dot"}
 	if err := s.replyNow(start); err != nil {
 		return smtp.Reply{}, err
 	}
-	err := s.data(ctx, t)
+	t.body = s.newBody(ctx)
+	return s.complete(ctx, t, s.readMessage(t.body))
+}
+
+// complete gives a message that has been received to who is responsible from then
+// on, unless it was received with an error, and ends the transaction.
+func (s *session) complete(ctx context.Context, t *transaction, err error) (smtp.Reply, error) {
+	if err == nil {
+		err = s.process(ctx, t)
+	}
+	s.closeBody(t)
 	if errors.Is(err, errSimulated) {
 		err = s.simulateDATA(t)
 		if s.lis.Kind == Submission {
@@ -50,19 +87,10 @@ func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.
 	return ok(smtp.C250Completed, smtp.Se20MailboxOther, "message accepted ("+s.id+")")
 }
 
-// data receives the message and gives it to who is responsible from then on.
-func (s *session) data(ctx context.Context, t *transaction) error {
-	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: s.srv.opts.TempDir, FS: s.srv.opts.FS})
-	defer func() {
-		if err := spool.Close(); err != nil {
-			s.log.Error("removing temporary file of message", mlog.Err(err))
-		}
-	}()
+// process gives a message to who is responsible from then on.
+func (s *session) process(ctx context.Context, t *transaction) error {
 	name := s.lookupClientName(ctx)
-	if err := s.readMessage(spool); err != nil {
-		return err
-	}
-	m := &incoming{spool: spool, size: spool.Size(), time: time.Now()}
+	m := &incoming{spool: t.body.spool, size: t.body.spool.Size(), time: time.Now()}
 	if err := s.inspect(t, m); err != nil {
 		return err
 	}
@@ -78,11 +106,23 @@ func (s *session) data(ctx context.Context, t *transaction) error {
 	return s.receive(ctx, t, m)
 }
 
+// closeBody removes what has been received of a message.
+func (s *session) closeBody(t *transaction) {
+	if t == nil || t.body == nil {
+		return
+	}
+	if err := t.body.spool.Close(); err != nil {
+		s.log.Error("removing temporary file of message", mlog.Err(err))
+	}
+	s.srv.receiving.Add(-1)
+	t.body = nil
+}
+
 // readMessage reads the data to its end. If that is not possible, the connection
 // ends.
-func (s *session) readMessage(spool *safefile.Spool) error {
-	dr := smtp.NewDataReader(s.conn.dataReader(), s.lis.MaxMessageSize)
-	sink := &sink{s: s, w: spool}
+func (s *session) readMessage(b *body) error {
+	dr := smtp.NewDataReader(s.conn.dataReader(b.until), s.lis.MaxMessageSize)
+	sink := &sink{s: s, w: b.spool}
 	buf := s.srv.bufs.copy.Get().(*[]byte)
 	_, err := io.CopyBuffer(sink, dr, *buf)
 	s.srv.bufs.copy.Put(buf)
@@ -128,7 +168,7 @@ func (s *session) inspect(t *transaction, m *incoming) error {
 	s.log.Debug("message received", slog.Int64("size", m.size))
 	switch strict := s.srv.opts.Config.Snapshot().Pedantic; {
 	case !strict:
-	case s.lis.Kind == Submission && m.digest.Needs8BitMIME() && t.mail.Body != smtp.Body8BitMIME:
+	case s.lis.Kind == Submission && m.digest.Needs8BitMIME() && t.mail.Body != smtp.Body8BitMIME && t.mail.Body != smtp.BodyBinaryMIME:
 		return smtp.Errorf(smtp.C500BadSyntax, smtp.Se60MediaOther, "message with 8-bit data without BODY=8BITMIME")
 	case s.lis.Kind == Delivery && m.digest.NeedsSMTPUTF8() && !t.mail.SMTPUTF8:
 		return smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se60MediaOther, "message with UTF-8 in its header without SMTPUTF8")

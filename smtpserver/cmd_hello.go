@@ -93,11 +93,15 @@ func (s *session) greet(req helloRequest, esmtp bool) {
 
 // extensions returns what is offered at this moment.
 func (s *session) extensions() smtp.Extensions {
-	ext := smtp.ExtPipelining | smtp.ExtSize | smtp.ExtEnhancedStatusCodes | smtp.Ext8BITMIME | smtp.ExtLimits | smtp.ExtSMTPUTF8
+	ext := smtp.ExtPipelining | smtp.ExtSize | smtp.ExtEnhancedStatusCodes | smtp.Ext8BITMIME | smtp.ExtChunking | smtp.ExtLimits | smtp.ExtSMTPUTF8
 	if s.canStartTLS() {
 		ext |= smtp.ExtStartTLS
 	}
-	if s.lis.Kind == Submission {
+	if s.lis.Kind != Submission {
+		// What users send goes on to servers that do not take binary messages, with very few
+		// exceptions; their programs can encode better than we could afterwards.
+		ext |= smtp.ExtBinaryMIME
+	} else {
 		// RFC 4865 §4.2: not "on any port other than the submission port".
 		ext |= smtp.ExtFutureRelease
 		if len(s.mechanisms()) > 0 {
@@ -126,7 +130,11 @@ func (s *session) capabilities(now time.Time) []string {
 		until := now.Add(maxFutureRelease).UTC().Format(time.RFC3339)
 		lines = append(lines, fmt.Sprintf("FUTURERELEASE %d %s", maxFutureRelease/time.Second, until))
 	}
-	return append(lines, "ENHANCEDSTATUSCODES", "8BITMIME", fmt.Sprintf("LIMITS RCPTMAX=%d", maxRecipients), "SMTPUTF8")
+	lines = append(lines, "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING")
+	if ext.Has(smtp.ExtBinaryMIME) {
+		lines = append(lines, "BINARYMIME")
+	}
+	return append(lines, fmt.Sprintf("LIMITS RCPTMAX=%d", maxRecipients), "SMTPUTF8")
 }
 
 // trimmed returns a scanner over what trailing white space leaves.

@@ -34,7 +34,7 @@ func runMAIL(ctx context.Context, s *session, c smtp.MailCommand) (smtp.Reply, e
 			return smtp.Reply{}, err
 		}
 	}
-	s.txn = &transaction{mail: c}
+	s.txn, s.skipping = &transaction{mail: c}, false
 	return ok(smtp.C250Completed, smtp.Se10AddressOther, "sender accepted")
 }
 

@@ -49,7 +49,7 @@ func runVRFY(context.Context, *session, string) (smtp.Reply, error) {
 }
 
 func runHELP(context.Context, *session, string) (smtp.Reply, error) {
-	return ok(smtp.C214Help, smtp.Se00Other, "see RFC 5321; commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY EXPN HELP QUIT")
+	return ok(smtp.C214Help, smtp.Se00Other, "see RFC 5321; commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HELP QUIT")
 }
 
 func runQUIT(_ context.Context, s *session, _ struct{}) (smtp.Reply, error) {

@@ -47,7 +47,8 @@ func runSTARTTLS(_ context.Context, s *session, _ struct{}) (smtp.Reply, error) 
 		return smtp.Reply{}, connectionError(fmt.Errorf("tls handshake: %w", err))
 	}
 	// RFC 3207 §4.2: "the SMTP protocol is reset to the initial state".
-	s.hello, s.txn = hello{}, nil
+	s.drop()
+	s.hello, s.skipping = hello{}, false
 	return smtp.Reply{}, nil
 }
 

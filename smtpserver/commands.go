@@ -21,6 +21,7 @@ const (
 	lastInPipeline                   // The client has to wait for the reply, so it is sent at once.
 	budgeted                         // Gets the client nowhere: at most maxJunkCommands of these.
 	noLogArgs                        // The arguments must not be logged.
+	hasChunk                         // Message data follows the line, also when the command is refused.
 )
 
 // command is a row of the table.
@@ -50,6 +51,9 @@ type handler func(ctx context.Context, s *session, args string) (smtp.Reply, err
 //     only appear as the last command in a group"; so can those of extensions unless
 //     they say otherwise, as AUTH does not in general (RFC 4954 §4), nor STARTTLS.
 //     Unknown commands: §3.2, "MUST NOT buffer responses to unrecognized commands".
+//   - RFC 3030 §2: "If a failure occurs after a BDAT command is received, the
+//     receiver-SMTP MUST accept and discard the associated message data", and "MUST be
+//     prepared to accept and discard additional BDAT chunks already in the pipeline".
 var table = []command{
 	{"EHLO", preHello | preTLS | lastInPipeline | budgeted, bind(parseEHLO, runEHLO)},
 	{"HELO", preHello | preTLS | lastInPipeline | budgeted, bind(parseHELO, runHELO)},
@@ -58,6 +62,7 @@ var table = []command{
 	{"MAIL", noTxn | needLogin, bind(parseMAIL, runMAIL)},
 	{"RCPT", inTxn, bindTxn(parseRCPT, runRCPT)},
 	{"DATA", inTxn | lastInPipeline, bindTxn(parseNone, runDATA)},
+	{"BDAT", inTxn | hasChunk, handleBDAT},
 	{"RSET", preHello | budgeted, bind(parseNone, runRSET)},
 	{"NOOP", preHello | preTLS | lastInPipeline | budgeted, bind(parseText, runNOOP)},
 	{"VRFY", preHello | lastInPipeline | budgeted, bind(parseNeedText, runVRFY)},
@@ -65,7 +70,6 @@ var table = []command{
 	{"HELP", preHello | lastInPipeline | budgeted, bind(parseText, runHELP)},
 	{"QUIT", preHello | preTLS | lastInPipeline, bind(parseNone, runQUIT)},
 
-	{"BDAT", preHello | preTLS | lastInPipeline | budgeted, notImplemented},
 	{"ETRN", preHello | preTLS | lastInPipeline | budgeted, notImplemented},
 	{"SAML", preHello | preTLS | lastInPipeline | budgeted, notImplemented},
 	{"SEND", preHello | preTLS | lastInPipeline | budgeted, notImplemented},
@@ -192,7 +196,7 @@ func (s *session) count(c *command, err error) {
 	if c.flags&budgeted != 0 {
 		s.counts.junk++
 	}
-	if err != nil && c.countsError(replyError(err)) {
+	if err != nil && err != errSkipped && c.countsError(replyError(err)) {
 		s.counts.errors++
 	}
 }
@@ -206,7 +210,7 @@ func (c *command) countsError(e *smtp.Error) bool {
 
 // progress forgives a client its errors after it has done something useful.
 func (s *session) progress() {
-	s.counts.junk, s.counts.errors = 0, 0
+	s.counts.junk, s.counts.errors, s.counts.skipped = 0, 0, 0
 }
 
 // parseNone is for commands without arguments.

@@ -192,8 +192,9 @@ func (c *conn) pending() bool {
 	return c.br.Buffered() > 0
 }
 
-// dataReader prepares for reading message data and returns the reader for it.
-func (c *conn) dataReader() *bufio.Reader {
+// dataReader prepares for reading message data, which must be there at a time, and
+// returns the reader for it.
+func (c *conn) dataReader(until time.Time) *bufio.Reader {
 	if !c.large {
 		small := c.br
 		buffered, _ := small.Peek(small.Buffered())
@@ -204,7 +205,7 @@ func (c *conn) dataReader() *bufio.Reader {
 		small.Reset(nil)
 		c.bufs.small.Put(small)
 	}
-	c.limit, c.until = dataTimeout, time.Now().Add(transferTimeout)
+	c.limit, c.until = dataTimeout, until
 	return c.br
 }
 

@@ -26,6 +26,6 @@
 //
 // RFCs: 5321 (SMTP), 6409 (submission), 8314 (submission with immediate TLS), 3207
 // (STARTTLS), 4954 (AUTH), 1870 (SIZE), 2920 (PIPELINING), 6152 (8BITMIME), 6531
-// (SMTPUTF8), 2034, 3463 and 5248 (ENHANCEDSTATUSCODES), 9422 (LIMITS), 4865
-// (FUTURERELEASE), 3848 (protocols in Received), 7505 (null MX).
+// (SMTPUTF8), 3030 (CHUNKING, BINARYMIME), 2034, 3463 and 5248 (ENHANCEDSTATUSCODES),
+// 9422 (LIMITS), 4865 (FUTURERELEASE), 3848 (protocols in Received), 7505 (null MX).
 package smtpserver

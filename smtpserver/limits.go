@@ -41,6 +41,9 @@ const (
 	// RCPTMAX (RFC 9422 §4.2). At least 100 must be possible, RFC 5321 §4.5.3.1.8.
 	maxRecipients = 1000
 
+	// maxChunks is how many chunks a message can have, RFC 3030.
+	maxChunks = 100_000
+
 	// maxParallelDeliveries is how many recipients of one message are delivered to at
 	// the same time.
 	maxParallelDeliveries = 8
@@ -58,6 +61,20 @@ const (
 	// other recipients failed, and deliveredFor is for how long.
 	maxDelivered = 20_000
 	deliveredFor = 5 * 24 * time.Hour
+)
+
+// maxSkipped is how many octets of chunks that are not taken are read, for clients
+// that have sent them already, until a message is accepted or a login succeeds.
+func maxSkipped(maxMessageSize int64) int64 {
+	return 2*maxMessageSize + 1<<20
+}
+
+// What is kept in memory of messages that are being received. The first ones have
+// as much as a spool takes; when many come at the same time, the others have less, so
+// that maxConnections clients with half a message each are no problem.
+const (
+	fullSpools       = 128
+	smallSpoolMemory = 16 << 10
 )
 
 // Time-outs.

@@ -28,6 +28,7 @@ func TestScripts(t *testing.T) {
 			Directives: map[string]script.Directive{
 				"starttls":  ts.startTLS,
 				"delivered": ts.wantDelivered,
+				"binary":    ts.wantBinary,
 				"submitted": ts.wantSubmitted,
 				"notified":  ts.wantNotified,
 				"fail":      func(_ *script.Run, args []string) error { ts.fake.failFor(t, strings.Join(args, " ")); return nil },
@@ -103,6 +104,16 @@ func (ts *testServer) wantDelivered(r *script.Run, args []string) error {
 		got = append(got, m.rcpt+"="+m.content)
 	}
 	return wantMessages(r, got, args)
+}
+
+// wantBinary checks that one message was delivered, with content that a file of a
+// script cannot have: "@binary rcpt "quoted content"".
+func (ts *testServer) wantBinary(_ *script.Run, args []string) error {
+	got := ts.fake.messages()
+	if len(args) != 2 || len(got) != 1 || got[0].rcpt != args[0] || got[0].content != args[1] {
+		return fmt.Errorf("got messages %q, expected %q", got, args)
+	}
+	return nil
 }
 
 // wantSubmitted checks the messages that were submitted: "@submitted

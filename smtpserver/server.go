@@ -120,8 +120,9 @@ type Server struct {
 	waitCtx    context.Context
 	cancelWait context.CancelFunc
 
-	conns atomic.Int64 // Open connections that count for MaxConnections.
-	wg    sync.WaitGroup
+	conns     atomic.Int64 // Open connections that count for MaxConnections.
+	receiving atomic.Int64 // Messages being received.
+	wg        sync.WaitGroup
 
 	mu        sync.Mutex // Guards what follows.
 	stopped   bool

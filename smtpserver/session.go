@@ -43,6 +43,9 @@ type session struct {
 	// Nil outside of a mail transaction.
 	txn *transaction
 
+	// After a BDAT that has failed: those that the client had sent already are skipped.
+	skipping bool
+
 	// For the current command.
 	utf8  bool       // The reply can have UTF-8.
 	last  smtp.Reply // As written.
@@ -51,9 +54,10 @@ type session struct {
 
 // counts is what a client is judged by.
 type counts struct {
-	commands     int // All, for the log and to know the first.
-	junk         int // Commands that led nowhere, see maxJunkCommands.
-	errors       int // See maxErrors.
+	commands     int   // All, for the log and to know the first.
+	junk         int   // Commands that led nowhere, see maxJunkCommands.
+	errors       int   // See maxErrors.
+	skipped      int64 // Octets of chunks that were read for nothing.
 	authFailures int
 	unknown      int // Unknown recipients.
 	known        int // Known recipients.
@@ -110,6 +114,7 @@ func (s *session) serve() {
 	metricConnection.WithLabelValues(s.lis.Kind.String()).Inc()
 	s.log.Info("new connection", slog.Any("remote", s.remoteIP), slog.Any("local", s.localIP),
 		slog.String("listener", s.lis.Name), slog.String("kind", s.lis.Kind.String()), slog.Bool("tls", s.lis.ImmediateTLS))
+	defer s.drop()
 	err := s.run(mlog.WithCid(s.srv.ctx, s.cid))
 	s.conn.close(err == nil)
 	// What goes wrong with a connection is nothing that an operator must look at.
@@ -196,8 +201,11 @@ func (s *session) dispatch(ctx context.Context, line []byte, lineErr error) (*co
 		err = s.allowed(cmd)
 	}
 	var reply smtp.Reply
-	if err == nil {
+	switch {
+	case err == nil:
 		reply, err = cmd.run(ctx, s, args)
+	case cmd.flags&hasChunk != 0:
+		err = s.refuseChunk(args, err)
 	}
 	s.count(cmd, err)
 	if err == nil {

@@ -11,7 +11,8 @@ type transaction struct {
 	mail       smtp.MailCommand
 	commands   int // RCPT commands, accepted or not.
 	recipients []recipient
-	refused    int // RCPT commands that failed.
+	refused    int   // RCPT commands that failed.
+	body       *body // Nil before DATA or BDAT.
 }
 
 // recipient is an accepted RCPT.
@@ -45,13 +46,20 @@ func (s *session) abandon() {
 	if s.txn != nil && len(s.txn.recipients) == 0 && s.txn.refused > 0 {
 		s.counts.bad++
 	}
+	s.drop()
+	s.skipping = false
+}
+
+// drop ends a transaction, and removes what was received of its message.
+func (s *session) drop() {
+	s.closeBody(s.txn)
 	s.txn = nil
 }
 
 // finish ends a transaction with a message, which consumes it whatever the outcome
 // (RFC 5321 §4.1.1.4). A failure that may pass does not make it a bad one.
 func (s *session) finish(err error) {
-	s.txn = nil
+	s.drop()
 	switch {
 	case err == nil:
 		s.counts.good++
