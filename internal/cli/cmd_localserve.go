@@ -119,6 +119,7 @@ func (f localserveFlags) serve(ctx context.Context, e *env, path string) error {
 	if f.ports > 0 {
 		overrides = append(overrides, daemon.LocalservePorts(f.ports))
 	}
+	useProcs()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
