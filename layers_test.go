@@ -26,6 +26,7 @@ var layers = []layer{
 		"mlog",
 		"internal/metrics",
 		"internal/ratelimit",
+		"internal/proxyproto",
 		"internal/safefile",
 		"internal/lex",
 		"internal/script",

@@ -209,6 +209,9 @@ func TestSnapshotHasDefaults(t *testing.T) {
 	if s.DataDir != "/etc/data" || s.MinimumFreeSpace != 500<<20 || len(s.Listeners) != 1 {
 		t.Fatalf("got data directory %q, free space %d, %d listeners", s.DataDir, s.MinimumFreeSpace, len(s.Listeners))
 	}
+	if s.MaxConnections != DefaultMaxConnections {
+		t.Errorf("got %d connections", s.MaxConnections)
+	}
 	use := SpecialUseMailboxes{"Sent", "Archive", "Trash", "Drafts", "Junk"}
 	if s.InitialMailboxes.SpecialUse != use || len(s.InitialMailboxes.Regular) != 0 {
 		t.Errorf("got initial mailboxes %v", s.InitialMailboxes)
@@ -217,7 +220,7 @@ func TestSnapshotHasDefaults(t *testing.T) {
 	if l.MaxMessageSize != 100<<20 || l.Hostname != s.Hostname {
 		t.Errorf("got size %d, hostname %s", l.MaxMessageSize, l.Hostname)
 	}
-	if want := (Limits{300, 30, 10, 50, nil}); !reflect.DeepEqual(l.Limits, want) {
+	if want := (Limits{300, 30, 10, 50, 100, nil}); !reflect.DeepEqual(l.Limits, want) {
 		t.Errorf("got limits %v, expected %v", l.Limits, want)
 	}
 	if want := []Service{{"SMTP", 25}, {"Submissions", 465}, {"IMAPS", 993}}; !reflect.DeepEqual(l.Services(), want) {

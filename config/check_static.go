@@ -36,6 +36,10 @@ func (c *checker) checkStatic(s *Snapshot) {
 	if s.MinimumFreeSpace == 0 {
 		s.MinimumFreeSpace = DefaultMinimumFreeSpace
 	}
+	s.MaxConnections = st.MaxConnections
+	if s.MaxConnections == 0 {
+		s.MaxConnections = DefaultMaxConnections
+	}
 	s.UndeleteWindow, s.UndeleteSize = st.UndeleteWindow, st.UndeleteSize
 	c.notNegative("UndeleteSize", st.UndeleteSize)
 	c.notNegative("QuotaMessageSize", st.QuotaMessageSize)
@@ -154,6 +158,7 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 	if l.MaxMessageSize == 0 {
 		l.MaxMessageSize = DefaultMaxMessageSize
 	}
+	l.Proxies = c.proxies(field+".ProxyProtocol", f.ProxyProtocol)
 	l.Limits = c.limits(field+".Limits", f.Limits)
 	port := func(service string, port, def int) int {
 		if port < 0 || port > 65535 {
@@ -247,14 +252,41 @@ func (c *checker) limits(field string, f LimitsFields) Limits {
 		OpenConnections:       or(f.OpenConnections, DefaultOpenConnections),
 		AuthFailuresPerMinute: or(f.AuthFailuresPerMinute, DefaultAuthFailuresPerMinute),
 		AuthFailuresPerDay:    or(f.AuthFailuresPerDay, DefaultAuthFailuresPerDay),
+
+		UnknownRecipientsPerHour: or(f.UnknownRecipientsPerHour, DefaultUnknownRecipientsPerHour),
 	}
-	for i, s := range f.ExemptNetworks {
+	l.Exempt = c.prefixes(field+".ExemptNetworks", f.ExemptNetworks)
+	return l
+}
+
+// prefixes parses networks.
+func (c *checker) prefixes(field string, networks []string) []netip.Prefix {
+	var l []netip.Prefix
+	for i, s := range networks {
 		p, err := parsePrefix(s)
 		if err != nil {
-			c.addf(fmt.Sprintf("%s.ExemptNetworks[%d]", field, i), "%s", err)
+			c.addf(fmt.Sprintf("%s[%d]", field, i), "%s", err)
 			continue
 		}
-		l.Exempt = append(l.Exempt, p)
+		l = append(l, p)
+	}
+	return l
+}
+
+// proxies checks the ProxyProtocol section of a listener.
+func (c *checker) proxies(field string, f *ProxyProtocolFields) []netip.Prefix {
+	if f == nil {
+		return nil
+	}
+	field += ".Networks"
+	if len(f.Networks) == 0 {
+		c.addf(field, "at least one IP address or network is needed")
+	}
+	l := c.prefixes(field, f.Networks)
+	for _, p := range l {
+		if p.Bits() == 0 {
+			c.addf(field, "%s is everywhere: everyone could claim to be anyone", p)
+		}
 	}
 	return l
 }

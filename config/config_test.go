@@ -130,6 +130,9 @@ func TestErrorsOfMoxConfNameLineAndField(t *testing.T) {
 		{"hostname in upper case", "Hostname: mx.example.org", "Hostname: MX.example.org", `mox.conf:4: Hostname: domain "MX.example.org" must be written in unicode and lower case, as "mx.example.org"`},
 		{"data directory empty", "DataDir: ../data", "DataDir: ", `mox.conf:2: DataDir: directory is empty`},
 		{"resolver", "LogLevel: info", "LogLevel: info\nDNSResolver:\n\t- 127.0.0.1:53\n\t- dns.example:53", `mox.conf:6: DNSResolver[1]: "dns.example:53" is not an IP address with a port, such as 127.0.0.1:53 or [::1]:53`},
+		{"proxies", "\t\tSMTP:\n", "\t\tProxyProtocol:\n\t\t\tNetworks:\n\t\t\t\t- 192.0.2.0/33\n\t\t\t\t- ::/0\n\t\tSMTP:\n",
+			"mox.conf:17: Listeners.public.ProxyProtocol.Networks[0]: \"192.0.2.0/33\" is not an IP address or network, such as 192.0.2.0/24\n" +
+				"mox.conf:16: Listeners.public.ProxyProtocol.Networks: ::/0 is everywhere: everyone could claim to be anyone"},
 		{"listener address", "\t\t\t- 2001:db8::10\n", "\t\t\t- localhost\n", `mox.conf:9: Listeners.public.IPs[1]: "localhost" is not an IP address`},
 		{"port", "\t\tIMAPS:\n\t\t\tEnabled: true\n", "\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tPort: 70000\n", `mox.conf:21: Listeners.public.IMAPS.Port: port 70000 is not between 1 and 65535`},
 		{"same port twice", "\t\tIMAPS:\n\t\t\tEnabled: true\n", "\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tPort: 465\n",

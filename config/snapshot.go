@@ -21,6 +21,14 @@ const (
 	DefaultOpenConnections        = ratelimit.OpenConnections
 	DefaultAuthFailuresPerMinute  = ratelimit.AuthFailuresPerMinute
 	DefaultAuthFailuresPerDay     = ratelimit.AuthFailuresPerDay
+
+	// DefaultUnknownRecipientsPerHour is far more than what old address lists lead to.
+	DefaultUnknownRecipientsPerHour = 100
+
+	// DefaultMaxConnections is for SMTP and IMAP each. What a connection can make the
+	// server hold in memory is such that all of them fit in some 300 MB: a buffer of 64
+	// KiB and 16 KiB of a message, and 256 KiB of a message for some.
+	DefaultMaxConnections = 2000
 )
 
 // Snapshot is a configuration that has been checked as a whole. It is never
@@ -38,6 +46,7 @@ type Snapshot struct {
 	Pedantic         bool
 	Resolvers        []netip.AddrPort // Empty: those of the system.
 	MinimumFreeSpace int64            // In bytes; negative for no minimum.
+	MaxConnections   int              // For SMTP and IMAP each; negative for no limit.
 	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.
 	UndeleteSize     int64            // In bytes; zero for the default of the store.
 	Listeners        []Listener       // By name.
@@ -67,6 +76,7 @@ type Listener struct {
 	Hostname       dns.Domain
 	TLS            *TLS // Nil without.
 	MaxMessageSize int64
+	Proxies        []netip.Prefix // That speak the PROXY protocol.
 	Limits         Limits
 
 	SMTP        SMTPService
@@ -118,11 +128,12 @@ type KeyCert struct {
 // Limits is what a remote address may do at a listener. A negative number is no
 // limit; zero does not occur.
 type Limits struct {
-	ConnectionsPerMinute  int
-	OpenConnections       int
-	AuthFailuresPerMinute int
-	AuthFailuresPerDay    int
-	Exempt                []netip.Prefix // Networks the limits are not for.
+	ConnectionsPerMinute     int
+	OpenConnections          int
+	AuthFailuresPerMinute    int
+	AuthFailuresPerDay       int
+	UnknownRecipientsPerHour int
+	Exempt                   []netip.Prefix // Networks the limits are not for.
 }
 
 // Domain is a domain that mail is accepted for.

@@ -17,6 +17,8 @@ type Static struct {
 
 	DNSResolver []string `sconf:"optional" sconf-doc:"DNS resolvers to ask, as ip:port, the first that answers is used. They must verify DNSSEC, and the network on the way to them must be safe: their word on what was verified is taken. If absent, the resolvers of the system are asked."`
 
+	MaxConnections int `sconf:"optional" sconf-doc:"How many connections may be open at the same time, for SMTP and for IMAP, over all listeners. Further ones are refused with a temporary error. Those from ExemptNetworks of a listener do not count. [2000] Negative: no limit."`
+
 	Listeners map[string]ListenerFields `sconf-doc:"Groups of IP addresses with the services on them, by a name of your choice, such as public and internal."`
 
 	Postmaster PostmasterFields `sconf-doc:"Who gets the mail that a server must take: for postmaster without a domain or at the hostname, and for postmaster at a domain in which nobody has that address."`
@@ -41,6 +43,8 @@ type ListenerFields struct {
 	TLS *TLSFields `sconf:"optional" sconf-doc:"Keys and certificates for TLS, with STARTTLS and from the start of a connection."`
 
 	SMTPMaxMessageSize int64 `sconf:"optional" sconf-doc:"Size in bytes of the largest message that is taken. [104857600, which is 100 MiB]"`
+
+	ProxyProtocol *ProxyProtocolFields `sconf:"optional" sconf-doc:"Proxies in front of this listener that tell with the PROXY protocol, version 1 or 2, who the client is. For SMTP and IMAP."`
 
 	Limits LimitsFields `sconf:"optional" sconf-doc:"What a remote IP address may do. Networks around it, /26 and /21 for IPv4 and /48 and /32 for IPv6 (where /64 counts as one address), may do 3 and 9 times as much. Reaching a limit makes connections fail with a temporary error. Negative: no limit."`
 
@@ -92,13 +96,19 @@ type KeyCertFields struct {
 	KeyFile  string `sconf-doc:"Private key of the certificate, as PKCS #8, PKCS #1 or EC key."`
 }
 
+// ProxyProtocolFields is the ProxyProtocol section of a listener in mox.conf.
+type ProxyProtocolFields struct {
+	Networks []string `sconf-doc:"IP addresses and networks (e.g. 192.0.2.0/24) of the proxies. Connections from there must begin with a header of the PROXY protocol; the address in it counts as that of the client everywhere, also for Limits. Connections from elsewhere are taken as they are, and cannot claim to be from another address."`
+}
+
 // LimitsFields is the Limits section of a listener in mox.conf.
 type LimitsFields struct {
-	ConnectionsPerMinute  int      `sconf:"optional" sconf-doc:"New connections per minute, for each protocol. [300]"`
-	OpenConnections       int      `sconf:"optional" sconf-doc:"Connections open at the same time, for each protocol. [30]"`
-	AuthFailuresPerMinute int      `sconf:"optional" sconf-doc:"Failed logins per minute, for all protocols of the listener together. [10]"`
-	AuthFailuresPerDay    int      `sconf:"optional" sconf-doc:"Failed logins per day, for all protocols of the listener together. [50]"`
-	ExemptNetworks        []string `sconf:"optional" sconf-doc:"IP addresses and networks (e.g. 192.0.2.0/24) that these limits are not for, such as those of monitoring or of a webmail server that logs in for many people."`
+	ConnectionsPerMinute     int      `sconf:"optional" sconf-doc:"New connections per minute, for each protocol. [300]"`
+	OpenConnections          int      `sconf:"optional" sconf-doc:"Connections open at the same time, for each protocol. [30]"`
+	AuthFailuresPerMinute    int      `sconf:"optional" sconf-doc:"Failed logins per minute, for all protocols of the listener together. [10]"`
+	AuthFailuresPerDay       int      `sconf:"optional" sconf-doc:"Failed logins per day, for all protocols of the listener together. [50]"`
+	UnknownRecipientsPerHour int      `sconf:"optional" sconf-doc:"Recipients that do not exist and that mail was tried for, per hour. Beyond, a connection ends at the next one: it is how addresses are guessed. [100]"`
+	ExemptNetworks           []string `sconf:"optional" sconf-doc:"IP addresses and networks (e.g. 192.0.2.0/24) that these limits are not for, such as those of monitoring or of a webmail server that logs in for many people."`
 }
 
 // PostmasterFields is the Postmaster section of mox.conf.

@@ -18,6 +18,7 @@ import (
 	"mox/imap/wire"
 	"mox/internal/identity"
 	"mox/internal/metrics"
+	"mox/internal/proxyproto"
 	"mox/internal/ratelimit"
 	"mox/mlog"
 )
@@ -50,6 +51,7 @@ type conn struct {
 
 	sess     *session // Nil before authentication.
 	acquired bool     // Counts as an open connection.
+	counted  bool     // Counts for the limit of the server.
 
 	mu          sync.Mutex // Guards interrupted, and read deadlines against it.
 	interrupted bool
@@ -59,6 +61,7 @@ func newConn(s *Server, nc net.Conn, opts *ListenerOptions, cid int64) *conn {
 	c := &conn{srv: s, opts: opts, cid: cid, nc: nc, remote: ratelimit.RemoteIP(nc.RemoteAddr())}
 	c.log = mlog.WithCidLogger(s.log, cid)
 	c.io.c, c.io.nc = c, nc
+	c.tls, _ = nc.(*tls.Conn)
 	c.r = wire.NewReader(&c.io, &s.buffers)
 	c.setLimits(loginLimits())
 	c.enc = wire.NewEncoder(&c.io, &s.buffers)
@@ -91,6 +94,9 @@ func (c *conn) begin() bool {
 	}
 	metricConnections.WithLabelValues(service).Inc()
 	c.log.Debug("new connection", "remote", c.remote, "listener", c.opts.Name, "service", service)
+	if contains(c.opts.Proxies, c.remote) && !c.readProxyHeader() {
+		return false
+	}
 	if !c.admit() {
 		return false
 	}
@@ -98,7 +104,7 @@ func (c *conn) begin() bool {
 		// A keep-alive that cannot be set is no reason to refuse the client.
 		_ = tc.SetKeepAlivePeriod(keepAlive)
 	}
-	if c.opts.ImmediateTLS {
+	if c.opts.ImmediateTLS && c.tls == nil {
 		if err := c.handshake(c.ctx, c.nc); err != nil {
 			c.log.Log(c.ctx, mlog.ErrLevel(err), "tls handshake", "err", err, "remote", c.remote)
 			return false
@@ -134,8 +140,29 @@ func (c *conn) recovered() {
 	}
 }
 
+// readProxyHeader learns from the proxy who the client is. Only a proxy itself is
+// counted meanwhile.
+func (c *conn) readProxyHeader() bool {
+	c.setReadTimeout(proxyTimeout)
+	h, err := proxyproto.Read(c.nc)
+	if err != nil {
+		metricRefused.WithLabelValues("proxy").Inc()
+		c.log.Info("connection without proxy header", "err", err, "remote", c.remote, "listener", c.opts.Name)
+		return false
+	}
+	if !h.Local {
+		c.remote = h.Source.Addr()
+	}
+	return true
+}
+
 // admit counts the connection against the limits, before it costs a TLS handshake.
 func (c *conn) admit() bool {
+	if c.count(); c.srv.opts.MaxConnections > 0 && c.counted && c.srv.counted.Load() > int64(c.srv.opts.MaxConnections) {
+		metricRefused.WithLabelValues("full").Inc()
+		c.refuse("too many open connections, try again later")
+		return false
+	}
 	now := c.srv.opts.Now()
 	if l := c.opts.ConnectionRate; l != nil && !l.Add(c.remote, now, 1) {
 		c.log.Debug("refusing connection: too many in a short time", "remote", c.remote)
@@ -158,10 +185,19 @@ func (c *conn) admit() bool {
 	return true
 }
 
+// count counts the connection for the limit of the server, unless it is from an exempt
+// network.
+func (c *conn) count() {
+	if !c.counted && !contains(c.opts.Exempt, c.remote) {
+		c.counted = true
+		c.srv.counted.Add(1)
+	}
+}
+
 // refuse ends a connection that was not admitted. Where TLS is spoken from the start,
 // nothing can be said.
 func (c *conn) refuse(text string) {
-	if !c.opts.ImmediateTLS {
+	if !c.opts.ImmediateTLS || c.tls != nil {
 		c.bye(imap.Bye(imap.CodeUnavailable, text))
 	}
 }
@@ -208,6 +244,9 @@ func (c *conn) end() {
 	// Before the client can see that the connection is closed, and open another.
 	if c.acquired {
 		c.opts.OpenConnections.Release(c.remote)
+	}
+	if c.counted {
+		c.srv.counted.Add(-1)
 	}
 	// Whoever closes TLS properly waits for the peer: it need not know that we are gone.
 	if c.tls != nil {
@@ -305,6 +344,9 @@ func (c *conn) tlsState() *tls.ConnectionState {
 		return nil
 	}
 	cs := c.tls.ConnectionState()
+	if c.opts.noClientCert {
+		cs.PeerCertificates, cs.VerifiedChains = nil, nil
+	}
 	return &cs
 }
 

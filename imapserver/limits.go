@@ -15,6 +15,8 @@ const (
 	writeTimeout     = 30 * time.Second // For each piece written.
 	handshakeTimeout = time.Minute      // For TLS.
 	byeTimeout       = 5 * time.Second  // For the last words on a connection that is given up.
+	proxyTimeout     = 5 * time.Second  // For the header of the PROXY protocol.
+	refuseTimeout    = time.Second      // To tell a client that it is not served.
 	keepAlive        = 5 * time.Minute  // Between TCP keep-alive probes.
 )
 

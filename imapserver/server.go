@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mox/imap/wire"
@@ -34,6 +36,10 @@ type Options struct {
 	CidCipher *mlog.CidCipher // For ids that remote parties see; nil shows them plainly.
 	Version   string          // For ID, told after authentication. RFC 2971 §3.3
 
+	// MaxConnections is the limit of open connections, all listeners together. Zero and
+	// below is no limit.
+	MaxConnections int
+
 	Now   func() time.Time    // Nil is time.Now.
 	Delay func(time.Duration) // Slows down clients with failed logins; nil sleeps.
 }
@@ -57,6 +63,14 @@ type ListenerOptions struct {
 
 	ConnectionRate  *ratelimit.Limiter    // New connections; nil is no limit.
 	OpenConnections *ratelimit.Concurrent // Connections at a time; nil is no limit.
+
+	// Exempt are networks that do not count for the limit of the server.
+	Exempt []netip.Prefix
+
+	// Proxies are networks whose connections begin with a header of the PROXY protocol.
+	Proxies []netip.Prefix
+
+	noClientCert bool // What a client has as certificate says nothing.
 }
 
 func (o *ListenerOptions) setDefaults() {
@@ -72,6 +86,8 @@ type Server struct {
 	table   map[string]*command
 	buffers wire.Buffers
 	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
+
+	counted atomic.Int64 // Connections that count for MaxConnections.
 
 	mu        sync.Mutex // Guards what follows.
 	closing   bool
@@ -110,7 +126,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions
 	for {
 		nc, err := l.Accept()
 		if err == nil {
-			go s.serveConn(ctx, nc, &opts)
+			if !s.refuseFull(nc, &opts) {
+				go s.serveConn(ctx, nc, &opts)
+			}
 			continue
 		}
 		if s.isClosing() || ctx.Err() != nil {
@@ -123,6 +141,37 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions
 		s.log.Error("accept imap connection, will try again", "err", err, "listener", opts.Name)
 		time.Sleep(acceptDelay)
 	}
+}
+
+// refuseFull refuses a connection if there are too many of all listeners together. It
+// costs no goroutine, so that many connections cannot make it many goroutines.
+func (s *Server) refuseFull(nc net.Conn, opts *ListenerOptions) bool {
+	if !s.isFull() || contains(opts.Exempt, ratelimit.RemoteIP(nc.RemoteAddr())) {
+		return false
+	}
+	metricRefused.WithLabelValues("full").Inc()
+	if !opts.ImmediateTLS { // Otherwise nothing can be said.
+		_ = nc.SetWriteDeadline(time.Now().Add(refuseTimeout))
+		_, _ = nc.Write([]byte("* BYE [UNAVAILABLE] too many open connections, try again later\r\n"))
+	}
+	_ = nc.Close()
+	return true
+}
+
+// isFull reports whether no more connections can be open.
+func (s *Server) isFull() bool {
+	return s.opts.MaxConnections > 0 && s.counted.Load() >= int64(s.opts.MaxConnections)
+}
+
+// contains reports whether an address is in one of the networks.
+func contains(networks []netip.Prefix, ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	for _, p := range networks {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
 }
 
 // acceptDelay is how long a listener waits after a failure that may pass.
@@ -160,6 +209,16 @@ func (s *Server) isClosing() bool {
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn, opts ListenerOptions) {
 	opts.setDefaults()
 	s.serveConn(ctx, nc, &opts)
+}
+
+// ServeALPN serves a connection on which a client has asked for "imap" in the TLS
+// handshake, at a listener for another protocol. The handshake must be done. A client
+// certificate is not made use of. It returns when the connection has ended.
+func (s *Server) ServeALPN(ctx context.Context, tc *tls.Conn, opts ListenerOptions) {
+	opts.TLSConfig, opts.ImmediateTLS, opts.AllowPlaintextLogin = nil, true, false
+	opts.Proxies = nil
+	opts.noClientCert = true
+	s.ServeConn(ctx, tc, opts)
 }
 
 // serveConn is ServeConn with options that connections share. What a connection waits in

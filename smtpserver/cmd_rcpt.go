@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"mox/config"
 	"mox/mlog"
@@ -106,6 +107,9 @@ func (s *session) refuseRecipient(p smtp.Path, err error) error {
 	s.log.Info("unknown recipient", slog.Any("rcptto", p), slog.Any("remote", s.remoteIP), mlog.Err(err))
 	if s.exempt {
 		return err
+	}
+	if l := s.lis.unknown; l != nil && !l.Add(s.remoteIP, time.Now(), 1) {
+		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se71NotAuthorized, "too many unknown recipients from your network, try again later")
 	}
 	if s.counts.unknown > maxUnknownRecipients && s.counts.known == 0 {
 		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se71NotAuthorized, "too many unknown recipients")

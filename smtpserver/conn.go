@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"mox/internal/proxyproto"
 	"mox/mlog"
 )
 
@@ -269,6 +270,15 @@ func (c *conn) drip(out []byte, deadline time.Time) ([]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// readProxyHeader reads the header of the PROXY protocol, and nothing else.
+func (c *conn) readProxyHeader() (proxyproto.Header, error) {
+	c.limit, c.until = proxyTimeout, time.Now().Add(proxyTimeout)
+	defer func() { c.until = time.Time{} }()
+	c.setWaiting(true)
+	defer c.setWaiting(false)
+	return proxyproto.Read(connReader{c})
 }
 
 // startTLS does the TLS handshake. Nothing may be pending.

@@ -408,7 +408,9 @@ func TestBuffersAreGivenBack(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			ss.serve()
+			if ss.begin() {
+				ss.serve()
+			}
 		}()
 		c := newClient(t, a)
 		c.hello()

@@ -28,11 +28,6 @@ const (
 	// maxUnknownRecipients is how many unknown recipients a connection may try
 	// without any known one.
 	maxUnknownRecipients = 20
-
-	// DefaultMaxConnections is how many connections a server has open at a time, over
-	// all its listeners, unless its options say otherwise. Networks exempt from limits
-	// do not count.
-	DefaultMaxConnections = 2000
 )
 
 // Limits of a transaction.
@@ -99,6 +94,9 @@ const (
 	// acceptTimeout is for analysing and storing a message, about as long as clients
 	// wait for the reply (RFC 5321 §4.5.3.2.6).
 	acceptTimeout = 9 * time.Minute
+
+	// proxyTimeout is for the header of the PROXY protocol.
+	proxyTimeout = 5 * time.Second
 
 	// handshakeTimeout is for a TLS handshake.
 	handshakeTimeout = time.Minute

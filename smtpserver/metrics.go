@@ -9,7 +9,7 @@ var (
 	metricConnection = metrics.NewCounterVec("mox_smtpserver_connection_total",
 		"Incoming SMTP connections that were served, by kind of listener.", "kind")
 	metricRefused = metrics.NewCounterVec("mox_smtpserver_refused_total",
-		"Incoming SMTP connections that were closed at once, by kind of listener and limit: rate, auth, open, full.", "kind", "reason")
+		"Incoming SMTP connections that were closed at once, by kind of listener and limit: rate, auth, open, full; proxy without a header that tells the client.", "kind", "reason")
 	metricCommands = metrics.NewHistogramVec("mox_smtpserver_command_duration_seconds",
 		"Duration and result codes of SMTP commands.", metrics.CommandBuckets(), "kind", "cmd", "code", "ecode")
 	metricDelivery = metrics.NewCounterVec("mox_smtpserver_delivery_total",

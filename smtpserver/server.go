@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,7 @@ type Options struct {
 	CidCipher *mlog.CidCipher // Nil for one with a random key.
 
 	// MaxConnections is the limit of open connections, all listeners together. Zero is
-	// DefaultMaxConnections.
+	// config.DefaultMaxConnections, a negative number no limit.
 	MaxConnections int
 
 	// Localserve makes the server one for trying things out: addresses that simulate
@@ -94,16 +95,23 @@ type ListenerOptions struct {
 	// Auth is for Submission listeners. Nil is that of the server.
 	Auth Authenticator
 
+	noClientCert bool // What a client has as certificate says nothing.
+
 	Hostname       dns.Domain // Zero is the hostname of the configuration.
 	MaxMessageSize int64      // In octets. Zero is config.DefaultMaxMessageSize.
-	Limits         config.Limits
+
+	// Proxies are networks whose connections begin with a header of the PROXY protocol.
+	Proxies []netip.Prefix
+
+	Limits config.Limits
 }
 
 // listener is what the sockets of a listener share.
 type listener struct {
 	ListenerOptions
-	rate *ratelimit.Limiter    // Of new connections. Nil for no limit.
-	open *ratelimit.Concurrent // Open connections. Nil for no limit.
+	rate    *ratelimit.Limiter    // Of new connections. Nil for no limit.
+	open    *ratelimit.Concurrent // Open connections. Nil for no limit.
+	unknown *ratelimit.Limiter    // Of unknown recipients. Nil for no limit.
 }
 
 // Server is an SMTP server. It is safe for concurrent use.
@@ -145,7 +153,7 @@ func New(opts Options) *Server {
 		opts.CidCipher = c
 	}
 	if opts.MaxConnections == 0 {
-		opts.MaxConnections = DefaultMaxConnections
+		opts.MaxConnections = config.DefaultMaxConnections
 	}
 	if opts.Log == nil {
 		opts.Log = mlog.Discard()
@@ -206,13 +214,27 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ListenerOptions
 // and for connections that were accepted elsewhere. If it is a *tls.Conn, its
 // handshake must be done.
 func (s *Server) ServeConn(nc net.Conn, opts ListenerOptions) {
-	if ss := s.newSession(s.listener(opts), nc); ss != nil {
+	if ss := s.newSession(s.listener(opts), nc); ss != nil && ss.begin() {
 		ss.serve()
 	}
 }
 
+// ServeALPN serves, as submission, a connection on which a client has asked for
+// "smtp" in the TLS handshake, at a listener for another protocol. The handshake must
+// be done. A client certificate is not made use of. It returns when the connection is
+// closed.
+func (s *Server) ServeALPN(tc *tls.Conn, opts ListenerOptions) {
+	opts.Kind = Submission
+	opts.RequireTLS, opts.ImmediateTLS, opts.NoSTARTTLS = true, false, true
+	opts.TLSConfig, opts.Proxies = nil, nil
+	opts.noClientCert = true
+	s.ServeConn(tc, opts)
+}
+
+// start serves a connection. What is refused costs no goroutine, so that many
+// connections cannot make it many goroutines.
 func (s *Server) start(lis *listener, nc net.Conn) {
-	if ss := s.newSession(lis, nc); ss != nil {
+	if ss := s.newSession(lis, nc); ss != nil && ss.begin() {
 		go ss.serve()
 	}
 }
@@ -326,7 +348,7 @@ func (s *Server) listener(opts ListenerOptions) *listener {
 		shared = newListener(opts)
 		s.listeners[key] = shared
 	}
-	return &listener{ListenerOptions: opts, rate: shared.rate, open: shared.open}
+	return &listener{ListenerOptions: opts, rate: shared.rate, open: shared.open, unknown: shared.unknown}
 }
 
 func newListener(opts ListenerOptions) *listener {
@@ -334,6 +356,12 @@ func newListener(opts ListenerOptions) *listener {
 	if n := opts.Limits.ConnectionsPerMinute; n > 0 {
 		l.rate = ratelimit.New(ratelimit.Options{
 			Windows: []ratelimit.Window{{Period: time.Minute, Limits: ratelimit.Factors(n)}},
+			Exempt:  opts.Limits.Exempt,
+		})
+	}
+	if n := opts.Limits.UnknownRecipientsPerHour; n > 0 {
+		l.unknown = ratelimit.New(ratelimit.Options{
+			Windows: []ratelimit.Window{{Period: time.Hour, Limits: ratelimit.Factors(n)}},
 			Exempt:  opts.Limits.Exempt,
 		})
 	}

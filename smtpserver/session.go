@@ -29,6 +29,8 @@ type session struct {
 	remoteIP netip.Addr // Not valid for a connection without IP.
 	localIP  netip.Addr
 	exempt   bool // From limits and delays.
+	entered  bool // Counts for the limit of the server.
+	acquired bool // Counts as an open connection of its network.
 	start    time.Time
 	tls      *tls.ConnectionState // Nil without TLS.
 	login    *login               // Nil if the client has not logged in.
@@ -76,11 +78,14 @@ func (s *Server) newSession(lis *listener, nc net.Conn) *session {
 		start:    time.Now(),
 	}
 	ss.id = s.opts.CidCipher.Encode(ss.cid)
-	ss.exempt = lis.exempt(ss.remoteIP)
+	ss.exempt = contains(lis.Limits.Exempt, ss.remoteIP)
 	ss.log = mlog.WithCidLogger(s.log, ss.cid)
 	ss.conn = newConn(mlog.WithCid(s.waitCtx, ss.cid), ss.log, s.bufs, nc)
 	if tc := ss.conn.tls; tc != nil {
 		cs := tc.ConnectionState()
+		if lis.noClientCert {
+			cs.PeerCertificates, cs.VerifiedChains = nil, nil
+		}
 		ss.tls = &cs
 	}
 	if !s.addSession(ss) {
@@ -101,16 +106,32 @@ func (s *session) refuse(err *smtp.Error) {
 	s.conn.close(false)
 }
 
+// begin decides whether a connection is served, before any work is done for it. If it
+// returns true, serve must be called; otherwise the connection is closed. Who connects
+// through a proxy is not known yet.
+func (s *session) begin() bool {
+	err := s.srv.enter(s)
+	if err == nil && !contains(s.lis.Proxies, s.remoteIP) {
+		err = s.srv.admit(s)
+	}
+	if err == nil {
+		return true
+	}
+	s.refuse(err)
+	s.srv.leave(s)
+	s.srv.removeSession(s)
+	return false
+}
+
 // serve serves the connection until it is closed. A panic ends the connection and
 // nothing else.
 func (s *session) serve() {
 	defer s.srv.removeSession(s)
 	defer s.recovered()
-	if err := s.srv.admit(s); err != nil {
-		s.refuse(err)
+	defer s.srv.leave(s)
+	if contains(s.lis.Proxies, s.remoteIP) && !s.beginProxied() {
 		return
 	}
-	defer s.srv.leave(s)
 	metricConnection.WithLabelValues(s.lis.Kind.String()).Inc()
 	s.log.Info("new connection", slog.Any("remote", s.remoteIP), slog.Any("local", s.localIP),
 		slog.String("listener", s.lis.Name), slog.String("kind", s.lis.Kind.String()), slog.Bool("tls", s.lis.ImmediateTLS))

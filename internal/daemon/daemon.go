@@ -194,9 +194,12 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 			Kick:   d.queue.Kick,
 			Log:    d.logger("submit"),
 		}),
-		Resolver:   resolver,
-		TempDir:    d.store.TempDir(),
-		Floor:      d.floor,
+		Resolver: resolver,
+		TempDir:  d.store.TempDir(),
+		Floor:    d.floor,
+
+		MaxConnections: s.MaxConnections,
+
 		Cids:       d.cids,
 		CidCipher:  cipher,
 		Localserve: d.opts.Localserve,
@@ -208,6 +211,8 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Cids:      d.cids,
 		CidCipher: cipher,
 		Version:   d.opts.Version,
+
+		MaxConnections: s.MaxConnections,
 	})
 	d.ctl = ctl.New(ctl.Options{Log: d.logger("ctl"), Cids: d.cids, Handlers: d.commands()})
 	if d.sockets, err = d.bind(ctx, s); err != nil {

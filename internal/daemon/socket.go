@@ -123,6 +123,7 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		Auth:           g.auth,
 		Hostname:       g.Hostname,
 		MaxMessageSize: g.MaxMessageSize,
+		Proxies:        g.Proxies,
 		Limits:         g.Limits,
 	}
 	imap := imapserver.ListenerOptions{
@@ -132,6 +133,8 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		Auth:            g.auth,
 		ConnectionRate:  g.rate,
 		OpenConnections: g.open,
+		Proxies:         g.Proxies,
+		Exempt:          g.Limits.Exempt,
 	}
 	switch sock.Service {
 	case "SMTP":
