@@ -53,6 +53,7 @@ type Account struct {
 	ids ids // Content ids.
 
 	commit committer
+	spares spares
 
 	slots map[int64]*indexSlot // By mailbox id. Guarded by store.cache.mu.
 
@@ -68,7 +69,7 @@ func openAccount(ctx context.Context, s *Store, name string) (a *Account, rerr e
 		slots: map[int64]*indexSlot{},
 	}
 	a.sessions.list = map[*Session]struct{}{}
-	a.commit.a = a
+	a.commit.a, a.spares.a = a, a
 	if err := s.fs.MkdirAll(filepath.Join(a.dir, "msg"), 0770); err != nil {
 		return nil, fmt.Errorf("create account directory: %w", err)
 	}
@@ -208,6 +209,7 @@ func (a *Account) Release() { a.store.release(a.name) }
 // with ErrClosed.
 func (a *Account) close() error {
 	a.commit.stop()
+	a.spares.stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {

@@ -45,7 +45,7 @@ type NewMessage struct {
 type prepared struct {
 	NewMessage
 	id     int64
-	dir    string
+	dir    string         // Of the file; empty if its name is on stable storage.
 	digest message.Digest // Of prefix and message.
 
 	finish  func() error  // Syncs the file. Called once, by sync.
@@ -218,6 +218,11 @@ func (m *NewMessage) newDigest() (message.Digest, error) {
 
 // writeFile writes the file of a message under a new id.
 func (a *Account) writeFile(ctx context.Context, p *prepared) error {
+	if _, ok := p.Spool.Bytes(); ok {
+		if sp, ok := a.spares.take(); ok {
+			return a.writeSpare(p, sp)
+		}
+	}
 	id, err := a.reserveID(ctx)
 	if err != nil {
 		return err
@@ -230,10 +235,21 @@ func (a *Account) writeFile(ctx context.Context, p *prepared) error {
 	}
 	finish, err := p.Spool.StartFileExcl(path)
 	if err != nil {
-		a.removeFile(id) // What is there, if anything, has no record: it must not stay.
+		a.removeFiles(id) // What is there, if anything, has no record: it must not stay.
 		return fmt.Errorf("write message file: %w", err)
 	}
 	p.id, p.dir, p.finish = id, dir, finish
+	return nil
+}
+
+// writeSpare writes the message to a file that was made ahead of time.
+func (a *Account) writeSpare(p *prepared, sp spare) error {
+	finish, err := p.Spool.StartFile(sp.file, a.contentPath(sp.id))
+	if err != nil {
+		a.removeFiles(sp.id)
+		return fmt.Errorf("write message file: %w", err)
+	}
+	p.id, p.finish = sp.id, finish
 	return nil
 }
 
@@ -242,19 +258,37 @@ func (a *Account) discard(r *appendRequest) {
 	for _, p := range r.msgs {
 		if p != nil {
 			_ = p.wait() // Only for the end of it: the file is not needed.
-			a.removeFile(p.id)
+			a.removeFiles(p.id)
 		}
 	}
 }
 
-// removeFile removes the file of a message that was not stored. An id whose file
-// cannot be removed stays active, so that the file is found at the next open.
-func (a *Account) removeFile(id int64) {
-	if err := a.store.fs.Remove(a.contentPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		a.log.Error("remove file of message that was not stored", "id", id, "err", err)
-		return
+// removeFiles removes the files of messages that were not stored. An id whose file
+// may still be there after a crash stays active, so that the file is found at the
+// next open.
+func (a *Account) removeFiles(l ...int64) {
+	dirs := map[string][]int64{}
+	for _, id := range l {
+		path := a.contentPath(id)
+		err := a.store.fs.Remove(path)
+		switch {
+		case err == nil:
+			dirs[filepath.Dir(path)] = append(dirs[filepath.Dir(path)], id)
+		case errors.Is(err, fs.ErrNotExist):
+			a.ids.done(id)
+		default:
+			a.log.Error("remove file of message that was not stored", "id", id, "err", err)
+		}
 	}
-	a.ids.done(id)
+	for dir, l := range dirs {
+		if err := a.store.fs.SyncDir(dir); err != nil {
+			a.log.Error("sync directory after removing files of messages that were not stored", "dir", dir, "err", err)
+			continue
+		}
+		for _, id := range l {
+			a.ids.done(id)
+		}
+	}
 }
 
 // appendRequest is an Append that waits for its commit.
@@ -389,7 +423,7 @@ func (c *committer) syncDirs(batch []*appendRequest) error {
 	var dirs []string
 	for _, r := range batch {
 		for _, p := range r.msgs {
-			if !slices.Contains(dirs, p.dir) {
+			if p.dir != "" && !slices.Contains(dirs, p.dir) {
 				dirs = append(dirs, p.dir)
 			}
 		}

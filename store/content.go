@@ -88,6 +88,7 @@ func (tx *Tx) reviveContent(id int64) (bool, error) {
 // deletes the content record and marks the erase record, then the file is
 // removed, then a commit deletes the erase record.
 func (a *Account) Sweep(ctx context.Context) error {
+	a.spares.dropIdle()
 	for {
 		n, err := a.sweepSome(ctx)
 		if err != nil || n == 0 {

@@ -152,7 +152,8 @@ func (a *Account) ensureDir(dir string) error {
 
 // recoverFiles looks at the ids that were reserved when the account was last
 // open. Files that have a record are mail. Files without one belong to messages
-// that were never acknowledged: they go to lost/, nothing is deleted.
+// that were never acknowledged: they go to lost/, and nothing is deleted but empty
+// files, see spares.
 func (a *Account) recoverFiles(ctx context.Context) error {
 	st := a.tree.Load().state
 	have := map[int64]bool{} // Ids with a record.
@@ -195,19 +196,32 @@ func (a *Account) moveLost(low, high int64, have map[int64]bool) error {
 		} else if err != nil {
 			return err
 		}
-		moved := false
+		moved, removed := false, false
 		for _, e := range entries {
 			id, err := strconv.ParseInt(e.Name(), 10, 64)
 			if err != nil || id < low || id >= high || have[id] {
 				continue
 			}
-			if err := a.toLost(filepath.Join(dir, e.Name())); err != nil {
+			path := filepath.Join(dir, e.Name())
+			if info, err := e.Info(); err == nil && info.Size() == 0 {
+				if err := a.store.fs.Remove(path); err != nil { // It was made for a message to come.
+					return err
+				}
+				removed = true
+				continue
+			}
+			if err := a.toLost(path); err != nil {
 				return err
 			}
 			moved = true
 		}
 		if moved {
-			if err := errors.Join(a.store.fs.SyncDir(a.lostDir()), a.store.fs.SyncDir(dir)); err != nil {
+			if err := a.store.fs.SyncDir(a.lostDir()); err != nil {
+				return err
+			}
+		}
+		if moved || removed {
+			if err := a.store.fs.SyncDir(dir); err != nil {
 				return err
 			}
 		}

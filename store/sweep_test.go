@@ -30,7 +30,13 @@ func files(t *testing.T, a *Account) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(l)
+	n := 0
+	for _, path := range l {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 { // Not one for a message to come.
+			n++
+		}
+	}
+	return n
 }
 
 func TestExpungedFileStaysUntilTheUndeleteWindowHasPassed(t *testing.T) {

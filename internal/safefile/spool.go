@@ -15,9 +15,9 @@ const (
 	// them.
 	spoolBuffer = 64 << 10
 
-	// spoolPerm are the permissions of files that a spool makes: mail is for the
+	// SpoolPerm are the permissions of files that a spool makes: mail is for the
 	// server's user alone.
-	spoolPerm = 0600
+	SpoolPerm = 0600
 )
 
 // Errors of a [Spool].
@@ -250,7 +250,7 @@ func (s *Spool) WriteFileExcl(path string) error {
 		return err
 	}
 	if s.file == nil {
-		return CreateExclFS(s.opts.FS, path, s.buf, spoolPerm)
+		return CreateExclFS(s.opts.FS, path, s.buf, SpoolPerm)
 	}
 	s.linked = true
 	return linkOrCopy(s.opts.FS, path, s.file, true)
@@ -269,11 +269,31 @@ func (s *Spool) StartFileExcl(path string) (finish func() error, err error) {
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	fsys := s.opts.FS
-	f, err := fsys.CreateExcl(path, spoolPerm)
+	f, err := s.opts.FS.CreateExcl(path, SpoolPerm)
 	if err != nil {
 		return nil, err
 	}
+	return s.startFile(f, path)
+}
+
+// StartFile is StartFileExcl for a new file that is there already, at path and
+// empty. The content must be in memory. In any case, the file is closed in the end,
+// and removed on failure.
+func (s *Spool) StartFile(f File, path string) (finish func() error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(); err != nil {
+		return nil, discard(s.opts.FS, f, path, err)
+	}
+	if s.file != nil {
+		return nil, discard(s.opts.FS, f, path, ErrSpoolState)
+	}
+	return s.startFile(f, path)
+}
+
+// startFile writes what is in memory to an empty file. The caller has the lock.
+func (s *Spool) startFile(f File, path string) (finish func() error, err error) {
+	fsys := s.opts.FS
 	if _, err := f.Write(s.buf); err != nil {
 		return nil, discard(fsys, f, path, fmt.Errorf("write: %w", err))
 	}
