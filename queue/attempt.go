@@ -59,7 +59,10 @@ func (q *Queue) attempt(ctx context.Context, job queuedb.Job) {
 		o := q.outcome(m, r, start, duration)
 		outcomes[i] = o
 		q.logResult(ctx, m, r, o, duration)
-		if o.Fate == queuedb.Retry && m.Attempts == delayAttempt && !m.Sender().IsZero() {
+		if o.Fate == queuedb.Delivered {
+			q.tellDelivered(ctx, job.Base, m, r, *o.Result)
+		}
+		if o.Fate == queuedb.Retry && m.Attempts == delayAttempt && !m.Sender().IsZero() && m.WantsNotice(smtp.NotifyDelay) {
 			m.Results = append(m.Results, *o.Result)
 			delayed = append(delayed, m)
 		}
@@ -124,7 +127,7 @@ func (q *Queue) outcome(m queuedb.Message, r Result, start time.Time, d time.Dur
 	switch {
 	case errors.Is(r.Err, errInterrupted):
 		o.NextAttempt = time.Now()
-	case failed && m.Sender().IsZero():
+	case failed && (m.Sender().IsZero() || !m.WantsNotice(smtp.NotifyFailure)):
 		o.Fate, o.Retain = queuedb.Drop, q.opts.Retain(m.Account)
 	case failed:
 		o.Fate = queuedb.Notify

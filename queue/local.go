@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/dsn"
 	"mox/internal/deliver"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
@@ -60,7 +61,7 @@ func (l *Local) Deliver(ctx context.Context, d Delivery) []Result {
 	}
 	results := make([]Result, len(d.Messages))
 	for i, m := range d.Messages {
-		results[i].Err = l.deliver(ctx, d.Base, m, spool, digest)
+		results[i] = Result{Err: l.deliver(ctx, d.Base, m, spool, digest), Success: dsn.Delivered}
 	}
 	return results
 }

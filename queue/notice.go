@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"mox/config"
+	"mox/dsn"
 	"mox/internal/deliver"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
 	"mox/message"
 	"mox/mlog"
 	"mox/queue/queuedb"
+	"mox/smtp"
 )
 
 // notify tells the sender of a failed message, or after a while the postmaster, and
@@ -24,7 +28,7 @@ func (q *Queue) notify(ctx context.Context, job queuedb.Job) {
 	m := job.Messages[0]
 	o := queuedb.Outcome{ID: m.ID, Fate: queuedb.Drop, Retain: q.opts.Retain(m.Account)}
 	var err error
-	if !m.Sender().IsZero() {
+	if !m.Sender().IsZero() && m.WantsNotice(smtp.NotifyFailure) {
 		err = q.tell(ctx, notice{base: job.Base, m: m, postmaster: m.Notices >= postmasterNotice})
 	}
 	switch {
@@ -46,13 +50,30 @@ func (q *Queue) tellDelayed(ctx context.Context, base queuedb.Base, m queuedb.Me
 	return q.tell(ctx, notice{base: base, m: m, delayed: true})
 }
 
-// notice is what a sender is told of a message.
+// tellDelivered tells a sender who has asked for it that a message was delivered. It
+// comes before the message is removed from the queue: told twice is better than never.
+func (q *Queue) tellDelivered(ctx context.Context, base queuedb.Base, m queuedb.Message, r Result, res queuedb.Result) {
+	if r.Success == "" || m.Sender().IsZero() || !m.WantsNotice(smtp.NotifySuccess) {
+		return
+	}
+	m.Results = append(slices.Clone(m.Results), res)
+	if err := q.tell(ctx, notice{base: base, m: m, success: r.Success}); err != nil {
+		q.log.ErrorContext(ctx, "telling sender that message was delivered", mlog.Err(err), slog.Int64("msgid", m.ID))
+	}
+}
+
+// notice is what a sender is told of a message. Unless it says something else, the
+// message has failed.
 type notice struct {
 	base       queuedb.Base
 	m          queuedb.Message
-	delayed    bool // Otherwise it has failed.
-	postmaster bool // Tell the postmaster instead.
+	delayed    bool
+	success    dsn.Action // Delivered or relayed, if not empty.
+	postmaster bool       // Tell the postmaster instead.
 }
+
+// failed reports whether the notice is about a failure.
+func (n notice) failed() bool { return !n.delayed && n.success == "" }
 
 // tell stores a notification in the Inbox of the sender's account, or of the
 // postmaster if the account is gone.
@@ -64,11 +85,11 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 		rcpt = conf.Postmaster()
 		mailbox = rcpt.Destination.Mailbox
 	}
-	original, err := q.originalHeader(n.base)
+	original, content, err := q.original(n)
 	if err != nil {
-		return fmt.Errorf("read header of message: %w", err)
+		return fmt.Errorf("read original message: %w", err)
 	}
-	text, err := n.compose(conf, original, time.Now())
+	text, err := n.compose(conf, original, content, time.Now())
 	if err != nil {
 		return fmt.Errorf("compose notification: %w", err)
 	}
@@ -96,24 +117,35 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 		return fmt.Errorf("deliver notification: %w", err)
 	}
 	q.log.InfoContext(ctx, "sender was notified", slog.Int64("msgid", n.m.ID), slog.String("account", rcpt.Account),
-		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.Bool("delayed", n.delayed))
+		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.String("action", string(n.action())))
 	return nil
 }
 
-// originalHeader returns the header section of a message, cut at its limit. It is
-// empty if the content is lost.
-func (q *Queue) originalHeader(base queuedb.Base) ([]byte, error) {
-	c, err := q.db.OpenContent(base)
+// original returns the header section of a message, cut at its limit, and the whole
+// message if the notice is to return that, otherwise nil. They are empty if the
+// content is lost.
+func (q *Queue) original(n notice) (header, content []byte, err error) {
+	c, err := q.db.OpenContent(n.base)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	} else if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.Close() // Only read.
 	h, err := message.ReadHeader(c, c.Size(), message.Limits{Header: maxOriginalHeader})
-	return h.Raw, err
+	if err != nil || smtp.Ret(n.base.Ret) != smtp.RetFull || !n.failed() || c.Size() > maxOriginal {
+		return h.Raw, nil, err
+	}
+	content, err = io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+	return h.Raw, content, err
 }
 
-// maxOriginalHeader is how much of the header of a message its notification
-// returns, in octets.
-const maxOriginalHeader = 64 << 10
+const (
+	// maxOriginalHeader is how much of the header of a message its notification
+	// returns, in octets.
+	maxOriginalHeader = 64 << 10
+
+	// maxOriginal is the size in octets of the largest message that is returned as a
+	// whole, to senders who asked for that.
+	maxOriginal = 1 << 20
+)

@@ -14,11 +14,13 @@ import (
 )
 
 // compose writes the notification.
-func (n notice) compose(conf *config.Snapshot, original []byte, now time.Time) ([]byte, error) {
-	subject := "mail delivery failed"
-	if n.delayed {
-		subject = "mail delivery delayed"
-	}
+func (n notice) compose(conf *config.Snapshot, original, content []byte, now time.Time) ([]byte, error) {
+	subject := map[dsn.Action]string{
+		dsn.Failed:    "mail delivery failed",
+		dsn.Delayed:   "mail delivery delayed",
+		dsn.Delivered: "mail was delivered",
+		dsn.Relayed:   "mail was sent on",
+	}[n.action()]
 	m := dsn.Message{
 		From:      smtp.NewAddress("postmaster", conf.Hostname),
 		To:        n.m.Sender(),
@@ -29,26 +31,42 @@ func (n notice) compose(conf *config.Snapshot, original []byte, now time.Time) (
 		Text:      n.text(conf),
 		Header:    original,
 		Report: dsn.Report{
+			OriginalEnvelopeID:   n.base.EnvID,
 			ReportingMTA:         dsn.MTA{Name: conf.Hostname.ASCII},
 			ArrivalDate:          n.m.Queued,
 			FutureReleaseRequest: n.base.FutureRelease,
 			Recipients:           []dsn.Recipient{n.recipient()},
 		},
 	}
+	if content != nil {
+		m.Content = bytes.NewReader(content)
+		m.Content8Bit, m.ContentUTF8 = n.base.EightBit, n.base.SMTPUTF8
+	}
 	var b bytes.Buffer
 	err := m.Compose(&b, dsn.ComposeOptions{UTF8: n.base.SMTPUTF8})
 	return b.Bytes(), err
 }
 
+// action returns what has happened to the message.
+func (n notice) action() dsn.Action {
+	switch {
+	case n.success != "":
+		return n.success
+	case n.delayed:
+		return dsn.Delayed
+	}
+	return dsn.Failed
+}
+
 // recipient returns the part about the recipient, for programs.
 func (n notice) recipient() dsn.Recipient {
 	r := dsn.Recipient{
-		Final:  dsn.Address(n.m.Recipient()),
-		Action: dsn.Failed,
-		Status: n.status(),
+		Original: n.m.Original(),
+		Final:    dsn.Address(n.m.Recipient()),
+		Action:   n.action(),
+		Status:   n.status(),
 	}
 	if n.delayed {
-		r.Action = dsn.Delayed
 		r.WillRetryUntil, _ = lastAttempt(n.m, n.m.NextAttempt)
 	}
 	res, ok := n.m.LastResult()
@@ -57,7 +75,7 @@ func (n notice) recipient() dsn.Recipient {
 	}
 	r.LastAttempt = res.Start
 	r.RemoteMTA = dsn.MTA{Name: res.Remote}
-	if res.Code != 0 {
+	if res.Code != 0 && n.success == "" {
 		r.DiagnosticType, r.Diagnostic = "smtp", reply(res)
 	} else {
 		r.StatusComment = oneLine(res.Error)
@@ -93,7 +111,16 @@ func (n notice) text(conf *config.Snapshot) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	rcpt := n.m.Recipient().XString(true)
-	if n.delayed {
+	switch n.action() {
+	case dsn.Delivered:
+		line("Your message was delivered to:")
+		line("")
+		line("    %s", rcpt)
+	case dsn.Relayed:
+		line("Your message was sent on, to a server that does not tell when it is delivered, for:")
+		line("")
+		line("    %s", rcpt)
+	case dsn.Delayed:
 		at, left := lastAttempt(n.m, n.m.NextAttempt)
 		line("Your message has not been delivered yet to:")
 		line("")
@@ -102,7 +129,7 @@ func (n notice) text(conf *config.Snapshot) string {
 		line("%d attempts have failed. The next will be at %s.", n.m.Attempts, formatTime(n.m.NextAttempt))
 		line("If all of the remaining %d attempts fail, the last at %s,", left, formatTime(at))
 		line("you will get another message. You need not do anything now.")
-	} else {
+	default:
 		line("Your message could not be delivered to:")
 		line("")
 		line("    %s", rcpt)
@@ -113,7 +140,7 @@ func (n notice) text(conf *config.Snapshot) string {
 		line("")
 		line("Subject of your message: %s", oneLine(n.base.Subject))
 	}
-	if res, ok := n.m.LastResult(); ok {
+	if res, ok := n.m.LastResult(); ok && n.success == "" {
 		line("")
 		n.explain(line, res)
 	}

@@ -96,7 +96,7 @@ func (f *fakeTransport) Deliver(ctx context.Context, d Delivery) []Result {
 	l := make([]Result, len(d.Messages))
 	for i, m := range d.Messages {
 		if answer != nil {
-			l[i] = Result{answer(ctx, m), "mx.remote.example"}
+			l[i] = Result{Err: answer(ctx, m), Remote: "mx.remote.example", Success: dsn.Relayed}
 		}
 	}
 	return l

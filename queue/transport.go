@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"mox/dsn"
 	"mox/queue/queuedb"
 	"mox/smtp"
 )
@@ -28,6 +29,11 @@ type Result struct {
 	// permanent; other errors are temporary.
 	Err    error
 	Remote string // Name of the server that answered, if one did.
+
+	// Success says what to tell the sender of a success who has asked for it:
+	// dsn.Delivered, or dsn.Relayed if the server that took the message does not do
+	// notifications. Empty if that server does the telling. RFC 3461 §5.2.2
+	Success dsn.Action
 }
 
 // Transport brings messages to where they go.

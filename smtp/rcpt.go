@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"strings"
+	"unicode"
 
 	"mox/internal/lex"
 )
@@ -142,6 +143,9 @@ func setORCPT(c *RcptCommand, p Param, mode Mode) error {
 		// One that is labelled utf-8 and is not, is to be kept as it is, RFC 6533 §3.
 		if o.Address, err = DecodeUTF8Addr(value); err != nil {
 			o.Address = value
+		}
+		if o.Address == "" || strings.ContainsFunc(o.Address, unicode.IsControl) {
+			return paramError(p, "no address, or one with control characters")
 		}
 	} else {
 		o.Address, err = DecodeXtext(value, mode)

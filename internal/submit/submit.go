@@ -98,6 +98,10 @@ type Submission struct {
 	Mail    smtp.MailCommand // The null reverse-path is allowed.
 	Rcpts   []smtp.Path      // At least one.
 
+	// DSN has what the user wants to be told about each of Rcpts, in their order: NOTIFY
+	// and ORCPT. Nil is nothing in particular.
+	DSN []smtp.RcptCommand
+
 	Spool  *safefile.Spool // With CRLF. The caller closes it.
 	Digest message.Digest  // Of what is in Spool. Nil is made here.
 	Trace  []byte          // Received field, to go before the message, with its CRLF.
@@ -195,6 +199,8 @@ func (s *Submitter) prepare(conf *config.Snapshot, sub Submission) (queuedb.Subm
 			Extra:    ex,
 
 			FutureRelease: sub.Mail.FutureReleaseRequest(),
+			Ret:           string(sub.Mail.Ret),
+			EnvID:         sub.Mail.EnvID,
 		},
 	}
 	if sub.Mail.RequireTLS {
@@ -203,11 +209,15 @@ func (s *Submitter) prepare(conf *config.Snapshot, sub Submission) (queuedb.Subm
 	}
 	q.NextAttempt = release(sub.Mail)
 	q.Base.Prefix, q.Base.MessageID = complete(conf, sub, &h)
-	for _, p := range sub.Rcpts {
+	for i, p := range sub.Rcpts {
 		if p.IsPostmaster() {
 			p.IPDomain = dns.IPDomain{Domain: conf.Hostname}
 		}
-		q.Recipients = append(q.Recipients, queuedb.Recipient{Sender: sub.Mail.ReversePath, To: p})
+		r := queuedb.Recipient{Sender: sub.Mail.ReversePath, To: p}
+		if i < len(sub.DSN) {
+			r.Notify, r.Original = sub.DSN[i].Notify, sub.DSN[i].OriginalRecipient
+		}
+		q.Recipients = append(q.Recipients, r)
 	}
 	return q, nil
 }

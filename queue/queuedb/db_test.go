@@ -225,7 +225,7 @@ func TestPathsSurviveStorage(t *testing.T) {
 	d := testOpen(t, Options{})
 	for _, s := range []string{`""@example.org`, `"a b"@example.org`, "ü@☺.example", "a@[10.0.0.1]", "a@[IPv6:2001:db8::1]", "a@xn--74h.example"} {
 		p := path(t, s)
-		l, err := d.Enqueue(ctxbg, Submission{Account: "x", Spool: spool(t, "x"), Recipients: []Recipient{{p, p, ""}, {smtp.Path{}, p, ""}}})
+		l, err := d.Enqueue(ctxbg, Submission{Account: "x", Spool: spool(t, "x"), Recipients: []Recipient{{Sender: p, To: p}, {To: p}}})
 		tcheck(t, err)
 		for i, want := range []smtp.Path{p, {}} {
 			m, _, err := d.Get(ctxbg, l[i].ID)

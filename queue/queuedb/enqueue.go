@@ -32,6 +32,9 @@ type Recipient struct {
 	Sender smtp.Path // Zero is the null reverse-path.
 	To     smtp.Path
 	FromID string
+
+	Notify   smtp.Notify            // RFC 3461 §4.1
+	Original smtp.OriginalRecipient // RFC 3461 §4.2
 }
 
 // Enqueue stores a submission, for all recipients or for none, and returns its
@@ -87,6 +90,10 @@ func (s *Submission) messages() ([]Message, error) {
 			NextAttempt: next,
 			RequireTLS:  s.RequireTLS,
 			Transport:   s.Transport,
+
+			Notify:            uint8(r.Notify),
+			OriginalType:      r.Original.AddrType,
+			OriginalRecipient: r.Original.Address,
 		}
 		m.SenderLocalpart, m.SenderDomain = splitPath(r.Sender)
 		m.RecipientLocalpart, m.RecipientDomain = splitPath(r.To)

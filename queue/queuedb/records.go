@@ -2,6 +2,8 @@ package queuedb
 
 import (
 	"time"
+
+	"mox/smtp"
 )
 
 // Message is one recipient of a submission, waiting to be delivered. Field names
@@ -33,6 +35,12 @@ type Message struct {
 	Failed  bool
 	Notices int32
 
+	// What the sender wants to be told, RFC 3461 §4.1 and §4.2. Notify has the bits of
+	// smtp.Notify. The original recipient is decoded, its type is empty if there is none.
+	Notify            uint8
+	OriginalType      string
+	OriginalRecipient string
+
 	RequireTLS *bool  // Nil is the default, true is REQUIRETLS, false is "TLS-Required: No".
 	Transport  string // Explicitly chosen, overrides routes.
 }
@@ -56,6 +64,21 @@ func (m Message) LastResult() (Result, bool) {
 	return m.Results[len(m.Results)-1], true
 }
 
+// WantsNotice reports whether the sender wants to be told about a condition. Who has
+// not said what wants to know of failures and delays, RFC 3461 §4.1.
+func (m Message) WantsNotice(n smtp.Notify) bool {
+	if m.Notify == 0 {
+		return n&(smtp.NotifyFailure|smtp.NotifyDelay) != 0
+	}
+	return smtp.Notify(m.Notify)&n != 0
+}
+
+// Original returns the address that the sender had used. Its type is empty if the
+// sender has not told.
+func (m Message) Original() smtp.OriginalRecipient {
+	return smtp.OriginalRecipient{AddrType: m.OriginalType, Address: m.OriginalRecipient}
+}
+
 // Base is what the recipients of a submission have in common.
 type Base struct {
 	ID            int64             `bstore:"noauto,typename Content"` // Also the name of the file.
@@ -66,6 +89,8 @@ type Base struct {
 	EightBit      bool              // Has octets above 127: needs 8BITMIME.
 	SMTPUTF8      bool              // Needs SMTPUTF8.
 	FutureRelease string            // "for;<seconds>" or "until;<time>" as requested, RFC 4865 §5.1.2.
+	Ret           string            // "FULL", "HDRS" or empty, RFC 3461 §4.3.
+	EnvID         string            // Decoded, for notifications. RFC 3461 §4.4
 	Extra         map[string]string // Key/value data that travels with the message.
 }
 

@@ -1,0 +1,106 @@
+package submit
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"mox/config"
+	"mox/dsn"
+	"mox/internal/safefile"
+	"mox/message"
+	"mox/queue/queuedb"
+	"mox/smtp"
+)
+
+// Delivered is what the sender of a message is told who has asked for it with
+// NOTIFY=SUCCESS, RFC 3461 §4.1: that it was delivered here.
+type Delivered struct {
+	Mail       smtp.MailCommand // The reverse-path must not be null.
+	Recipients []smtp.RcptCommand
+	From       string          // Host that the message came from, or empty.
+	Spool      *safefile.Spool // The message.
+	Arrived    time.Time
+}
+
+const (
+	// deliveredHeader is how much of the header of the message is returned, in octets.
+	deliveredHeader = 32 << 10
+
+	// deliveredMemory is for composing a notification, which does not need a file. With
+	// 1000 recipients of the greatest length it has some 700 KB.
+	deliveredMemory = 2 << 20
+)
+
+// NotifyDelivered queues a notification. It is for the account of the postmaster that
+// it is queued, and it has the null reverse-path. Errors are as those of Submit.
+func (s *Submitter) NotifyDelivered(ctx context.Context, d Delivered) error {
+	conf := s.opts.Config.Snapshot()
+	h, err := message.ReadHeader(d.Spool, d.Spool.Size(), message.Limits{Header: deliveredHeader})
+	if err != nil {
+		return queueError(fmt.Errorf("read header: %w", err))
+	}
+	m := d.message(conf, &h)
+	var b bytes.Buffer
+	if err := m.Compose(&b, dsn.ComposeOptions{UTF8: d.Mail.SMTPUTF8}); err != nil {
+		return queueError(err)
+	}
+	spool := safefile.NewSpool(safefile.SpoolOptions{Memory: deliveredMemory})
+	defer spool.Close() // Without a file.
+	if _, err := spool.Write(b.Bytes()); err != nil {
+		return queueError(err)
+	}
+	utf8 := d.Mail.SMTPUTF8 && bytes.ContainsFunc(b.Bytes(), func(r rune) bool { return r > 0x7f })
+	l, err := s.opts.Queue.Enqueue(ctx, queuedb.Submission{
+		Account:    conf.Postmaster().Account,
+		Recipients: []queuedb.Recipient{{To: d.Mail.ReversePath, Notify: smtp.NotifyNever}},
+		Spool:      spool,
+		Base:       queuedb.Base{MessageID: m.MessageID, Subject: m.Subject, SMTPUTF8: utf8, EightBit: utf8},
+	})
+	if err != nil {
+		return queueError(err)
+	}
+	s.log.InfoContext(ctx, "notification of delivery queued", slog.Int64("msgid", l[0].ID), slog.Any("rcptto", d.Mail.ReversePath))
+	if s.opts.Kick != nil {
+		s.opts.Kick()
+	}
+	return nil
+}
+
+// message returns the notification.
+func (d Delivered) message(conf *config.Snapshot, h *message.Header) dsn.Message {
+	text := "Your message was delivered to:\n\n"
+	report := dsn.Report{
+		OriginalEnvelopeID: d.Mail.EnvID,
+		ReportingMTA:       dsn.MTA{Name: conf.Hostname.ASCII},
+		ReceivedFromMTA:    dsn.MTA{Name: d.From},
+		ArrivalDate:        d.Arrived,
+	}
+	for _, r := range d.Recipients {
+		text += "    " + r.ForwardPath.XString(true) + "\n"
+		report.Recipients = append(report.Recipients, dsn.Recipient{
+			Original: r.OriginalRecipient,
+			Final:    dsn.Address(r.ForwardPath),
+			Action:   dsn.Delivered,
+			Status:   "2.0.0",
+		})
+	}
+	if subject := strings.Join(strings.Fields(h.Text("Subject")), " "); subject != "" {
+		text += "\nSubject of your message: " + subject + "\n"
+	}
+	return dsn.Message{
+		From:      smtp.NewAddress("postmaster", conf.Hostname),
+		To:        d.Mail.ReversePath,
+		Subject:   "mail was delivered",
+		MessageID: "<" + rand.Text() + "@" + conf.Hostname.ASCII + ">",
+		Date:      time.Now(),
+		InReplyTo: strings.TrimSpace(h.Value("Message-Id")),
+		Text:      text + "\nMail server at " + conf.Hostname.Name() + "\n",
+		Report:    report,
+		Header:    h.Raw,
+	}
+}
