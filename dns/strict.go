@@ -244,12 +244,18 @@ func (r *StrictResolver) sortError(ctx, lctx context.Context, err error, n int, 
 	if lctx.Err() != nil {
 		return &kindError{ErrTemporary, context.DeadlineExceeded}
 	}
+	var de *adns.DNSError
+	if errors.As(err, &de) && len(r.opts.Servers) > 0 && de.Server != "" {
+		// It names the server of the system that our connection was made instead of.
+		named := *de
+		named.Server = strings.Join(r.opts.Servers, " or ")
+		err, de = &named, &named
+	}
 	var ec adns.ErrorCode
 	if errors.As(err, &ec) && ec.IsAuthentication() {
 		return &kindError{ErrBogus, err}
 	}
-	var de *adns.DNSError
-	if !errors.As(err, &de) {
+	if de == nil {
 		return &kindError{ErrTemporary, err}
 	}
 	switch {

@@ -441,3 +441,15 @@ func TestLookupsAreLoggedAtDebug(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsNameTheServersThatWereAsked(t *testing.T) {
+	t.Parallel()
+	r, err := dns.NewStrictResolver(dns.ResolverOptions{Servers: []string{"127.0.0.1:1", "127.0.0.2:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = r.LookupTXT(t.Context(), "example.org")
+	if !errors.Is(err, dns.ErrTemporary) || !strings.Contains(err.Error(), "127.0.0.1:1 or 127.0.0.2:1") {
+		t.Errorf("got %v", err)
+	}
+}
