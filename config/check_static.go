@@ -54,9 +54,15 @@ func (c *checker) checkStatic(s *Snapshot) {
 		c.addf("Listeners", "at least one listener is needed")
 	}
 	taken := map[netip.AddrPort]string{}
+	paths := map[string]string{} // Of unix sockets.
 	for _, name := range slices.Sorted(maps.Keys(st.Listeners)) {
 		l := c.listener(s, dir, name, st.Listeners[name])
 		c.sockets(taken, l)
+		if other := paths[l.LMTP]; other != "" {
+			c.addf("Listeners."+name+".LMTP.Socket", "%s is already used by %s", l.LMTP, other)
+		} else if l.LMTP != "" {
+			paths[l.LMTP] = "Listeners." + name + ".LMTP"
+		}
 		s.Listeners = append(s.Listeners, l)
 	}
 }
@@ -169,7 +175,18 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 		}
 		return port
 	}
-	l.SMTP = SMTPService{f.SMTP.Enabled, port("SMTP", f.SMTP.Port, 25), f.SMTP.NoSTARTTLS, f.SMTP.RequireSTARTTLS}
+	l.SMTP = SMTPService{f.SMTP.Enabled, port("SMTP", f.SMTP.Port, 25), f.SMTP.NoSTARTTLS, f.SMTP.RequireSTARTTLS, f.SMTP.NoRequireTLS, false}
+	if d := f.SMTP.TLSSessionTicketsDisabled; d != nil {
+		l.SMTP.SessionTickets = !*d
+	}
+	if f.LMTP.Enabled {
+		l.LMTP = relative(dir, f.LMTP.Socket)
+		if f.LMTP.Socket == "" {
+			c.addf(field+".LMTP.Socket", "path is empty")
+		} else if len(l.LMTP) > maxSocketPath {
+			c.addf(field+".LMTP.Socket", "path %q is longer than %d octets, which systems do not support for sockets", l.LMTP, maxSocketPath)
+		}
+	}
 	l.Submission = PlainService{f.Submission.Enabled, port("Submission", f.Submission.Port, 587), f.Submission.NoRequireSTARTTLS}
 	l.Submissions = TLSService{f.Submissions.Enabled, port("Submissions", f.Submissions.Port, 465)}
 	l.IMAP = PlainService{f.IMAP.Enabled, port("IMAP", f.IMAP.Port, 143), f.IMAP.NoRequireSTARTTLS}
@@ -182,6 +199,10 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 	c.needTLS(field, l)
 	return l
 }
+
+// maxSocketPath is the length of the longest path of a unix socket that all systems
+// support.
+const maxSocketPath = 100
 
 var tlsVersions = map[string]uint16{
 	"":        tls.VersionTLS12,

@@ -80,6 +80,7 @@ type Listener struct {
 	Limits         Limits
 
 	SMTP        SMTPService
+	LMTP        string // Path of the socket, empty for none.
 	Submission  PlainService
 	Submissions TLSService
 	IMAP        PlainService
@@ -93,6 +94,8 @@ type SMTPService struct {
 	Port            int
 	NoSTARTTLS      bool // STARTTLS is not offered.
 	RequireSTARTTLS bool // Mail is not taken without it.
+	NoRequireTLS    bool // REQUIRETLS is not offered.
+	SessionTickets  bool // Of TLS.
 }
 
 // PlainService starts without TLS and is for users, who must log in.

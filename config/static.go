@@ -53,7 +53,15 @@ type ListenerFields struct {
 		Port            int  `sconf:"optional" sconf-doc:"[25]"`
 		NoSTARTTLS      bool `sconf:"optional" sconf-doc:"Do not offer STARTTLS, so that all mail comes without encryption."`
 		RequireSTARTTLS bool `sconf:"optional" sconf-doc:"Take mail with TLS only. Servers that cannot use it will not be able to deliver."`
+		NoRequireTLS    bool `sconf:"optional" sconf-doc:"Do not offer REQUIRETLS, with which senders ask that a message is never sent without TLS."`
+
+		TLSSessionTicketsDisabled *bool `sconf:"optional" sconf-doc:"Do without session tickets, which make further TLS connections of a client cheaper. Servers of Microsoft are known to fail with them. [true]"`
 	} `sconf:"optional" sconf-doc:"Mail from other mail servers."`
+
+	LMTP struct {
+		Enabled bool
+		Socket  string `sconf-doc:"Path of the unix socket. A relative path starts at the directory of this file. Who may write to it is a matter of the permissions of its directory: the socket itself is for the user and group of the server. A socket that is left over is replaced."`
+	} `sconf:"optional" sconf-doc:"Mail that another mail server on this machine hands over, with a protocol for just that. It is not asked who it is, and has no limits on what it sends."`
 
 	Submission struct {
 		Enabled           bool

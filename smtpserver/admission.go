@@ -25,7 +25,7 @@ func contains(networks []netip.Prefix, ip netip.Addr) bool {
 // exempt network. leave must be called when the connection is closed, also after an
 // error.
 func (s *Server) enter(ss *session) *smtp.Error {
-	if ss.exempt {
+	if ss.exempt && ss.lis.Kind != LMTP {
 		return nil
 	}
 	ss.entered = true

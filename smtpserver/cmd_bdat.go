@@ -68,11 +68,11 @@ func parseBDAT(g grammar, args string) (chunk, error) {
 func handleBDAT(ctx context.Context, s *session, args string) (smtp.Reply, error) {
 	c, err := parseBDAT(s.grammar(), args)
 	if err != nil {
-		return smtp.Reply{}, s.failChunk(c, err)
+		return s.failChunk(ctx, c, err)
 	}
 	t := s.txn
 	if err := s.canChunk(t, c); err != nil {
-		return smtp.Reply{}, s.failChunk(c, err)
+		return s.failChunk(ctx, c, err)
 	}
 	if t.body == nil {
 		t.body = s.newBody(ctx)
@@ -82,15 +82,15 @@ func handleBDAT(ctx context.Context, s *session, args string) (smtp.Reply, error
 	if err := s.readChunk(c.size, b.until, &b.lines); err != nil {
 		return smtp.Reply{}, s.brokenChunk(err)
 	}
-	if b.lines.err != nil {
+	switch {
+	case c.last:
+		return s.complete(ctx, t, b.lines.end())
+	case b.lines.err != nil:
+		s.skipRest(c)
 		s.finish(b.lines.err)
-		s.skipping = !c.last
 		return smtp.Reply{}, b.lines.err
 	}
-	if !c.last {
-		return ok(smtp.C250Completed, smtp.Se00Other, strconv.FormatInt(c.size, 10)+" octets received")
-	}
-	return s.complete(ctx, t, b.lines.end())
+	return ok(smtp.C250Completed, smtp.Se00Other, strconv.FormatInt(c.size, 10)+" octets received")
 }
 
 // canChunk checks whether a chunk can become part of the message.
@@ -114,38 +114,48 @@ func (s *session) canChunk(t *transaction, c chunk) error {
 
 // failChunk ends the transaction because of a chunk that is not taken, and skips
 // the chunk.
-func (s *session) failChunk(c chunk, err error) error {
-	if s.txn != nil {
-		s.finish(err)
-	}
+func (s *session) failChunk(ctx context.Context, c chunk, err error) (smtp.Reply, error) {
 	if serr := s.skipChunk(c); serr != nil {
-		return serr
+		return smtp.Reply{}, serr
 	}
-	if s.ended {
-		return err
+	switch {
+	case s.ended || !c.last:
+		s.skipRest(c)
+		s.finish(err)
+		return smtp.Reply{}, err
+	case s.lis.Kind == LMTP && len(s.txn.accepted) == 0:
+		s.finish(err)
+		return smtp.Reply{}, nil // RFC 2033 §4.3: no reply.
 	}
-	s.skipping = !c.last
-	return err
+	return s.complete(ctx, s.txn, err)
+}
+
+// skipRest makes the chunks be skipped that follow one that has failed.
+func (s *session) skipRest(c chunk) {
+	s.skipping, s.skipped = !c.last, len(s.txn.accepted)
 }
 
 // refuseChunk is for a BDAT that is not allowed now. Those that a client had sent
 // before it could know that its message has failed are expected.
-func (s *session) refuseChunk(args string, err error) error {
+func (s *session) refuseChunk(args string, err error) (smtp.Reply, error) {
 	if s.ended || replyError(err).Code == smtp.C421ServiceUnavailable {
-		return err // Nothing is read any more.
+		return smtp.Reply{}, err // Nothing is read any more.
 	}
 	c, perr := parseBDAT(s.grammar(), args)
 	if serr := s.skipChunk(c); serr != nil {
-		return serr
+		return smtp.Reply{}, serr
 	}
 	switch {
 	case perr != nil:
-		return perr
+		err = perr
 	case s.skipping:
 		s.skipping = !c.last
-		return errSkipped
+		if c.last && s.lis.Kind == LMTP && !s.ended {
+			return s.repeatSkipped()
+		}
+		err = errSkipped
 	}
-	return err
+	return smtp.Reply{}, err
 }
 
 // errSkipped is the reply to chunks of a message that has failed.

@@ -70,6 +70,9 @@ func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.
 // complete gives a message that has been received to who is responsible from then
 // on, unless it was received with an error, and ends the transaction.
 func (s *session) complete(ctx context.Context, t *transaction, err error) (smtp.Reply, error) {
+	if s.lis.Kind == LMTP && len(t.accepted) > 0 {
+		return s.completeEach(ctx, t, err)
+	}
 	if err == nil {
 		err = s.process(ctx, t)
 	}
@@ -87,16 +90,25 @@ func (s *session) complete(ctx context.Context, t *transaction, err error) (smtp
 	return ok(smtp.C250Completed, smtp.Se20MailboxOther, "message accepted ("+s.id+")")
 }
 
-// process gives a message to who is responsible from then on.
-func (s *session) process(ctx context.Context, t *transaction) error {
+// prepare finds out what is known of a message that was received.
+func (s *session) prepare(ctx context.Context, t *transaction) (*incoming, error) {
 	name := s.lookupClientName(ctx)
 	m := &incoming{spool: t.body.spool, size: t.body.spool.Size(), time: time.Now()}
 	if err := s.inspect(t, m); err != nil {
-		return err
+		return nil, err
 	}
 	m.trace = s.receivedField(t, m.time, name())
 	if s.simulatesDATA(t) {
-		return errSimulated // To be done without the spool.
+		return nil, errSimulated // To be done without the spool.
+	}
+	return m, nil
+}
+
+// process gives a message to who is responsible from then on.
+func (s *session) process(ctx context.Context, t *transaction) error {
+	m, err := s.prepare(ctx, t)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()

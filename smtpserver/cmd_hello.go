@@ -97,6 +97,13 @@ func (s *session) extensions() smtp.Extensions {
 	if s.canStartTLS() {
 		ext |= smtp.ExtStartTLS
 	}
+	if s.tls != nil && s.lis.offersRequireTLS() {
+		ext |= smtp.ExtRequireTLS // RFC 8689 §2: with TLS only.
+	}
+	if s.lis.Kind != LMTP {
+		// Without it, an LMTP client tells senders itself: a delivery is a delivery.
+		ext |= smtp.ExtDSN
+	}
 	if s.lis.Kind != Submission {
 		// What users send goes on to servers that do not take binary messages, with very few
 		// exceptions; their programs can encode better than we could afterwards.
@@ -111,9 +118,14 @@ func (s *session) extensions() smtp.Extensions {
 	return ext
 }
 
+// offersRequireTLS reports whether REQUIRETLS is offered with TLS.
+func (l *listener) offersRequireTLS() bool {
+	return !l.NoRequireTLS && l.Kind != LMTP
+}
+
 // canStartTLS reports whether STARTTLS is possible.
 func (s *session) canStartTLS() bool {
-	return s.tls == nil && s.lis.TLSConfig != nil && !s.lis.NoSTARTTLS
+	return s.tls == nil && s.lis.TLSConfig != nil && !s.lis.NoSTARTTLS && s.lis.Kind != LMTP
 }
 
 // capabilities returns the lines of the reply to EHLO.
@@ -122,6 +134,9 @@ func (s *session) capabilities(now time.Time) []string {
 	ext := s.hello.ext
 	if ext.Has(smtp.ExtStartTLS) {
 		lines = append(lines, "STARTTLS")
+	}
+	if ext.Has(smtp.ExtRequireTLS) {
+		lines = append(lines, "REQUIRETLS")
 	}
 	if ext.Has(smtp.ExtAuth) {
 		lines = append(lines, "AUTH "+strings.Join(s.mechanisms(), " "))
@@ -133,6 +148,9 @@ func (s *session) capabilities(now time.Time) []string {
 	lines = append(lines, "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING")
 	if ext.Has(smtp.ExtBinaryMIME) {
 		lines = append(lines, "BINARYMIME")
+	}
+	if ext.Has(smtp.ExtDSN) {
+		lines = append(lines, "DSN")
 	}
 	return append(lines, fmt.Sprintf("LIMITS RCPTMAX=%d", maxRecipients), "SMTPUTF8")
 }

@@ -10,11 +10,16 @@ import (
 	"mox/smtp"
 )
 
-// MAIL, RFC 5321 §4.1.1.2. Not offered, and refused as parameters that are not
-// recognized: DSN (RFC 3461) and REQUIRETLS (RFC 8689).
+// MAIL, RFC 5321 §4.1.1.2.
 
+// parseMAIL also takes REQUIRETLS where it is not offered for lack of TLS, so that
+// there is a reply that says so.
 func parseMAIL(g grammar, args string) (smtp.MailCommand, error) {
-	return smtp.ParseMail(args, smtp.MailOptions{Mode: g.mode, Extensions: g.ext})
+	ext := g.ext
+	if g.requireTLS {
+		ext |= smtp.ExtRequireTLS
+	}
+	return smtp.ParseMail(args, smtp.MailOptions{Mode: g.mode, Extensions: ext})
 }
 
 func runMAIL(ctx context.Context, s *session, c smtp.MailCommand) (smtp.Reply, error) {
@@ -23,10 +28,13 @@ func runMAIL(ctx context.Context, s *session, c smtp.MailCommand) (smtp.Reply, e
 		return smtp.Reply{}, smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se10AddressOther, "too many failures")
 	}
 	check := s.checkSender
-	if s.lis.Kind == Submission {
+	switch s.lis.Kind {
+	case Submission:
 		check = s.checkSubmitter
+	case LMTP:
+		check = func(context.Context, smtp.MailCommand) error { return nil } // For the client to check.
 	}
-	for _, check := range []func(context.Context, smtp.MailCommand) error{s.checkSize, s.checkHold, check, s.simulateMAIL} {
+	for _, check := range []func(context.Context, smtp.MailCommand) error{s.checkSize, s.checkTLS, s.checkHold, check, s.simulateMAIL} {
 		if err := check(ctx, c); err != nil {
 			if replyError(err).Permanent() {
 				s.counts.bad++
@@ -50,6 +58,14 @@ func (s *session) checkSize(_ context.Context, c smtp.MailCommand) error {
 	}
 	if f := s.srv.opts.Floor; f != nil {
 		return f.Check(c.Size)
+	}
+	return nil
+}
+
+// checkTLS checks REQUIRETLS, RFC 8689 §2.
+func (s *session) checkTLS(_ context.Context, c smtp.MailCommand) error {
+	if c.RequireTLS && s.tls == nil {
+		return smtp.Errorf(smtp.C523EncryptionNeeded, smtp.Se710EncryptionNeeded, "REQUIRETLS is possible with TLS only")
 	}
 	return nil
 }

@@ -48,8 +48,12 @@ func runVRFY(context.Context, *session, string) (smtp.Reply, error) {
 	return ok(smtp.C252CannotVerify, smtp.Se70SecurityOther, "addresses are not verified or expanded, send a message to find out")
 }
 
-func runHELP(context.Context, *session, string) (smtp.Reply, error) {
-	return ok(smtp.C214Help, smtp.Se00Other, "see RFC 5321; commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HELP QUIT")
+func runHELP(_ context.Context, s *session, _ string) (smtp.Reply, error) {
+	text := "see RFC 5321; commands: EHLO HELO STARTTLS AUTH"
+	if s.lis.Kind == LMTP {
+		text = "see RFC 2033; commands: LHLO"
+	}
+	return ok(smtp.C214Help, smtp.Se00Other, text+" MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HELP QUIT")
 }
 
 func runQUIT(_ context.Context, s *session, _ struct{}) (smtp.Reply, error) {

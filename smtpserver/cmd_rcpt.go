@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"mox/config"
 	"mox/mlog"
 	"mox/smtp"
+	"mox/spf"
 )
 
 // RCPT, RFC 5321 §4.1.1.3. Recipients that do not exist are refused here and not
@@ -20,13 +22,17 @@ func parseRCPT(g grammar, args string) (smtp.RcptCommand, error) {
 	return smtp.ParseRcpt(args, smtp.RcptOptions{Mode: g.mode, Extensions: g.ext, SMTPUTF8: g.smtputf8})
 }
 
-func runRCPT(_ context.Context, s *session, t *transaction, c smtp.RcptCommand) (smtp.Reply, error) {
+func runRCPT(ctx context.Context, s *session, t *transaction, c smtp.RcptCommand) (smtp.Reply, error) {
 	t.commands++
 	add := s.localRecipient
 	if s.lis.Kind == Submission {
 		add = s.submitRecipient
 	}
 	r, err := add(t, c.ForwardPath)
+	r.notify, r.original = c.Notify, c.OriginalRecipient
+	if err == nil && s.lis.Kind == Delivery && len(t.recipients) > 0 && !t.has(r.path) {
+		err = s.checkMoreRecipients(ctx, t)
+	}
 	if err == nil {
 		err = s.simulateRCPT(t, r.path)
 	}
@@ -35,6 +41,7 @@ func runRCPT(_ context.Context, s *session, t *transaction, c smtp.RcptCommand) 
 		return smtp.Reply{}, s.refuseRecipient(c.ForwardPath, err)
 	}
 	s.counts.known++
+	t.accepted = append(t.accepted, r.path)
 	if !t.has(r.path) { // Named twice, it gets one copy.
 		t.recipients = append(t.recipients, r)
 	}
@@ -48,7 +55,7 @@ func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error)
 		return recipient{}, smtp.Errorf(smtp.C530AuthRequired, smtp.Se70SecurityOther, "must issue a STARTTLS command first")
 	case t.commands > maxRecipients:
 		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than %d recipients", maxRecipients)
-	case t.mail.ReversePath.IsZero() && len(t.recipients) > 0 && !t.has(p):
+	case s.lis.Kind == Delivery && t.mail.ReversePath.IsZero() && len(t.recipients) > 0 && !t.has(p):
 		// A notification is for one sender.
 		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than one recipient for a notification")
 	}
@@ -62,7 +69,38 @@ func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error)
 	case r.Destination.SMTPError != nil:
 		return recipient{}, r.Destination.SMTPError
 	}
-	return recipient{p, r}, nil
+	return recipient{path: p, to: r}, nil
+}
+
+// checkMoreRecipients checks whether a message can have a second recipient. When some
+// get it and others do not, the sender must be told, and an address that may be forged
+// is not told anything.
+func (s *session) checkMoreRecipients(ctx context.Context, t *transaction) error {
+	if s.maySend(ctx, t) {
+		return nil
+	}
+	return smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "only one recipient at a time, because SPF does not let your address send for %s", t.mail.ReversePath.IPDomain)
+}
+
+// maySend reports whether it is known that the client may use the reverse-path.
+// Without a resolver that is taken for granted. The result is kept for when the
+// message is decided about.
+func (s *session) maySend(ctx context.Context, t *transaction) bool {
+	if s.srv.opts.Resolver == nil || t.mail.ReversePath.IsZero() {
+		return true
+	}
+	if t.spf == nil {
+		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+		defer cancel()
+		r := spf.Check(ctx, s.log, s.srv.opts.Resolver, spf.Args{
+			RemoteIP:      net.IP(s.remoteIP.AsSlice()),
+			MailFrom:      t.mail.ReversePath,
+			HELO:          s.hello.name,
+			LocalHostname: s.lis.Hostname,
+		})
+		t.spf = &r
+	}
+	return t.spf.Status == spf.StatusPass && t.spf.Identity == spf.IdentityMailFrom
 }
 
 // lookupLocal looks a recipient up in the configuration.

@@ -21,6 +21,8 @@ const (
 	lastInPipeline                   // The client has to wait for the reply, so it is sent at once.
 	budgeted                         // Gets the client nowhere: at most maxJunkCommands of these.
 	noLogArgs                        // The arguments must not be logged.
+	lmtpOnly                         // Of LMTP.
+	notLMTP                          // Not of LMTP.
 	hasChunk                         // Message data follows the line, also when the command is refused.
 )
 
@@ -51,14 +53,17 @@ type handler func(ctx context.Context, s *session, args string) (smtp.Reply, err
 //     only appear as the last command in a group"; so can those of extensions unless
 //     they say otherwise, as AUTH does not in general (RFC 4954 §4), nor STARTTLS.
 //     Unknown commands: §3.2, "MUST NOT buffer responses to unrecognized commands".
+//   - RFC 2033 §4.1: LHLO takes the place of EHLO and HELO, which get 500. STARTTLS and
+//     AUTH are for networks.
 //   - RFC 3030 §2: "If a failure occurs after a BDAT command is received, the
 //     receiver-SMTP MUST accept and discard the associated message data", and "MUST be
 //     prepared to accept and discard additional BDAT chunks already in the pipeline".
 var table = []command{
-	{"EHLO", preHello | preTLS | lastInPipeline | budgeted, bind(parseEHLO, runEHLO)},
-	{"HELO", preHello | preTLS | lastInPipeline | budgeted, bind(parseHELO, runHELO)},
-	{"STARTTLS", preTLS | lastInPipeline, bind(parseNone, runSTARTTLS)},
-	{"AUTH", preTLS | noTxn | lastInPipeline | noLogArgs, bind(parseAUTH, runAUTH)},
+	{"EHLO", preHello | preTLS | lastInPipeline | budgeted | notLMTP, bind(parseEHLO, runEHLO)},
+	{"HELO", preHello | preTLS | lastInPipeline | budgeted | notLMTP, bind(parseHELO, runHELO)},
+	{"LHLO", preHello | lastInPipeline | budgeted | lmtpOnly, bind(parseEHLO, runEHLO)},
+	{"STARTTLS", preTLS | lastInPipeline | notLMTP, bind(parseNone, runSTARTTLS)},
+	{"AUTH", preTLS | noTxn | lastInPipeline | noLogArgs | notLMTP, bind(parseAUTH, runAUTH)},
 	{"MAIL", noTxn | needLogin, bind(parseMAIL, runMAIL)},
 	{"RCPT", inTxn, bindTxn(parseRCPT, runRCPT)},
 	{"DATA", inTxn | lastInPipeline, bindTxn(parseNone, runDATA)},
@@ -95,6 +100,8 @@ type grammar struct {
 	kind     Kind
 	ext      smtp.Extensions // As offered.
 	smtputf8 bool            // Of the transaction.
+
+	requireTLS bool // REQUIRETLS is offered, or would be with TLS.
 }
 
 // bind makes a handler of a parser, which reads all of the arguments, and a runner.
@@ -128,6 +135,7 @@ func (s *session) grammar() grammar {
 	if s.srv.opts.Config.Snapshot().Pedantic {
 		g.mode = smtp.Strict
 	}
+	g.requireTLS = s.hello.esmtp && s.lis.offersRequireTLS()
 	if s.txn != nil {
 		g.smtputf8 = s.txn.mail.SMTPUTF8
 	}
@@ -141,7 +149,11 @@ func (s *session) lookup(line []byte, lineErr error) (*command, string, error) {
 		return &unknown, "", s.notCommand("line must end in CRLF, not in LF alone")
 	}
 	verb, args, _ := strings.Cut(string(line), " ")
-	if c, ok := byName[strings.ToUpper(verb)]; ok {
+	other := lmtpOnly
+	if s.lis.Kind == LMTP {
+		other = notLMTP
+	}
+	if c, ok := byName[strings.ToUpper(verb)]; ok && c.flags&other == 0 {
 		return c, args, nil
 	}
 	return &unknown, "", s.notCommand("command not recognized")

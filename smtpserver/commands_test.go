@@ -56,14 +56,21 @@ func TestCommandTable(t *testing.T) {
 // All commands that are implemented are in the text of HELP.
 func TestHelpNamesTheCommands(t *testing.T) {
 	t.Parallel()
-	r, err := runHELP(t.Context(), nil, "")
-	if err != nil {
-		t.Fatalf("help: %v", err)
+	help := func(k Kind) smtp.Reply {
+		r, err := runHELP(t.Context(), &session{lis: &listener{ListenerOptions: ListenerOptions{Kind: k}}}, "")
+		if err != nil {
+			t.Fatalf("help: %v", err)
+		}
+		return r
 	}
+	r, lmtp := help(Delivery), help(LMTP)
 	for _, c := range table {
-		implemented := c.flags&budgeted == 0 || !strings.Contains("BDAT ETRN SAML SEND SOML TURN", c.name)
-		if strings.Contains(r.Text, c.name) != implemented {
+		implemented := c.flags&budgeted == 0 || !strings.Contains("ETRN SAML SEND SOML TURN", c.name)
+		if strings.Contains(r.Text, " "+c.name) != (implemented && c.flags&lmtpOnly == 0) {
 			t.Errorf("HELP and %s: %q", c.name, r.Text)
+		}
+		if strings.Contains(lmtp.Text, " "+c.name) != (implemented && c.flags&notLMTP == 0) {
+			t.Errorf("HELP of LMTP and %s: %q", c.name, lmtp.Text)
 		}
 	}
 }

@@ -42,6 +42,13 @@ type Submitter interface {
 	Submit(ctx context.Context, s submit.Submission) (submit.Result, error)
 }
 
+// Reporter tells senders who have asked for it about recipients that got a message.
+// A *submit.Submitter is one.
+type Reporter interface {
+	// NotifyDelivered returns when the notification is on stable storage.
+	NotifyDelivered(ctx context.Context, d submit.Delivered) error
+}
+
 // Notifier tells senders about recipients that did not get a message.
 type Notifier interface {
 	// NotifyFailure returns when the notification is on stable storage.

@@ -73,6 +73,8 @@ type engines struct {
 	delivered []deliveredMessage
 	submitted []submittedMessage
 	notified  []Failure
+	reported  []submit.Delivered
+	facts     []inbound.Facts  // Of what was delivered.
 	fail      map[string]error // By recipient.
 }
 
@@ -85,6 +87,7 @@ type submittedMessage struct {
 	account, from  string
 	rcpts          []string
 	mail           smtp.MailCommand
+	dsn            []smtp.RcptCommand
 	trace, content string
 }
 
@@ -109,6 +112,7 @@ func (e *engines) Deliver(_ context.Context, d deliver.Delivery) (deliver.Result
 	if err := e.fail[d.Rcpt.XString(true)]; err != nil {
 		return deliver.Result{}, err
 	}
+	e.facts = append(e.facts, d.Facts)
 	e.delivered = append(e.delivered, deliveredMessage{d.Rcpt.XString(true), d.MailFrom.XString(true), string(d.Trace), string(content)})
 	return deliver.Result{}, nil
 }
@@ -120,7 +124,7 @@ func (e *engines) Submit(_ context.Context, o submit.Submission) (submit.Result,
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m := submittedMessage{account: o.Account, from: o.Mail.ReversePath.XString(true), mail: o.Mail, trace: string(o.Trace), content: string(content)}
+	m := submittedMessage{account: o.Account, from: o.Mail.ReversePath.XString(true), mail: o.Mail, dsn: o.DSN, trace: string(o.Trace), content: string(content)}
 	for _, r := range o.Rcpts {
 		m.rcpts = append(m.rcpts, r.XString(true))
 		if err := e.fail[r.XString(true)]; err != nil {
@@ -141,6 +145,16 @@ func (e *engines) NotifyFailure(_ context.Context, f Failure) error {
 	return nil
 }
 
+func (e *engines) NotifyDelivered(_ context.Context, d submit.Delivered) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.fail["report"]; err != nil {
+		return err
+	}
+	e.reported = append(e.reported, d)
+	return nil
+}
+
 func (e *engines) messages() []deliveredMessage {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -158,21 +172,24 @@ func (e *engines) submissions() []submittedMessage {
 type zone struct {
 	dns.Resolver
 	mx    map[string][]*net.MX
+	txt   map[string][]string
 	ips   map[string][]net.IP
 	names map[string][]string
 	fail  map[string]error
 }
 
-// parseZone reads lines "name MX host", "name A address", "address PTR name" and
+// parseZone reads lines "name MX host", "name A address", "name TXT text", "address PTR name" and
 // "name FAIL", for a temporary failure.
 func parseZone(t testing.TB, text string) zone {
 	t.Helper()
-	z := zone{mx: map[string][]*net.MX{}, ips: map[string][]net.IP{}, names: map[string][]string{}, fail: map[string]error{}}
+	z := zone{mx: map[string][]*net.MX{}, txt: map[string][]string{}, ips: map[string][]net.IP{}, names: map[string][]string{}, fail: map[string]error{}}
 	for line := range strings.Lines(text) {
 		f := append(strings.Fields(line), "")
 		switch name := f[0]; f[1] {
 		case "MX":
 			z.mx[name] = append(z.mx[name], &net.MX{Host: f[2]})
+		case "TXT":
+			z.txt[name] = append(z.txt[name], strings.Join(f[2:len(f)-1], " "))
 		case "A":
 			z.ips[name] = append(z.ips[name], net.ParseIP(f[2]))
 		case "PTR":
@@ -188,6 +205,10 @@ func parseZone(t testing.TB, text string) zone {
 
 func (z zone) LookupMX(_ context.Context, name string) ([]*net.MX, dns.Result, error) {
 	return answer(z, z.mx, name)
+}
+
+func (z zone) LookupTXT(_ context.Context, name string) ([]string, dns.Result, error) {
+	return answer(z, z.txt, name)
 }
 
 func (z zone) LookupIP(_ context.Context, _, name string) ([]net.IP, dns.Result, error) {

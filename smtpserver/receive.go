@@ -49,6 +49,7 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 		return err
 	}
 	s.deliver(ctx, t, m, outcomes)
+	s.reportDelivered(ctx, t, m, outcomes)
 	var done, failed []outcome
 	for _, o := range outcomes {
 		if o.err == nil {
@@ -111,8 +112,15 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 		Rcpt:      r.path,
 		Recipient: r.to,
 		SMTPUTF8:  t.mail.SMTPUTF8,
-		Digest:    m.digest,
-		Size:      m.size,
+
+		RequireTLS: t.mail.RequireTLS,
+		Ret:        t.mail.Ret,
+		EnvID:      t.mail.EnvID,
+		Notify:     r.notify,
+		Original:   r.original,
+
+		Digest: m.digest,
+		Size:   m.size,
 	}
 	v := s.srv.opts.Decide.Decide(ctx, facts)
 	if !v.Accept {

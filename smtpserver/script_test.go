@@ -31,6 +31,8 @@ func TestScripts(t *testing.T) {
 				"binary":    ts.wantBinary,
 				"submitted": ts.wantSubmitted,
 				"notified":  ts.wantNotified,
+				"reported":  ts.wantReported,
+				"facts":     ts.wantFacts,
 				"fail":      func(_ *script.Run, args []string) error { ts.fake.failFor(t, strings.Join(args, " ")); return nil },
 				"succeed":   func(_ *script.Run, args []string) error { ts.fake.succeed(args[0]); return nil },
 			},
@@ -57,6 +59,7 @@ func scriptSetup(t *testing.T, s *script.Script) testSetup {
 			l.MaxMessageSize, _ = strconv.ParseInt(v, 10, 64)
 		}
 		l.NoSTARTTLS = is("nostarttls")
+		l.NoRequireTLS = is("norequiretls")
 		if is("notls") {
 			l.TLSConfig = nil
 		}
@@ -82,6 +85,8 @@ func (ts *testServer) dial(ctx context.Context, name string) (net.Conn, error) {
 		return tls.Client(nc, ts.ca.ClientConfig("mx.example.org")), nil
 	case strings.HasPrefix(name, "sub"):
 		return d.DialContext(ctx, "tcp", ts.submission)
+	case strings.HasPrefix(name, "lmtp"):
+		return d.DialContext(ctx, "tcp", ts.lmtp)
 	case strings.HasPrefix(name, "smtp"):
 		return d.DialContext(ctx, "tcp", ts.delivery)
 	}
@@ -156,6 +161,62 @@ func (ts *testServer) wantNotified(_ *script.Run, args []string) error {
 	}
 	if !slices.Equal(got, args) {
 		return fmt.Errorf("notified about %q", got)
+	}
+	return nil
+}
+
+// dsnText returns what a client has asked for about a recipient.
+func dsnText(mail smtp.MailCommand, c smtp.RcptCommand) string {
+	var l []string
+	for _, s := range []string{string(mail.Ret), mail.EnvID, c.Notify.String(), c.OriginalRecipient.AddrType, c.OriginalRecipient.Address} {
+		l = append(l, strings.ReplaceAll(s, " ", "_"))
+	}
+	return c.ForwardPath.XString(true) + "=" + strings.Join(l, "|")
+}
+
+// wantReported checks who was told of deliveries: "@reported to rcpt=ret|envid|notify|type|original
+// ...", with underscores for spaces, nothing for none.
+func (ts *testServer) wantReported(_ *script.Run, args []string) error {
+	ts.fake.mu.Lock()
+	defer ts.fake.mu.Unlock()
+	var got []string
+	for _, d := range ts.fake.reported {
+		got = append(got, d.Mail.ReversePath.XString(true))
+		for _, r := range d.Recipients {
+			got = append(got, dsnText(d.Mail, r))
+		}
+	}
+	if !slices.Equal(got, args) {
+		return fmt.Errorf("reported %q", got)
+	}
+	return nil
+}
+
+// wantFacts checks what was asked for with each delivery, or submission: "@facts
+// rcpt=..." as for reported, in any order, with "requiretls" after it.
+func (ts *testServer) wantFacts(_ *script.Run, args []string) error {
+	ts.fake.mu.Lock()
+	defer ts.fake.mu.Unlock()
+	var got []string
+	add := func(mail smtp.MailCommand, c smtp.RcptCommand) {
+		text := dsnText(mail, c)
+		if mail.RequireTLS {
+			text += "|requiretls"
+		}
+		got = append(got, text)
+	}
+	for _, f := range ts.fake.facts {
+		add(smtp.MailCommand{Ret: f.Ret, EnvID: f.EnvID, RequireTLS: f.RequireTLS}, smtp.RcptCommand{ForwardPath: f.Rcpt, Notify: f.Notify, OriginalRecipient: f.Original})
+	}
+	for _, m := range ts.fake.submitted {
+		for _, c := range m.dsn {
+			add(m.mail, c)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(args)
+	if !slices.Equal(got, args) {
+		return fmt.Errorf("facts %q", got)
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ type Options struct {
 	// leaves that to the client, see receive.go.
 	Notify Notifier
 
+	// Report is used when a sender has asked to be told of deliveries. Nil tells nobody.
+	Report Reporter
+
 	// Resolver is used to check who sends to us. Nil for no checks.
 	Resolver dns.Resolver
 
@@ -67,14 +70,29 @@ const (
 
 	// Submission is for our users, who must log in, normally ports 587 and 465.
 	Submission
+
+	// LMTP is for another mail server on this machine that hands mail over, RFC 2033, on
+	// a unix socket. See lmtp.go.
+	LMTP
 )
 
 // String returns the kind as used in logs and metrics.
 func (k Kind) String() string {
-	if k == Submission {
+	switch k {
+	case Submission:
 		return "submission"
+	case LMTP:
+		return "lmtp"
 	}
 	return "smtp"
+}
+
+// greeting returns the name of the protocol in the first reply.
+func (k Kind) greeting() string {
+	if k == LMTP {
+		return "LMTP"
+	}
+	return "ESMTP"
 }
 
 // ListenerOptions are for [Server.Serve].
@@ -91,6 +109,8 @@ type ListenerOptions struct {
 	// RequireTLS refuses mail without TLS. At a Submission listener logging in without
 	// TLS is not possible either.
 	RequireTLS bool
+
+	NoRequireTLS bool // REQUIRETLS is not offered.
 
 	// Auth is for Submission listeners. Nil is that of the server.
 	Auth Authenticator

@@ -87,7 +87,7 @@ type testServer struct {
 	ca   *testkit.CA
 	fake *engines
 
-	delivery, submission, submissions string // Addresses of the sockets.
+	delivery, submission, submissions, lmtp string // Addresses of the sockets.
 }
 
 // testSetup is how a testServer is to be. The zero value is fine.
@@ -115,6 +115,7 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 	ts.delivery = ts.listen(setup, ListenerOptions{Kind: Delivery})
 	ts.submission = ts.listen(setup, ListenerOptions{Kind: Submission, RequireTLS: true})
 	ts.submissions = ts.listen(setup, ListenerOptions{Kind: Submission, RequireTLS: true, ImmediateTLS: true})
+	ts.lmtp = ts.listen(setup, ListenerOptions{Kind: LMTP})
 	return ts
 }
 
@@ -138,6 +139,7 @@ func unstartedServer(t testing.TB, setup testSetup) *testServer {
 		Decide:  fake,
 		Deliver: fake,
 		Submit:  fake,
+		Report:  fake,
 		TempDir: dir,
 	}
 	if setup.options != nil {

@@ -47,6 +47,7 @@ type session struct {
 
 	// After a BDAT that has failed: those that the client had sent already are skipped.
 	skipping bool
+	skipped  int // RCPT commands that the message had, for LMTP.
 
 	// For the current command.
 	utf8  bool       // The reply can have UTF-8.
@@ -78,7 +79,7 @@ func (s *Server) newSession(lis *listener, nc net.Conn) *session {
 		start:    time.Now(),
 	}
 	ss.id = s.opts.CidCipher.Encode(ss.cid)
-	ss.exempt = contains(lis.Limits.Exempt, ss.remoteIP)
+	ss.exempt = lis.Kind == LMTP || contains(lis.Limits.Exempt, ss.remoteIP)
 	ss.log = mlog.WithCidLogger(s.log, ss.cid)
 	ss.conn = newConn(mlog.WithCid(s.waitCtx, ss.cid), ss.log, s.bufs, nc)
 	if tc := ss.conn.tls; tc != nil {
@@ -165,7 +166,7 @@ func (s *session) run(ctx context.Context) error {
 			return fmt.Errorf("tls handshake: %w", err)
 		}
 	}
-	greeting := smtp.Reply{Code: smtp.C220ServiceReady, Text: s.lis.Hostname.ASCII + " ESMTP mox"}
+	greeting := smtp.Reply{Code: smtp.C220ServiceReady, Text: s.lis.Hostname.ASCII + " " + s.lis.Kind.greeting() + " mox"}
 	if err := s.reply(greeting); err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ func (s *session) dispatch(ctx context.Context, line []byte, lineErr error) (*co
 	case err == nil:
 		reply, err = cmd.run(ctx, s, args)
 	case cmd.flags&hasChunk != 0:
-		err = s.refuseChunk(args, err)
+		reply, err = s.refuseChunk(args, err)
 	}
 	s.count(cmd, err)
 	if err == nil {

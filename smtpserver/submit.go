@@ -23,6 +23,7 @@ func (s *session) submit(ctx context.Context, t *transaction, m *incoming) error
 	}
 	for _, r := range t.recipients {
 		sub.Rcpts = append(sub.Rcpts, r.path)
+		sub.DSN = append(sub.DSN, r.command())
 	}
 	_, err := s.srv.opts.Submit.Submit(ctx, sub)
 	metricSubmission.WithLabelValues(submit.Kind(err)).Inc()

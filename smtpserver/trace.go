@@ -37,6 +37,9 @@ func (s *session) receivedField(t *transaction, now time.Time, clientName string
 	}
 	w.Add("via", "tcp")
 	w.Add("with", s.protocol(utf8))
+	if t.mail.RequireTLS {
+		w.Add("(requiretls)")
+	}
 	last := []string{"id", s.id}
 	if s.tls != nil {
 		last = append(last, "("+strings.ReplaceAll(tls.VersionName(s.tls.Version), " ", ""), tls.CipherSuiteName(s.tls.CipherSuite)+")")
@@ -90,7 +93,12 @@ func (s *session) protocol(utf8 bool) string {
 		return "SMTP"
 	}
 	p := "ESMTP"
-	if utf8 {
+	switch lmtp := s.lis.Kind == LMTP; {
+	case lmtp && utf8:
+		p = "UTF8LMTP"
+	case lmtp:
+		p = "LMTP"
+	case utf8:
 		p = "UTF8SMTP"
 	}
 	if s.tls != nil {

@@ -3,6 +3,7 @@ package smtpserver
 import (
 	"mox/config"
 	"mox/smtp"
+	"mox/spf"
 )
 
 // transaction is a mail transaction: from an accepted MAIL to the end of DATA,
@@ -11,14 +12,29 @@ type transaction struct {
 	mail       smtp.MailCommand
 	commands   int // RCPT commands, accepted or not.
 	recipients []recipient
-	refused    int   // RCPT commands that failed.
-	body       *body // Nil before DATA or BDAT.
+	accepted   []smtp.Path // For each RCPT that was accepted, also of a recipient named before.
+	outcomes   []outcome   // For LMTP, once the message was delivered.
+	refused    int         // RCPT commands that failed.
+	body       *body       // Nil before DATA or BDAT.
+
+	// spf is whether the client may use the reverse-path. Nil until it is needed, and for
+	// the null reverse-path.
+	spf *spf.Result
 }
 
 // recipient is an accepted RCPT.
 type recipient struct {
 	path smtp.Path
 	to   config.Recipient // Zero at a submission listener.
+
+	// What the client wants to be told, RFC 3461 §4.1 and §4.2.
+	notify   smtp.Notify
+	original smtp.OriginalRecipient
+}
+
+// command returns the recipient as a client gives it.
+func (r recipient) command() smtp.RcptCommand {
+	return smtp.RcptCommand{ForwardPath: r.path, Notify: r.notify, OriginalRecipient: r.original}
 }
 
 // paths returns all addresses of the transaction.

@@ -181,19 +181,21 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	submitter := submit.New(submit.Options{
+		Config: d.conf,
+		Store:  d.store,
+		Queue:  d.queueDB,
+		Kick:   d.queue.Kick,
+		Log:    d.logger("submit"),
+	})
 	d.smtp = smtpserver.New(smtpserver.Options{
-		Log:     d.logger("smtpserver"),
-		Config:  d.conf,
-		Auth:    d.checker,
-		Decide:  d.decider,
-		Deliver: d.deliver,
-		Submit: submit.New(submit.Options{
-			Config: d.conf,
-			Store:  d.store,
-			Queue:  d.queueDB,
-			Kick:   d.queue.Kick,
-			Log:    d.logger("submit"),
-		}),
+		Log:      d.logger("smtpserver"),
+		Config:   d.conf,
+		Auth:     d.checker,
+		Decide:   d.decider,
+		Deliver:  d.deliver,
+		Submit:   submitter,
+		Report:   submitter,
 		Resolver: resolver,
 		TempDir:  d.store.TempDir(),
 		Floor:    d.floor,

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -50,6 +52,15 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 		if err != nil {
 			return sockets, err
 		}
+		if l.LMTP != "" {
+			nl, err := listenUnix(ctx, l.LMTP)
+			if err != nil {
+				return sockets, fmt.Errorf("listener %s: listening for LMTP: %w", l.Name, err)
+			}
+			sock := &Socket{Listener: l.Name, Service: "LMTP", listener: nl}
+			d.connect(sock, g)
+			sockets = append(sockets, sock)
+		}
 		for _, service := range l.Services() {
 			for _, ip := range l.IPs {
 				port := service.Port
@@ -69,6 +80,37 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 		}
 	}
 	return sockets, nil
+}
+
+// unixDialTimeout is for finding out whether someone has a socket.
+const unixDialTimeout = time.Second
+
+// listenUnix listens on a unix socket. One that is left over from a server that was
+// killed is removed.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is there and is not a socket", path)
+	}
+	if err == nil {
+		d := net.Dialer{Timeout: unixDialTimeout}
+		if nc, err := d.DialContext(ctx, "unix", path); err == nil {
+			_ = nc.Close()
+			return nil, fmt.Errorf("another program has the socket %s", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	var lc net.ListenConfig
+	nl, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0660); err != nil {
+		return nil, errors.Join(err, nl.Close())
+	}
+	return nl, nil
 }
 
 // bindHint returns what to do about a socket that cannot be opened.
@@ -141,6 +183,14 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		smtp.Kind = smtpserver.Delivery
 		smtp.NoSTARTTLS = g.SMTP.NoSTARTTLS
 		smtp.RequireTLS = g.SMTP.RequireSTARTTLS
+		smtp.NoRequireTLS = g.SMTP.NoRequireTLS
+		if g.tls != nil && !g.SMTP.SessionTickets {
+			smtp.TLSConfig = g.tls.Clone()
+			smtp.TLSConfig.SessionTicketsDisabled = true
+		}
+	case "LMTP":
+		smtp.Kind = smtpserver.LMTP
+		smtp.TLSConfig, smtp.Auth, smtp.Proxies = nil, nil, nil
 	case "Submission":
 		smtp.RequireTLS = !g.Submission.NoRequireSTARTTLS
 	case "Submissions":

@@ -25,6 +25,13 @@ type Facts struct {
 	Recipient config.Recipient // What it leads to.
 	SMTPUTF8  bool             // The message needs SMTPUTF8.
 
+	// What the client has asked for.
+	RequireTLS bool // The message must not go on without TLS, RFC 8689.
+	Ret        smtp.Ret
+	EnvID      string                 // RFC 3461 §4.4
+	Notify     smtp.Notify            // What the sender wants to be told, RFC 3461 §4.1.
+	Original   smtp.OriginalRecipient // RFC 3461 §4.2
+
 	// Of the message.
 	Digest message.Digest
 	Size   int64 // In octets.
