@@ -8,7 +8,7 @@ BENCH    ?= .
 RACE ?= ./config ./internal/certs ./internal/cli ./internal/ctl ./internal/daemon ./internal/deliver ./internal/identity \
 	./internal/ratelimit ./internal/safefile ./internal/submit ./mlog ./queue/... ./smtpserver ./imapserver ./imapclient ./smtpclient ./store/...
 
-.PHONY: help build run test race test-packages check bench fuzz crashtest soak fmt generate
+.PHONY: help build run test race test-packages check bench junkbench junkprior fuzz crashtest soak fmt generate
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ bench: ## run benchmarks (BENCH=regexp), with the programs they compare with
 	@scripts/install-test-packages.sh bench
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -timeout 2h ./internal/bench
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 2h $$($(GO) list ./... | grep -v '/internal/bench$$')
+
+junkbench: ## measure the junk filter on a corpus, with bogofilter beside it
+	@scripts/install-test-packages.sh bench
+	MOX_JUNKBENCH=1 CGO_ENABLED=0 $(GO) test -count=1 -timeout 1h -v -run '^TestJunkBench$$' ./internal/junkbench
+
+junkprior: ## make the prior of the junk filter again, from a corpus
+	MOX_JUNKPRIOR=$(CURDIR)/junk/prior.gz CGO_ENABLED=0 $(GO) test -count=1 -run '^TestMakePrior$$' ./internal/junkbench
 
 fuzz: ## run each fuzz target for FUZZTIME, 20s
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh

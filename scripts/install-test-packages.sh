@@ -37,6 +37,7 @@ if [ "${1:-}" = bench ]; then
 	packages="$packages
 dovecot-core dovecot
 dovecot-imapd dovecot
+bogofilter bogofilter
 "
 fi
 
