@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"mox/internal/inbound"
 	"mox/internal/safefile"
 	"mox/message"
 	"mox/mlog"
@@ -23,8 +24,9 @@ import (
 type incoming struct {
 	spool  *safefile.Spool
 	size   int64
-	digest message.Digest // Of what the client sent.
-	trace  []byte         // The Received field.
+	digest message.Digest // Of what the client sent, less what was removed.
+	auth   *inbound.Auth  // Nil if nobody looked.
+	trace  []byte         // What we put in front, but for the fields of a recipient.
 	time   time.Time
 }
 
@@ -39,12 +41,16 @@ type body struct {
 // newBody returns a body, and begins what can be done while it is received.
 func (s *session) newBody(ctx context.Context) *body {
 	s.lookupClientName(ctx)
-	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: s.srv.opts.TempDir, FS: s.srv.opts.FS, Memory: s.srv.spoolMemory()})
+	spool := s.newSpool()
 	return &body{
 		spool: spool,
 		lines: lines{w: spool, binary: s.txn.mail.Body == smtp.BodyBinaryMIME, last: '\n'},
 		until: time.Now().Add(transferTimeout),
 	}
+}
+
+func (s *session) newSpool() *safefile.Spool {
+	return safefile.NewSpool(safefile.SpoolOptions{Dir: s.srv.opts.TempDir, FS: s.srv.opts.FS, Memory: s.srv.spoolMemory()})
 }
 
 func runDATA(ctx context.Context, s *session, t *transaction, _ struct{}) (smtp.Reply, error) {
@@ -94,12 +100,18 @@ func (s *session) complete(ctx context.Context, t *transaction, err error) (smtp
 func (s *session) prepare(ctx context.Context, t *transaction) (*incoming, error) {
 	name := s.lookupClientName(ctx)
 	m := &incoming{spool: t.body.spool, size: t.body.spool.Size(), time: time.Now()}
+	if s.simulatesDATA(t) {
+		return nil, errSimulated // To be done without the spool.
+	}
+	if err := s.authenticate(ctx, t, m); err != nil {
+		return nil, err
+	}
 	if err := s.inspect(t, m); err != nil {
 		return nil, err
 	}
 	m.trace = s.receivedField(t, m.time, name())
-	if s.simulatesDATA(t) {
-		return nil, errSimulated // To be done without the spool.
+	if m.auth != nil {
+		m.trace = append([]byte(m.auth.Header()), m.trace...)
 	}
 	return m, nil
 }

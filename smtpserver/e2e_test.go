@@ -34,7 +34,7 @@ type system struct {
 	queue *queuedb.DB
 }
 
-func newSystem(t testing.TB) *system {
+func newSystem(t testing.TB, more ...func(*Options)) *system {
 	t.Helper()
 	ctx := context.Background()
 	dir := t.TempDir()
@@ -76,6 +76,9 @@ func newSystem(t testing.TB) *system {
 		o.Decide = inbound.New()
 		o.Deliver = deliver.New(deliver.Options{Store: st})
 		o.Submit = submit.New(submit.Options{Config: holder, Store: st, Queue: q})
+		for _, fn := range more {
+			fn(o)
+		}
 	}})
 	return &system{ts, st, q}
 }
@@ -83,14 +86,20 @@ func newSystem(t testing.TB) *system {
 // content returns the messages in the Inbox of an account, prefix included.
 func (s *system) content(account string) []string {
 	s.t.Helper()
+	return s.contentIn(account, "Inbox")
+}
+
+// contentIn is content of another mailbox.
+func (s *system) contentIn(account, mailbox string) []string {
+	s.t.Helper()
 	ctx := context.Background()
 	acc, err := s.store.Account(ctx, account)
 	if err != nil {
 		s.t.Fatalf("account: %v", err)
 	}
 	defer acc.Release()
-	inbox, _ := acc.Tree().ByName("Inbox")
-	ix, err := acc.Index(ctx, inbox.ID)
+	mb, _ := acc.Tree().ByName(mailbox)
+	ix, err := acc.Index(ctx, mb.ID)
 	if err != nil {
 		s.t.Fatalf("index: %v", err)
 	}

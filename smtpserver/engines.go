@@ -2,6 +2,7 @@ package smtpserver
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"time"
 
@@ -23,6 +24,11 @@ type Authenticator interface {
 
 	// Begin starts a SASL exchange.
 	Begin(ctx context.Context, a identity.Attempt, mechanism string) (identity.Exchange, error)
+}
+
+// OriginChecker finds out who a message is from. A *inbound.Authenticator is one.
+type OriginChecker interface {
+	Authenticate(ctx context.Context, arr inbound.Arrival, r io.ReaderAt, size int64) (*inbound.Auth, error)
 }
 
 // Decider decides whether a message is wanted. A *inbound.Decider is one.

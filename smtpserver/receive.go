@@ -121,6 +121,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 
 		Digest: m.digest,
 		Size:   m.size,
+		Auth:   m.auth,
 	}
 	v := s.srv.opts.Decide.Decide(ctx, facts)
 	if !v.Accept {

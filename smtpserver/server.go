@@ -26,6 +26,7 @@ type Options struct {
 	Config *config.Holder
 
 	Auth    Authenticator // For submission. Nil if there are no submission listeners.
+	Origins OriginChecker // For delivery. Nil if nothing is looked up about who messages are from.
 	Decide  Decider       // For delivery.
 	Deliver Deliverer     // For delivery.
 	Submit  Submitter     // For submission. Nil if there are no submission listeners.

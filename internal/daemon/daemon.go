@@ -188,7 +188,12 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Kick:   d.queue.Kick,
 		Log:    d.logger("submit"),
 	})
+	var origins smtpserver.OriginChecker
+	if resolver != nil {
+		origins = inbound.NewAuthenticator(inbound.AuthenticatorOptions{Resolver: resolver, Log: d.logger("inbound")})
+	}
 	d.smtp = smtpserver.New(smtpserver.Options{
+		Origins:  origins,
 		Log:      d.logger("smtpserver"),
 		Config:   d.conf,
 		Auth:     d.checker,

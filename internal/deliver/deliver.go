@@ -91,8 +91,12 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 		return Result{}, fmt.Errorf("open account: %w", err)
 	}
 	defer acc.Release()
+	mailbox := del.Verdict.Mailbox
+	if del.Verdict.Junk {
+		mailbox = junkMailbox(acc.Tree(), mailbox)
+	}
 	msgs, err := acc.Append(ctx, store.NewMessage{
-		Mailbox:  del.Verdict.Mailbox,
+		Mailbox:  mailbox,
 		Create:   true,
 		Spool:    del.Spool,
 		Prefix:   prefix(del),
@@ -105,7 +109,17 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 	if err != nil {
 		return Result{}, fmt.Errorf("append: %w", err)
 	}
-	return Result{name, del.Verdict.Mailbox, msgs[0]}, nil
+	return Result{name, mailbox, msgs[0]}, nil
+}
+
+// junkMailbox returns the mailbox that is for junk, or the other one if there is none.
+func junkMailbox(t *store.Tree, other string) string {
+	for _, mb := range t.Mailboxes() {
+		if mb.SpecialUse&store.UseJunk != 0 {
+			return mb.Name
+		}
+	}
+	return other
 }
 
 // prefix returns the header fields that go before the message, in the order in

@@ -35,6 +35,10 @@ type Facts struct {
 	// Of the message.
 	Digest message.Digest
 	Size   int64 // In octets.
+
+	// Auth says who the message is from. Nil if that was not looked at, as for mail from
+	// users of this server.
+	Auth *Auth
 }
 
 // Verdict is what to do with a message. Exactly one of Accept and Err is set.
@@ -49,13 +53,20 @@ type Verdict struct {
 
 	// For an accepted message.
 	Mailbox string // Created when it does not exist.
+	Junk    bool   // It goes to the account's mailbox for junk instead, if there is one.
 	Flags   store.Flags
 }
 
 // Reasons of verdicts, as in metrics. They are part of what operators' dashboards
 // and users' filters know.
 const (
-	ReasonNoBadSignals = "no-bad-signals"
+	ReasonNoBadSignals    = "no-bad-signals"
+	ReasonUnknownAddress  = "unknown-address"
+	ReasonDestination     = "destination-refuses"
+	ReasonFrom            = "from-unclear"
+	ReasonDMARC           = "dmarc-policy"
+	ReasonDMARCQuarantine = "dmarc-quarantine"
+	ReasonSPF             = "spf-policy"
 )
 
 // DefaultMailbox is where mail goes for an address that says nothing else.
@@ -75,6 +86,14 @@ func (v *verdict) accept(reason, why string) bool {
 	return true
 }
 
+// reject ends the chain: the message is refused, with an error for the remote and
+// what the user may know.
+func (v *verdict) reject(reason, why string, err *smtp.Error) bool {
+	v.Accept, v.Reason, v.Err = false, reason, err
+	v.Reasons = append(v.Reasons, why)
+	return true
+}
+
 // check is a link of the chain. Decide returns true when it has decided.
 type check struct {
 	name   string
@@ -90,7 +109,11 @@ type Decider struct {
 func New() *Decider {
 	return &Decider{checks: []check{
 		{"mailbox", chooseMailbox},
-		{"known-address", acceptKnown},
+		{"known-address", refuseUnknown},
+		{"from", refuseUnclearFrom},
+		{"dmarc", followDMARC},
+		{"spf", followSPF},
+		{"default", acceptRest},
 	}}
 }
 
@@ -116,18 +139,23 @@ func chooseMailbox(_ context.Context, v *verdict) bool {
 	return false
 }
 
-// acceptKnown accepts mail for an address that leads to an account, unless the
-// address refuses mail.
-func acceptKnown(_ context.Context, v *verdict) bool {
-	switch {
-	case v.Recipient.Account == "":
-		v.Err = smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se11BadMailbox, "no such user here")
-		v.Reason = "unknown-address"
-		return true
-	case v.Recipient.Destination.SMTPError != nil:
-		v.Err = v.Recipient.Destination.SMTPError
-		v.Reason = "destination-refuses"
-		return true
+// refuseUnknown refuses mail for an address that does not lead to an account, or
+// that is configured to refuse mail.
+func refuseUnknown(_ context.Context, v *verdict) bool {
+	if v.Recipient.Account == "" {
+		return v.reject(ReasonUnknownAddress, "no account has the address",
+			smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se11BadMailbox, "no such user here"))
+	}
+	if err := v.Recipient.Destination.SMTPError; err != nil {
+		return v.reject(ReasonDestination, "address is configured to refuse mail", err)
+	}
+	return false
+}
+
+// acceptRest accepts what nothing speaks against.
+func acceptRest(_ context.Context, v *verdict) bool {
+	if v.Junk {
+		return v.accept(ReasonDMARCQuarantine, "domain in From asks for messages that fail authentication to be set apart")
 	}
 	return v.accept(ReasonNoBadSignals, "address is configured for this account")
 }
