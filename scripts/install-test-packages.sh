@@ -32,7 +32,20 @@ python3-nacl python3:nacl
 python3-authres python3:authres
 python3-spf python3:spf
 libxml2-utils xmllint
+haproxy haproxy
+libdb5.3 lib:libdb-5.3.so
+libgnutls-dane0 lib:libgnutls-dane.so.0
+libidn12 lib:libidn.so.12
+libnsl2 lib:libnsl.so.2
+libpcre2-8-0 lib:libpcre2-8.so.0
 "
+
+# Packages that exclude another one above, and a program in each: they are unpacked
+# into a directory of their own. What they depend on is above.
+unpacked="
+exim4-daemon-light usr/sbin/exim4
+"
+unpack_dir=/usr/local/lib/mox-test-packages
 if [ "${1:-}" = bench ]; then
 	packages="$packages
 dovecot-core dovecot
@@ -45,6 +58,7 @@ PATH=$PATH:/usr/sbin:/sbin
 installed() {
 	case $1 in
 	perl:*) perl "-M${1#perl:}" -e 1 >/dev/null 2>&1 ;;
+	lib:*) [ -n "$(find /lib /usr/lib -name "${1#lib:}" -print -quit 2>/dev/null)" ] ;;
 	python3:*) /usr/bin/python3 -c "import ${1#python3:}" >/dev/null 2>&1 ;;
 	*) command -v "$1" >/dev/null 2>&1 ;;
 	esac
@@ -60,9 +74,45 @@ while read -r package program; do
 done <<END
 $packages
 END
-[ -n "$missing_packages" ] || exit 0
+missing_unpacked=
+while read -r package path; do
+	if [ -n "$package" ] && ! installed "${path##*/}"; then
+		missing_unpacked="$missing_unpacked $package"
+		missing_programs="$missing_programs ${path##*/}"
+	fi
+done <<END
+$unpacked
+END
+[ -n "$missing_packages$missing_unpacked" ] || exit 0
+
+# unpack downloads packages, and makes links to their programs.
+unpack() {
+	[ -n "$missing_unpacked" ] || return 0
+	echo "unpacking for the tests:$missing_unpacked"
+	mkdir -p "$unpack_dir" /usr/local/sbin
+	(
+		cd "$unpack_dir"
+		apt-get download -qq $missing_unpacked >/dev/null 2>&1 || {
+			apt-get update -qq
+			apt-get download -qq $missing_unpacked
+		}
+		for deb in ./*.deb; do
+			dpkg -x "$deb" .
+			rm "$deb"
+		done
+	)
+	while read -r package path; do
+		[ -z "$package" ] || ln -sf "$unpack_dir/$path" "/usr/local/sbin/${path##*/}"
+	done <<END
+$unpacked
+END
+}
 
 if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; then
+	if [ -z "$missing_packages" ]; then
+		unpack
+		exit 0
+	fi
 	echo "installing for the tests:$missing_packages"
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
@@ -76,9 +126,10 @@ if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/
 		apt-get update -qq
 		apt-get install -qq -y --no-install-recommends $missing_packages
 	}
+	unpack
 	exit 0
 fi
 
 echo "not installed, tests that use them are skipped:$missing_programs"
-echo "(Debian packages:$missing_packages)"
+echo "(Debian packages:$missing_packages$missing_unpacked)"
 [ -z "${CI:-}" ]

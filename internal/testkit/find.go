@@ -60,6 +60,7 @@ var packages = map[string]string{
 	"posttls-finger":   "postfix",
 	"sendmail":         "postfix",
 	"exim":             "exim4-daemon-light",
+	"exim4":            "exim4-daemon-light",
 	"opendkim-testmsg": "opendkim-tools",
 	"dkimverify":       "python3-dkim",
 	"ip":               "iproute2",
