@@ -45,7 +45,6 @@ type Options struct {
 	Prior      *Prior  // What is known before the first lessons; nil for nothing.
 	CacheWords int     // Words in memory. Zero is DefaultCacheWords.
 	MaxWords   int     // Words in the file. Zero is DefaultMaxWords.
-	ReadOnly   bool    // For commands that only look: Apply fails.
 }
 
 // Check returns an error that matches ErrParams if a value is out of its range.
@@ -155,7 +154,7 @@ type Verdict struct {
 	// Significant says that enough is known to say anything: lessons or a prior, and
 	// some words of the message in them.
 	Significant bool
-	Score       float64 // From which Probability comes, less what is needed for the default threshold.
+	Score       float64 // From which Probability comes; zero is where the default threshold is met.
 	Ham, Spam   []Word  // Words that say most for each side, strongest first, at most Params.TopWords.
 }
 
@@ -170,7 +169,7 @@ func (f *Filter) Classify(ctx context.Context, t *Tokens) (Verdict, error) {
 	m := newModel(f.st, f.opts.Params, f.opts.Prior)
 	parts := make([]float64, len(v.keys))
 	score := m.score(v, parts)
-	verdict := Verdict{Probability: m.probability(score), Score: score - m.Cut}
+	verdict := Verdict{Probability: m.probability(score), Score: score - m.cut()}
 	known := 0
 	for i := range v.keys {
 		if h, s := v.counts(i, m.share); h+s > 0 {

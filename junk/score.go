@@ -19,15 +19,16 @@ const (
 	ratioSmooth   = 0.1  // Occurrences that an unknown word is assumed to have.
 	ratioMinimum  = 0.45 // Words with a probability nearer to one half say nothing.
 	defaultPower  = 0.0067
-	learnRate     = 6.0  // Of the logistic part.
-	learnHam      = 3.0  // How much more a lesson about ham teaches.
-	learnMargin   = 0.15 // A message whose probability is this near to right teaches nothing.
-	learnSteps    = 4    // Steps for a lesson, at most.
-	learnBias     = 0.01 // The share of a step that goes to the bias.
-	priorLessons  = 100.0
-	priorMinimum  = 0.01
-	ageLessons    = 200 // See age.
-	minKnownWords = 5   // With fewer known words, nothing can be said.
+	learnRate     = 6.0   // Of the logistic part.
+	learnHam      = 3.0   // How much more a lesson about ham teaches.
+	learnMargin   = 0.15  // A message whose probability is this near to right teaches nothing.
+	learnSteps    = 4     // Steps for a lesson, at most.
+	learnBias     = 0.01  // The share of a step that goes to the bias.
+	priorLessons  = 100.0 // Lessons of each class at which the prior counts a quarter.
+	priorMinimum  = 0.01  // It is dropped when it counts less than this.
+	priorCut      = 4.0   // How much higher the cut is while there is nothing but the prior.
+	ageLessons    = 200   // See age.
+	minKnownWords = 5     // With fewer known words, nothing can be said.
 )
 
 // A vector is a message with what is known of its tokens.
@@ -66,6 +67,9 @@ func newModel(st state, params Params, prior *Prior) model {
 	}
 	return m
 }
+
+// cut returns the score from which on a message is junk.
+func (m *model) cut() float64 { return m.Cut + priorCut*m.share }
 
 // totals returns the number of lessons, with the share of the prior.
 func (m *model) totals() (ham, spam float64) {
@@ -167,7 +171,7 @@ func (m *model) learn(v *vector, l Lesson) {
 }
 
 func (m *model) moveCut(v *vector, spam bool) {
-	switch junk := m.score(v, nil) > m.Cut; {
+	switch junk := m.score(v, nil) > m.cut(); {
 	case junk && !spam:
 		m.Cut = min(maxCut, m.Cut+cutUp)
 	case !junk && spam:
@@ -200,5 +204,5 @@ func change(ham, spam *uint32, l Lesson) {
 
 // probability turns a score into one: the default threshold is met at the cut.
 func (m *model) probability(score float64) float64 {
-	return 1 / (1 + math.Exp(-(score - m.Cut + math.Log(DefaultThreshold/(1-DefaultThreshold)))))
+	return 1 / (1 + math.Exp(-(score - m.cut() + math.Log(DefaultThreshold/(1-DefaultThreshold)))))
 }

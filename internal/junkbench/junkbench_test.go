@@ -139,6 +139,7 @@ func TestJunkBench(t *testing.T) {
 	experimentA(t, w, c)
 	experimentB(t, w, c)
 	experimentC(t, w, c)
+	experimentD(t, w, c)
 }
 
 // experimentA trains on two thirds and judges the rest, beside bogofilter.
@@ -188,6 +189,17 @@ func experimentC(t *testing.T, w io.Writer, c corpus) {
 			lost, _, caught, spam := decision(o.results[i:end])
 			fmt.Fprintf(w, "%10d %10d %10d %10d\n", end, lost, caught, spam)
 		}
+	}
+}
+
+// experimentD is what a new account sees: a prior from other mail, and lessons.
+func experimentD(t *testing.T, w io.Writer, c corpus) {
+	n := len(c.mails) / 2
+	prior, _ := makePrior(t, c.mails[:n])
+	for _, p := range []policy{{}, {late: 200}} {
+		o := oneByOne(t, openFilter(t, prior), c.mails[n:], p)
+		fmt.Fprintf(w, "\n(d) prior from the first half; the second one by one, trained on errors only, lessons %d late: %d lessons\n%s\nmost ham lost in a stretch of 200 messages: %d\n",
+			p.late, o.lessons, decisionText(o.results), o.worst)
 	}
 }
 

@@ -3,6 +3,7 @@ package junkbench
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +16,12 @@ var telling = []string{
 	"netnoteinc", "jmason", "taint", "spamassassin", "slashnull", "zawodny", "labs", "yyyy", "zzzz", "qqqq", "jeremy", "jm@", "justin", "mason",
 	"webnote", "example.com", "xent", "ilug", "linux.ie", "tuatha", "freshrpms", "razor", "exmh", "rpm", "fork", "sightings", "ssz.com", "einstein",
 	"cypherpunks", "egroups", "yahoogroups", "sourceforge", "osdn", "mailman", "listinfo", "geeknews", "webmake", "debian", "newsisfree", "irish",
-	"2001", "2002", "2003",
+	"spambayes", "hughes-family", "2001", "2002", "2003",
 }
+
+// dates are words that say when the corpus was collected.
+var dates = strings.Fields("jan feb mar apr jun jul aug sep oct nov dec mon tue wed thu fri sat sun gmt pst pdt edt est " +
+	"january february march april june july august september october november december monday tuesday wednesday thursday friday saturday sunday")
 
 // tells says whether a token identifies the corpus: it has to do with addresses, or
 // with one of those who collected it. (Tokens have nothing of To, Delivered-To,
@@ -24,6 +29,13 @@ var telling = []string{
 func tells(text string) bool {
 	prefix, rest, ok := strings.Cut(text, ":")
 	if ok && (prefix == "from" || prefix == "reply-to" || prefix == "name" || prefix == "organization") && !strings.HasPrefix(rest, ".") {
+		return true
+	}
+	word := text
+	if ok {
+		word = rest
+	}
+	if slices.Contains(dates, word) {
 		return true
 	}
 	for _, s := range telling {
