@@ -190,7 +190,7 @@ func hasText(line []byte) bool {
 // rawStatus parses a tagged response roughly.
 func rawStatus(b []byte) (Status, error) {
 	typ, text, _ := bytes.Cut(b, []byte(" "))
-	st := Status{Type: string(typ), Text: string(text)}
+	st := Status{Type: strings.ToUpper(string(typ)), Text: string(text)}
 	if err := st.err(); err != nil {
 		return st, &refusedError{err}
 	}
