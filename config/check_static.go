@@ -222,7 +222,7 @@ func (c *checker) tls(field, dir string, f *TLSFields) *TLS {
 	if !ok {
 		c.addf(field+".MinVersion", "unknown TLS version %q, use one of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3", f.MinVersion)
 	}
-	t := &TLS{MinVersion: version}
+	t := &TLS{MinVersion: version, ClientAuth: !f.ClientAuthDisabled}
 	for i, kc := range f.KeyCerts {
 		field := fmt.Sprintf("%s.KeyCerts[%d]", field, i)
 		if kc.CertFile == "" {

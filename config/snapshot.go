@@ -121,6 +121,7 @@ type HTTPService struct {
 type TLS struct {
 	MinVersion uint16 // tls.VersionTLS12 and so on.
 	KeyCerts   []KeyCert
+	ClientAuth bool // Users are asked for a client certificate.
 }
 
 // KeyCert is a certificate and its private key, in PEM files.

@@ -95,6 +95,8 @@ type ListenerFields struct {
 type TLSFields struct {
 	KeyCerts []KeyCertFields `sconf-doc:"Keys and certificates, in files in PEM format. A relative path starts at the directory of this file. A client that asks for a name that no certificate has gets the first one. Files that change are read again within seconds."`
 
+	ClientAuthDisabled bool `sconf:"optional" sconf-doc:"Do not ask users for a client certificate, with which they can log in instead of a password (see mox config tlspubkey). Some mail programs ask their users which certificate to use, although none is needed."`
+
 	MinVersion string `sconf:"optional" sconf-doc:"Lowest version of TLS: TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3. [TLSv1.2]"`
 }
 

@@ -29,6 +29,10 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"status":             d.ctlStatus,
 		"deliver":            d.ctlDeliver,
 		"setaccountpassword": d.ctlSetAccountPassword,
+		"tlspubkeylist":      d.ctlTLSPubKeyList,
+		"tlspubkeyget":       d.ctlTLSPubKeyGet,
+		"tlspubkeyadd":       d.ctlTLSPubKeyAdd,
+		"tlspubkeyrm":        d.ctlTLSPubKeyRemove,
 		"loglevels":          d.ctlLogLevels,
 		"setloglevels":       d.ctlSetLogLevels,
 	}

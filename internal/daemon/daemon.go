@@ -13,6 +13,7 @@ import (
 	"mox/config"
 	"mox/dns"
 	"mox/imapserver"
+	"mox/internal/authdb"
 	"mox/internal/ctl"
 	"mox/internal/deliver"
 	"mox/internal/identity"
@@ -60,6 +61,7 @@ type Daemon struct {
 	store   *store.Store
 	queueDB *queuedb.DB
 	queue   *queue.Queue
+	authDB  *authdb.DB
 	checker *identity.Checker
 	decider *inbound.Decider
 	deliver *deliver.Deliverer
@@ -137,7 +139,10 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	d.checker, err = identity.New(identity.Options{Store: d.store, Config: d.conf, Dir: s.DataDir, Log: d.logger("identity")})
+	if d.authDB, err = authdb.Open(ctx, s.DataDir); err != nil {
+		return err
+	}
+	d.checker, err = identity.New(identity.Options{Store: d.store, Config: d.conf, Dir: s.DataDir, Log: d.logger("identity"), Keys: d.authDB})
 	if err != nil {
 		return fmt.Errorf("prepare login: %w", err)
 	}

@@ -178,8 +178,15 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		Proxies:         g.Proxies,
 		Exempt:          g.Limits.Exempt,
 	}
+	if g.tls != nil && g.TLS.ClientAuth {
+		// Of any kind and not needed: what its key is good for is known in package identity.
+		users := g.tls.Clone()
+		users.ClientAuth = tls.RequestClientCert
+		smtp.TLSConfig, imap.TLSConfig = users, users
+	}
 	switch sock.Service {
 	case "SMTP":
+		smtp.TLSConfig = g.tls
 		smtp.Kind = smtpserver.Delivery
 		smtp.NoSTARTTLS = g.SMTP.NoSTARTTLS
 		smtp.RequireTLS = g.SMTP.RequireSTARTTLS

@@ -75,6 +75,9 @@ func (d *Daemon) close() error {
 	if d.queueDB != nil {
 		errs = append(errs, d.queueDB.Close())
 	}
+	if d.authDB != nil {
+		errs = append(errs, d.authDB.Close())
+	}
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
 	}

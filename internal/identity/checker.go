@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/internal/authdb"
 	"mox/internal/ratelimit"
 	"mox/mlog"
 	"mox/sasl"
@@ -75,6 +76,10 @@ type Options struct {
 	Dir    string       // Data directory, for the secret from which salts of unknown users are made.
 	Log    *slog.Logger // Nil logs nothing.
 
+	// Keys has the keys of client certificates. Nil for none, so that certificates are
+	// of no use.
+	Keys Keys
+
 	// Limits on failed attempts. The zero value is ratelimit.AuthFailureWindows; see
 	// WithLimits for several listeners.
 	Limits config.Limits
@@ -82,6 +87,13 @@ type Options struct {
 	// ConcurrentChecks is how many passwords are checked at a time. Zero is
 	// sasl.DefaultConcurrentChecks.
 	ConcurrentChecks int
+}
+
+// Keys finds the key of a client certificate. A *authdb.DB is one.
+type Keys interface {
+	// TLSPublicKey returns a key by its fingerprint, or an error that matches
+	// authdb.ErrNotFound.
+	TLSPublicKey(ctx context.Context, fingerprint string) (authdb.TLSPublicKey, error)
 }
 
 // shared is what the views of a Checker have in common.
@@ -158,7 +170,6 @@ func (c *Checker) Allowed(ip netip.Addr) bool {
 // account has opted in.
 //
 // Without TLS there is nothing to bind to, so no PLUS mechanism is announced.
-// Client certificates are of no use yet.
 func (c *Checker) Mechanisms(tls, clientCert, plaintextOK bool) []string {
 	if !tls && !plaintextOK {
 		return nil
@@ -169,6 +180,9 @@ func (c *Checker) Mechanisms(tls, clientCert, plaintextOK bool) []string {
 	}
 	if c.opts.Config.Snapshot().AnyCRAMMD5() {
 		l = append(l, sasl.CRAMMD5)
+	}
+	if tls && clientCert && c.opts.Keys != nil {
+		l = append([]string{sasl.External}, l...)
 	}
 	return append(l, sasl.Plain, sasl.Login)
 }

@@ -11,8 +11,8 @@
 // Passwords are kept as argon2id hash and as the stored keys of SCRAM, neither of
 // which can be used to log in. CRAM-MD5 needs the equivalent of the password, so
 // it works only for accounts whose configuration asks for it. For the others it
-// fails as for an unknown user. EXTERNAL is recognised, but there are no client
-// keys yet, so it is not announced and always fails.
+// fails as for an unknown user. EXTERNAL is for client certificates whose key is
+// registered, in internal/authdb.
 //
 // Each attempt gives one line at level info, made for tools that block addresses:
 //

@@ -2,9 +2,11 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"mox/internal/authdb"
 	"mox/sasl"
 	"mox/store"
 )
@@ -60,7 +62,7 @@ func (c *Checker) mechanism(a Attempt, name string) mechanism {
 	case sasl.CRAMMD5:
 		return &cramMD5{c: c}
 	case sasl.External:
-		return &external{}
+		return &external{c: c, attempt: a}
 	}
 	for _, h := range []sasl.Hash{sasl.SHA256, sasl.SHA1} {
 		for _, plus := range []bool{true, false} {
@@ -165,8 +167,13 @@ func (m *login) next(ctx context.Context, response []byte, u *user) ([]byte, boo
 	return m.c.checkPlain(ctx, m.server.Credentials(), u)
 }
 
-// external is EXTERNAL. There are no keys that a certificate could match.
-type external struct{ asked bool }
+// external is EXTERNAL: the key of the certificate, which the client has shown to have in
+// the TLS handshake, says who it is. All else in the certificate means nothing.
+type external struct {
+	c       *Checker
+	attempt Attempt
+	asked   bool
+}
 
 func (m *external) next(ctx context.Context, response []byte, u *user) ([]byte, bool, error) {
 	if response == nil && !m.asked {
@@ -178,7 +185,35 @@ func (m *external) next(ctx context.Context, response []byte, u *user) ([]byte, 
 		return nil, false, err
 	}
 	u.name = name
-	return nil, false, fmt.Errorf("%w: no key is known for a client certificate", ErrCredentials)
+	key, err := m.key(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if name == "" {
+		name = key.LoginAddress
+	}
+	found, err := m.c.lookup(ctx, name)
+	if err != nil {
+		return nil, false, err
+	}
+	*u = found
+	if !u.known || u.account.Name != key.Account {
+		return nil, false, fmt.Errorf("%w: key %s is for account %s, not for this address", ErrCredentials, key.Fingerprint, key.Account)
+	}
+	return nil, true, nil
+}
+
+// key returns the key of the client certificate.
+func (m *external) key(ctx context.Context) (authdb.TLSPublicKey, error) {
+	if m.c.opts.Keys == nil || m.attempt.TLS == nil || len(m.attempt.TLS.PeerCertificates) == 0 {
+		return authdb.TLSPublicKey{}, fmt.Errorf("%w: no client certificate", ErrCredentials)
+	}
+	fingerprint := authdb.Fingerprint(m.attempt.TLS.PeerCertificates[0])
+	key, err := m.c.opts.Keys.TLSPublicKey(ctx, fingerprint)
+	if errors.Is(err, authdb.ErrNotFound) {
+		return key, fmt.Errorf("%w: no key is known with fingerprint %s", ErrCredentials, fingerprint)
+	}
+	return key, err
 }
 
 // cramMD5 is CRAM-MD5.

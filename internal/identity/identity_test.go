@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/internal/authdb"
 	"mox/internal/testkit"
 	"mox/mlog"
 	"mox/sasl"
@@ -543,6 +545,68 @@ func TestPlainRules(t *testing.T) {
 				t.Fatalf("step after the end: %v", err)
 			}
 		})
+	}
+}
+
+// keys are those of client certificates, by fingerprint.
+type keys map[string]authdb.TLSPublicKey
+
+func (k keys) TLSPublicKey(_ context.Context, fingerprint string) (authdb.TLSPublicKey, error) {
+	if key, ok := k[fingerprint]; ok {
+		return key, nil
+	}
+	return authdb.TLSPublicKey{}, authdb.ErrNotFound
+}
+
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	e := testEnv(t)
+	ca := testkit.NewCA(t)
+	certs := map[string]*x509.Certificate{}
+	known := keys{}
+	for name, key := range map[string]authdb.TLSPublicKey{
+		"ann": {Account: "ann", LoginAddress: "ann@example.org"}, "other": {}, "gone": {Account: "gone", LoginAddress: "gone@example.org"},
+	} {
+		cert, err := x509.ParseCertificate(ca.IssueClient(t, testkit.ECDSA, name).Certificate[0])
+		tcheck(t, err)
+		certs[name] = cert
+		if key.Fingerprint = authdb.Fingerprint(cert); key.Account != "" {
+			known[key.Fingerprint] = key
+		}
+	}
+	if l := e.c.Mechanisms(true, true, false); slices.Contains(l, sasl.External) {
+		t.Errorf("EXTERNAL without keys: %v", l)
+	}
+	e.c.opts.Keys = known
+	if l := e.c.Mechanisms(true, true, false); l[0] != sasl.External {
+		t.Errorf("mechanisms %v", l)
+	}
+	if l := e.c.Mechanisms(true, false, false); slices.Contains(l, sasl.External) {
+		t.Errorf("EXTERNAL without certificate: %v", l)
+	}
+	for _, tc := range []struct {
+		cert, name string
+		want       string // Login address, empty for failure.
+	}{
+		{"ann", "", "ann@example.org"},
+		{"ann", "ann@example.org", "ann@example.org"},
+		{"ann", "bob@example.org", ""},
+		{"ann", "nobody@example.org", ""},
+		{"ann", "not an address", ""},
+		{"other", "", ""},
+		{"other", "ann@example.org", ""},
+		{"gone", "", ""},
+		{"", "ann@example.org", ""},
+	} {
+		a := from("192.0.2.1")
+		a.TLS = &tls.ConnectionState{}
+		if tc.cert != "" {
+			a.TLS.PeerCertificates = []*x509.Certificate{certs[tc.cert]}
+		}
+		res, err := exchangeWith(t, e, a, sasl.NewExternalClient(tc.name))
+		if tc.want == "" && !errors.Is(err, ErrCredentials) || tc.want != "" && err != nil || res.LoginAddress != tc.want {
+			t.Errorf("certificate %q, name %q: %+v, %v", tc.cert, tc.name, res, err)
+		}
 	}
 }
 
