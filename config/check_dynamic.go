@@ -110,6 +110,14 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		MaxFirstTimeRecipientsPerDay: c.perDay(field+".MaxFirstTimeRecipientsPerDay", f.MaxFirstTimeRecipientsPerDay, DefaultMaxFirstTimeRcptPerDay),
 		CRAMMD5:                      f.CRAMMD5,
 	}
+	if f.RejectsMailbox != "" {
+		a.RejectsMailbox, a.KeepRejects = c.mailbox(field+".RejectsMailbox", f.RejectsMailbox), f.KeepRejects
+		if a.RejectsMailbox == imap.Inbox {
+			c.addf(field+".RejectsMailbox", "cannot be Inbox")
+		}
+	} else if f.KeepRejects {
+		c.addf(field+".KeepRejects", "needs RejectsMailbox")
+	}
 	if a.QuotaMessageSize == 0 {
 		a.QuotaMessageSize = s.quota
 	}

@@ -184,6 +184,8 @@ func TestErrorsOfDomainsConfNameLineAndField(t *testing.T) {
 		{"separator twice", "\t\t\t- -\n", "\t\t\t- +\n", `domains.conf:8: Domains.case.example.LocalpartCatchallSeparators[1]: separator "+" is listed twice`},
 		{"separator with at", "\t\tLocalpartCatchallSeparator: +\n", "\t\tLocalpartCatchallSeparator: @\n",
 			`domains.conf:3: Domains.example.org.LocalpartCatchallSeparator: separator "@" is not possible: it cannot have an @ and must be in unicode normal form c`},
+		{"rejects in Inbox", "\t\tDomain: example.org\n", "\t\tDomain: example.org\n\t\tRejectsMailbox: inbox\n", `domains.conf:15: Accounts.ann.RejectsMailbox: cannot be Inbox`},
+		{"rejects without mailbox", "\t\tDomain: example.org\n", "\t\tDomain: example.org\n\t\tKeepRejects: true\n", `domains.conf:15: Accounts.ann.KeepRejects: needs RejectsMailbox`},
 		{"domain of account", "\t\tDomain: example.org\n", "\t\tDomain: example.com\n", `domains.conf:14: Accounts.ann.Domain: domain "example.com" is not in Domains`},
 		{"account name", "\tbob:\n", "\t../bob:\n",
 			`domains.conf:21: Accounts.../bob: account name "../bob": it is also the name of a directory, it cannot start with a dot or have a slash, backslash, colon, control character, or space at its start or end`},

@@ -31,6 +31,10 @@ type AccountFields struct {
 
 	Destinations map[string]DestinationFields `sconf:"optional" sconf-doc:"Addresses of the account, with what becomes of mail for them. An address without localpart, @example.org, gets all mail of the domain that no other address gets. With nil as value, mail goes to Inbox."`
 
+	RejectsMailbox string `sconf:"optional" sconf-doc:"Mailbox that gets a copy of each message that was refused because of who it is from, so that you can see what you miss; Rejects is a good name. Cannot be Inbox. A copy goes away after 14 days, when 1000 newer ones are there, and when the message is accepted later. If absent, there are no copies."`
+
+	KeepRejects bool `sconf:"optional" sconf-doc:"Keep all copies in RejectsMailbox."`
+
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of the account may be together, in bytes, instead of what mox.conf says. Negative: no limit."`
 
 	MaxOutgoingMessagesPerDay int `sconf:"optional" sconf-doc:"To how many recipients the account can send in 24 hours, which limits the damage when someone else got hold of the password. [1000]"`

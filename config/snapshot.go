@@ -157,6 +157,9 @@ type Account struct {
 	LoginDisabled string // Text for who tries to log in; empty if logging in is possible.
 	Destinations  map[string]Destination
 
+	RejectsMailbox string // For copies of refused messages; empty for none.
+	KeepRejects    bool   // The copies stay.
+
 	QuotaMessageSize             int64 // In bytes; 0 for none.
 	MaxOutgoingMessagesPerDay    int
 	MaxFirstTimeRecipientsPerDay int

@@ -46,6 +46,9 @@ func TestMessagesOfStrangersAreAuthenticated(t *testing.T) {
 	c.deliver("joe@good.example", "From: <joe@good.example>\r\n"+body, "250 ")
 	c.deliver("joe@other.example", "From: <joe@good.example>\r\n"+body, "550 5.7.26 ")
 	c.deliver("joe@other.example", "From: <joe@shy.example>\r\n"+body, "250 ")
+	if l := s.contentIn("ann", "Rejects"); len(l) != 1 || !strings.Contains(l[0], "X-Mox-Reason: dmarc-policy") {
+		t.Errorf("copies of refused messages: %q", l)
+	}
 	inbox, junk := s.content("ann"), s.contentIn("ann", "Junk")
 	if len(inbox) != 1 || len(junk) != 1 || !strings.Contains(junk[0], "X-Mox-Reason: dmarc-quarantine") {
 		t.Fatalf("inbox %q, junk %q", inbox, junk)

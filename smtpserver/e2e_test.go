@@ -74,7 +74,8 @@ func newSystem(t testing.TB, more ...func(*Options)) *system {
 		o.Config = holder
 		o.Auth = checker
 		o.Decide = inbound.New()
-		o.Deliver = deliver.New(deliver.Options{Store: st})
+		d := deliver.New(deliver.Options{Store: st, Config: holder})
+		o.Deliver, o.Rejects = d, d
 		o.Submit = submit.New(submit.Options{Config: holder, Store: st, Queue: q})
 		for _, fn := range more {
 			fn(o)

@@ -42,6 +42,13 @@ type Deliverer interface {
 	Deliver(ctx context.Context, d deliver.Delivery) (deliver.Result, error)
 }
 
+// RejectKeeper keeps copies of messages that are refused, for users. A
+// *deliver.Deliverer is one.
+type RejectKeeper interface {
+	// KeepRejected reports whether it has kept a copy.
+	KeepRejected(ctx context.Context, d deliver.Delivery) bool
+}
+
 // Submitter sends the messages of users. A *submit.Submitter is one.
 type Submitter interface {
 	// Submit returns when the message is on stable storage for all recipients.

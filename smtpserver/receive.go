@@ -129,7 +129,11 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 			v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "local error in processing")
 		}
 		metricDelivery.WithLabelValues("reject", v.Reason).Inc()
-		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), mlog.Err(v.Err))
+		kept := false
+		if k := s.srv.opts.Rejects; k != nil && v.KeepCopy {
+			kept = k.KeepRejected(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+		}
+		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), slog.Bool("copykept", kept), mlog.Err(v.Err))
 		o.rejected, o.err = true, v.Err
 		return
 	}

@@ -29,6 +29,7 @@ type Options struct {
 	Origins OriginChecker // For delivery. Nil if nothing is looked up about who messages are from.
 	Decide  Decider       // For delivery.
 	Deliver Deliverer     // For delivery.
+	Rejects RejectKeeper  // For delivery. Nil if there are no copies of what is refused.
 	Submit  Submitter     // For submission. Nil if there are no submission listeners.
 
 	// Notify is used when a message was delivered to some of its recipients only. Nil

@@ -53,7 +53,8 @@ func testDynamic() config.Dynamic {
 		},
 		Accounts: map[string]config.AccountFields{
 			"ann": {
-				Domain: "example.org",
+				Domain:         "example.org",
+				RejectsMailbox: "Rejects",
 				Destinations: map[string]config.DestinationFields{
 					"ann@example.org":  {},
 					"ann@☺.example":    {},

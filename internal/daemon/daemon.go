@@ -147,7 +147,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return fmt.Errorf("prepare login: %w", err)
 	}
 	d.decider = inbound.New()
-	d.deliver = deliver.New(deliver.Options{Store: d.store, Log: d.logger("deliver")})
+	d.deliver = deliver.New(deliver.Options{Store: d.store, Config: d.conf, Log: d.logger("deliver")})
 	d.queue = queue.New(queue.Options{
 		DB:        d.queueDB,
 		Config:    d.conf,

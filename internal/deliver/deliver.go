@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mox/config"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
 	"mox/internal/submit"
@@ -23,19 +24,21 @@ const MaxReceived = 100
 
 // Options are for New. Store is needed.
 type Options struct {
-	Store *store.Store
-	Log   *slog.Logger // Nil logs nothing.
+	Store  *store.Store
+	Config *config.Holder // Of accounts. Nil if there are no copies of refused messages.
+	Log    *slog.Logger   // Nil logs nothing.
 }
 
 // Deliverer delivers messages to accounts.
 type Deliverer struct {
 	store *store.Store
+	conf  *config.Holder
 	log   *slog.Logger
 }
 
 // New returns a deliverer.
 func New(opts Options) *Deliverer {
-	d := &Deliverer{opts.Store, opts.Log}
+	d := &Deliverer{opts.Store, opts.Config, opts.Log}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -109,6 +112,7 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 	if err != nil {
 		return Result{}, fmt.Errorf("append: %w", err)
 	}
+	d.forgetRejected(ctx, acc, del, msgs[0])
 	return Result{name, mailbox, msgs[0]}, nil
 }
 

@@ -16,7 +16,7 @@ func refuseUnclearFrom(_ context.Context, v *verdict) bool {
 	if v.Auth == nil || v.Auth.FromErr == nil {
 		return false
 	}
-	return v.reject(ReasonFrom, "From is not clear: "+v.Auth.FromErr.Error(),
+	return v.rejectCopied(ReasonFrom, "From is not clear: "+v.Auth.FromErr.Error(),
 		smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se60MediaOther, "message needs a From header field with one valid address").WithCause(v.Auth.FromErr))
 }
 
@@ -30,7 +30,7 @@ func followDMARC(_ context.Context, v *verdict) bool {
 	res := v.Auth.DMARC
 	switch res.Requested() {
 	case dmarc.PolicyReject:
-		return v.reject(ReasonDMARC, fmt.Sprintf("not authenticated as from %s, which asks for a reject", res.From),
+		return v.rejectCopied(ReasonDMARC, fmt.Sprintf("not authenticated as from %s, which asks for a reject", res.From),
 			smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se726MultipleAuthenticationsFailed, "message does not authenticate as from %s, and the dmarc policy of that domain is to reject it", res.From.ASCII))
 	case dmarc.PolicyQuarantine:
 		v.Junk = true
@@ -48,7 +48,7 @@ func followSPF(_ context.Context, v *verdict) bool {
 	}
 	switch res := v.Auth.SPF; res.Status {
 	case spf.StatusFail, spf.StatusSoftfail:
-		return v.reject(ReasonSPF, fmt.Sprintf("spf %s for %s", res.Status, res.Domain),
+		return v.rejectCopied(ReasonSPF, fmt.Sprintf("spf %s for %s", res.Status, res.Domain),
 			smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "message not accepted now, try again later"))
 	}
 	return false

@@ -46,6 +46,9 @@ type Verdict struct {
 	Accept bool
 	Err    *smtp.Error // What the client is told.
 
+	// KeepCopy says that the user can have a copy of a message that is refused.
+	KeepCopy bool
+
 	// Reason names the check that decided, as in metrics and X-Mox-Reason, and Reasons
 	// says why, for the user and the operator.
 	Reason  string
@@ -92,6 +95,12 @@ func (v *verdict) reject(reason, why string, err *smtp.Error) bool {
 	v.Accept, v.Reason, v.Err = false, reason, err
 	v.Reasons = append(v.Reasons, why)
 	return true
+}
+
+// rejectCopied is reject for a message of which the user can have a copy.
+func (v *verdict) rejectCopied(reason, why string, err *smtp.Error) bool {
+	v.KeepCopy = true
+	return v.reject(reason, why, err)
 }
 
 // check is a link of the chain. Decide returns true when it has decided.
