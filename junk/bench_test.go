@@ -47,20 +47,20 @@ func BenchmarkRead20KB(b *testing.B) {
 	}
 }
 
-// benchFilter is a filter with 400 lessons, and tokens of other messages.
+// benchFilter is a filter with 60 lessons, and tokens of other messages.
 func benchFilter(b *testing.B, o Options) (*Filter, []*Tokens) {
 	b.Helper()
 	f := open(b, o)
 	var tokens []*Tokens
-	for _, m := range benchMessages(450) {
+	for _, m := range benchMessages(110) {
 		tokens = append(tokens, readRaw(b, m))
 	}
 	var l []Lesson
-	for i, t := range tokens[:400] {
+	for i, t := range tokens[:60] {
 		l = append(l, Lesson{Tokens: t, Spam: i%3 == 0})
 	}
 	apply(b, f, 0, l...)
-	return f, tokens[400:]
+	return f, tokens[60:]
 }
 
 func benchClassify(b *testing.B, o Options) {

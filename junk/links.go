@@ -95,11 +95,10 @@ func (l *links) url(u []byte) string {
 	}
 	u = u[:min(len(u), MaxURL)]
 	s := string(u)
-	scheme, rest, ok := strings.Cut(s, "://")
+	_, rest, ok := strings.Cut(s, "://")
 	if !ok {
 		rest = s
 	}
-	scheme = strings.ToLower(scheme)
 	authority, path := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, path = rest[:i], rest[i:]

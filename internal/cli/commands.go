@@ -66,6 +66,11 @@ func commands() []command {
 		cmdDANEDialMX,
 		cmdDANEMakeRecord,
 		cmdSMTPDial,
+		cmdJunkTrain,
+		cmdJunkTest,
+		cmdJunkCheck,
+		cmdJunkAnalyze,
+		cmdJunkPlay,
 		cmdVersion,
 		cmdHelp(),
 	}

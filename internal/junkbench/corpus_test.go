@@ -31,11 +31,10 @@ type mail struct {
 
 // A corpus is what is measured on: messages without repeats, by time.
 type corpus struct {
-	mails            []mail
-	hamAll, spamAll  int // Before repeats were removed.
-	ham, spam        int
-	noDate           int
-	hamTest, spaTest int
+	mails           []mail
+	hamAll, spamAll int // Before repeats were removed.
+	ham, spam       int
+	noDate          int
 }
 
 // readCorpus reads the corpus. A message is a repeat if its body, without all white
