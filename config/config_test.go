@@ -133,6 +133,9 @@ func TestErrorsOfMoxConfNameLineAndField(t *testing.T) {
 		{"proxies", "\t\tSMTP:\n", "\t\tProxyProtocol:\n\t\t\tNetworks:\n\t\t\t\t- 192.0.2.0/33\n\t\t\t\t- ::/0\n\t\tSMTP:\n",
 			"mox.conf:17: Listeners.public.ProxyProtocol.Networks[0]: \"192.0.2.0/33\" is not an IP address or network, such as 192.0.2.0/24\n" +
 				"mox.conf:16: Listeners.public.ProxyProtocol.Networks: ::/0 is everywhere: everyone could claim to be anyone"},
+		{"lmtp without socket", "\t\tSMTP:\n", "\t\tLMTP:\n\t\t\tEnabled: true\n\t\t\tSocket: \n\t\tSMTP:\n", `mox.conf:17: Listeners.public.LMTP.Socket: path is empty`},
+		{"lmtp with a path that is too long", "\t\tSMTP:\n", "\t\tLMTP:\n\t\t\tEnabled: true\n\t\t\tSocket: /" + strings.Repeat("x", 100) + "\n\t\tSMTP:\n",
+			`mox.conf:17: Listeners.public.LMTP.Socket: path "/` + strings.Repeat("x", 100) + `" is longer than 100 octets, which systems do not support for sockets`},
 		{"listener address", "\t\t\t- 2001:db8::10\n", "\t\t\t- localhost\n", `mox.conf:9: Listeners.public.IPs[1]: "localhost" is not an IP address`},
 		{"port", "\t\tIMAPS:\n\t\t\tEnabled: true\n", "\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tPort: 70000\n", `mox.conf:21: Listeners.public.IMAPS.Port: port 70000 is not between 1 and 65535`},
 		{"same port twice", "\t\tIMAPS:\n\t\t\tEnabled: true\n", "\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tPort: 465\n",
@@ -415,5 +418,21 @@ func BenchmarkLoad(b *testing.B) {
 		if _, err := load("mox.conf", []byte(testStatic), dyn.Bytes()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestServicesOfAListenerHaveTheirOptions(t *testing.T) {
+	t.Parallel()
+	s, err := testLoad(change(t, testStatic, "\t\tSMTP:\n", "\t\tLMTP:\n\t\t\tEnabled: true\n\t\t\tSocket: run/lmtp\n\t\tProxyProtocol:\n\t\t\tNetworks:\n\t\t\t\t- 192.0.2.7\n\t\tSMTP:\n\t\t\tNoRequireTLS: true\n\t\t\tTLSSessionTicketsDisabled: false\n"), testDynamic)
+	if err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	l := s.Listeners[0]
+	if l.LMTP != "/etc/mox/run/lmtp" || len(l.Proxies) != 1 || l.Proxies[0].String() != "192.0.2.7/32" || !l.SMTP.NoRequireTLS || !l.SMTP.SessionTickets || !l.TLS.ClientAuth {
+		t.Errorf("got listener %+v", l)
+	}
+	l = testSnapshot(t).Listeners[0]
+	if l.LMTP != "" || l.Proxies != nil || l.SMTP.NoRequireTLS || l.SMTP.SessionTickets || !l.TLS.ClientAuth {
+		t.Errorf("got listener %+v", l)
 	}
 }

@@ -25,9 +25,9 @@ const (
 	// DefaultUnknownRecipientsPerHour is far more than what old address lists lead to.
 	DefaultUnknownRecipientsPerHour = 100
 
-	// DefaultMaxConnections is for SMTP and IMAP each. What a connection can make the
-	// server hold in memory is such that all of them fit in some 300 MB: a buffer of 64
-	// KiB and 16 KiB of a message, and 256 KiB of a message for some.
+	// DefaultMaxConnections is for SMTP and IMAP each. That many SMTP clients, each with
+	// half a message, make the server use some 220 MB of memory, so that 512 MB are
+	// enough for all else too.
 	DefaultMaxConnections = 2000
 )
 

@@ -117,8 +117,14 @@ func (s *Server) commandTimeout() time.Duration {
 // spoolMemory returns how much of one more message is kept in memory, and counts the
 // message until closeBody.
 func (s *Server) spoolMemory() int {
-	if s.receiving.Add(1) > fullSpools {
+	if s.receiving.Add(1); s.crowded() {
 		return smallSpoolMemory
 	}
 	return safefile.SpoolMemory
+}
+
+// crowded reports whether so many messages are being received that each further one
+// has little memory.
+func (s *Server) crowded() bool {
+	return s.receiving.Load() > fullSpools
 }

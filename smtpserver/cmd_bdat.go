@@ -196,7 +196,7 @@ func (s *session) readChunk(size int64, until time.Time, w io.Writer) error {
 			return err
 		}
 	}
-	r := io.LimitedReader{R: s.conn.dataReader(until), N: size}
+	r := io.LimitedReader{R: s.conn.dataReader(until, !s.srv.crowded()), N: size}
 	buf := s.srv.bufs.copy.Get().(*[]byte)
 	defer s.srv.bufs.copy.Put(buf)
 	_, err := io.CopyBuffer(&sink{s: s, w: w}, &r, *buf)

@@ -208,6 +208,29 @@ func TestSpoolsOfManyMessagesAreSmall(t *testing.T) {
 	}
 }
 
+func TestCrowdedServerTakesLargeMessages(t *testing.T) {
+	t.Parallel()
+	ts := newTestServer(t, testSetup{})
+	ts.receiving.Add(fullSpools)
+	c := dialClient(t, ts.delivery)
+	c.hello()
+	want := bigMessage(300_000)
+	c.begin()
+	c.cmd("DATA", "354 ")
+	c.cmd(stuff(want)+".", "250 ")
+	c.begin()
+	c.write("BDAT %d LAST\r\n%s", len(want), want)
+	c.want("250 2.2.0 ")
+	for _, m := range ts.fake.messages() {
+		if m.content != want {
+			t.Errorf("content differs")
+		}
+	}
+	if n := ts.receiving.Load(); n != fullSpools {
+		t.Errorf("%d messages are being received", n)
+	}
+}
+
 func FuzzParseBDAT(f *testing.F) {
 	for _, s := range []string{"10", "0 LAST", "99999999999999999999", "1 LAST ", "x", "1 FIRST"} {
 		f.Add(s, true)

@@ -145,7 +145,7 @@ func (s *session) closeBody(t *transaction) {
 // readMessage reads the data to its end. If that is not possible, the connection
 // ends.
 func (s *session) readMessage(b *body) error {
-	dr := smtp.NewDataReader(s.conn.dataReader(b.until), s.lis.MaxMessageSize)
+	dr := smtp.NewDataReader(s.conn.dataReader(b.until, !s.srv.crowded()), s.lis.MaxMessageSize)
 	sink := &sink{s: s, w: b.spool}
 	buf := s.srv.bufs.copy.Get().(*[]byte)
 	_, err := io.CopyBuffer(sink, dr, *buf)

@@ -194,9 +194,9 @@ func (c *conn) pending() bool {
 }
 
 // dataReader prepares for reading message data, which must be there at a time, and
-// returns the reader for it.
-func (c *conn) dataReader(until time.Time) *bufio.Reader {
-	if !c.large {
+// returns the reader for it: with a large buffer, unless many need one.
+func (c *conn) dataReader(until time.Time, large bool) *bufio.Reader {
+	if large && !c.large {
 		small := c.br
 		buffered, _ := small.Peek(small.Buffered())
 		rest := bytes.NewReader(bytes.Clone(buffered))

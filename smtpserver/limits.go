@@ -65,8 +65,9 @@ func maxSkipped(maxMessageSize int64) int64 {
 }
 
 // What is kept in memory of messages that are being received. The first ones have
-// as much as a spool takes; when many come at the same time, the others have less, so
-// that maxConnections clients with half a message each are no problem.
+// as much as a spool takes, and a large buffer for reading; when many come at the same
+// time, the others have less, so that as many clients as there may be connections, with
+// half a message each, are no problem.
 const (
 	fullSpools       = 128
 	smallSpoolMemory = 16 << 10

@@ -36,7 +36,7 @@ type SpoolOptions struct {
 	Dir     string // Directory for the temporary file. Needed, and best on the file system of the destination.
 	FS      FS     // Nil is OS.
 	MaxSize int64  // Maximum of bytes as stored. Zero is no maximum.
-	Memory  int    // Bytes kept in memory. Zero is SpoolMemory.
+	Memory  int    // Bytes kept in memory, also while there is a file. Zero is SpoolMemory.
 
 	// CRLF makes a bare LF into CRLF while writing. A CR at the end of one Write and
 	// an LF at the start of the next are one CRLF. A bare CR is kept.
@@ -127,9 +127,10 @@ func (s *Spool) append(p []byte) error {
 }
 
 func (s *Spool) store(p []byte) error {
+	buffer := min(spoolBuffer, s.opts.Memory)
 	limit := s.opts.Memory
 	if s.file != nil {
-		limit = spoolBuffer
+		limit = buffer
 	}
 	if len(s.buf)+len(p) <= limit {
 		s.buf = append(s.buf, p...)
@@ -145,7 +146,7 @@ func (s *Spool) store(p []byte) error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	if len(p) <= spoolBuffer {
+	if len(p) <= buffer {
 		s.buf = append(s.buf, p...)
 		return nil
 	}
