@@ -416,6 +416,7 @@ func TestPartThatFailsStopsTheServer(t *testing.T) {
 			if err := s.listener.Close(); err != nil {
 				t.Fatal(err)
 			}
+			break // The server stops, and closes the others.
 		}
 	}
 	<-d.done
