@@ -17,7 +17,7 @@ import (
 func TestFilterLearnsAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	f := open(t, Options{})
-	spam, ham := read(t, text("cheap pills offer")), read(t, text("water the roses in the garden"))
+	spam, ham := read(t, text("buy cheap pills now from our store")), read(t, text("water the roses in the garden"))
 	if v := classify(t, f, spam); v.Junk || v.Significant {
 		t.Fatalf("before lessons: %+v", v)
 	}

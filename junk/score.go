@@ -17,6 +17,8 @@ const (
 	ratioLessons  = 50.0 // Lessons of both classes at which they count half of it.
 	ratioPower    = 0.8  // The sum of n ratios is divided by n to this power.
 	ratioSmooth   = 0.1  // Occurrences that an unknown word is assumed to have.
+	ratioAgainst  = 0.25 // Weight of a sum that speaks for ham: junk among much ham should not hide.
+	ratioCut      = 5.0  // How much higher the cut is for the wider range of scores, once the ratios count fully.
 	ratioMinimum  = 0.45 // Words with a probability nearer to one half say nothing.
 	defaultPower  = 0.0067
 	learnRate     = 6.0   // Of the logistic part.
@@ -69,7 +71,17 @@ func newModel(st state, params Params, prior *Prior) model {
 }
 
 // cut returns the score from which on a message is junk.
-func (m *model) cut() float64 { return m.Cut + priorCut*m.share }
+func (m *model) cut() float64 {
+	return m.Cut + priorCut*m.share + ratioCut*(1-m.share)*m.enough()
+}
+
+// enough returns how much the ratios of counts say, from 0 to 1: little before there
+// are lessons of both classes.
+func (m *model) enough() float64 {
+	ham, spam := m.totals()
+	n := min(ham, spam)
+	return n / (n + ratioLessons)
+}
 
 // totals returns the number of lessons, with the share of the prior.
 func (m *model) totals() (ham, spam float64) {
@@ -103,7 +115,6 @@ func (m *model) ratio(ham, spam, allHam, allSpam float64) float64 {
 func (m *model) score(v *vector, parts []float64) float64 {
 	logistic := m.logistic(v)
 	allHam, allSpam := m.totals()
-	enough := min(allHam, allSpam)
 	sum, n := 0.0, 0.0
 	for i := range v.keys {
 		ham, spam := v.counts(i, m.share)
@@ -116,7 +127,10 @@ func (m *model) score(v *vector, parts []float64) float64 {
 			parts[i] = r
 		}
 	}
-	scale := ratioWeight * enough / (enough + ratioLessons) / math.Pow(max(n, 1), ratioPower)
+	scale := ratioWeight * m.enough() / math.Pow(max(n, 1), ratioPower)
+	if sum < 0 {
+		scale *= ratioAgainst
+	}
 	if parts != nil {
 		unit := v.unit()
 		for i := range parts {
