@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"mox/config"
+	"mox/internal/authdb"
 	"mox/queue/queuedb"
 	"mox/store"
 )
@@ -20,7 +21,7 @@ var cmdVerifyData = command{
 	help: `Check that a data directory is in order.
 
 All that docs/storage.md says must hold is checked: databases, message files with
-their sizes, counts, UIDs, quota and threads, and the queue. The data directory is that of the
+their sizes, counts, UIDs, quota and threads, the queue, and the keys for logging in. The data directory is that of the
 configuration if none is given. No server may be running on it. What is wrong is
 printed, and the exit code is 1 then, also if it was corrected.
 `,
@@ -89,6 +90,13 @@ func verifyData(ctx context.Context, e *env, dir string, opts store.VerifyOption
 	}
 	if err := verifyQueue(ctx, dir, opts, &f); err != nil {
 		return err
+	}
+	problems, err := authdb.Verify(ctx, dir)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		f.add("logins: "+p, false)
 	}
 	for _, text := range f.texts {
 		if _, err := fmt.Fprintln(e.out, text); err != nil {
