@@ -126,9 +126,9 @@ func TestAMistakeIsMadeGood(t *testing.T) {
 	t.Parallel()
 	f := open(t, Options{})
 	trainSome(t, f, 30)
-	ham := read(t, text("cheap pills for the garden, buy now from our store"))
-	if !classify(t, f, ham).Junk {
-		t.Skip("not a mistake")
+	ham := read(t, text("buy cheap pills now from our store offer, says uncle"))
+	if v := classify(t, f, ham); !v.Junk {
+		t.Fatalf("not a mistake: %+v", v)
 	}
 	cut := f.st.Cut
 	apply(t, f, 0, Lesson{Tokens: ham})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mox/imap"
+	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/message"
 )
@@ -24,6 +26,9 @@ const (
 	// maxBatch is how many messages one transaction takes at most.
 	maxBatch = 500
 )
+
+// pkg is the name of this package in the panic counter.
+const pkg = "store"
 
 // NewMessage is a message to be stored.
 type NewMessage struct {
@@ -196,8 +201,15 @@ func (a *Account) prepare(ctx context.Context, m NewMessage) (*prepared, error) 
 	return p, nil
 }
 
-// parse sets the digest.
+// parse sets the digest. It runs in a goroutine of its own, on what a stranger has
+// written, so a panic is an error for this message alone.
 func (p *prepared) parse() (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			metrics.Panic(pkg)
+			err = fmt.Errorf("parse message: panic: %v\n%s", x, debug.Stack())
+		}
+	}()
 	if p.digest, err = p.newDigest(); err != nil {
 		return fmt.Errorf("parse message: %w", err)
 	}

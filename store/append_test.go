@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mox/imap"
+	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/internal/testkit"
 )
@@ -256,5 +257,14 @@ func TestThreads(t *testing.T) {
 	mb, _ := a.Tree().ByName(imap.Inbox)
 	if mb.Unseen != 3 {
 		t.Errorf("%d unseen, expected the 3 of other threads", mb.Unseen)
+	}
+}
+
+func TestPanicWhileParsingIsAnErrorForTheMessage(t *testing.T) {
+	t.Parallel()
+	before := metrics.PanicCount()
+	p := &prepared{} // Without a spool.
+	if err := p.parse(); err == nil || !strings.Contains(err.Error(), "panic") || metrics.PanicCount() != before+1 {
+		t.Errorf("got %v, %d panics counted", err, metrics.PanicCount()-before)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"mox/internal/metrics"
 	"mox/internal/safefile"
 )
 
@@ -113,6 +114,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", opts.Dir, err)
 	}
+	metrics.PanicPackages(pkg)
 	s := &Store{
 		opts: opts, log: opts.Log, fs: opts.FS, lock: lock,
 		cache:    newCache(opts.IndexMemory, opts.ContentMemory),

@@ -3,6 +3,8 @@
 // which it creates when it is missing. When it returns nil, the message is on
 // stable storage.
 //
+// It also keeps copies of messages that were refused, for accounts that want them.
+//
 // It does not decide (package inbound), and speaks no protocol, but its errors are
 // those that an SMTP client is to be told. A message for several recipients is
 // delivered to each of them by a call of its own, also when they are one account:

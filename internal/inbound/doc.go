@@ -3,8 +3,16 @@
 // verdict is carried out by package deliver.
 //
 // The decision is a chain of named checks. Each looks at the facts, and either
-// decides or passes. For now there is one rule, the last of the chain: mail for a
-// known address is accepted.
+// decides or passes: whether the address is known, whether it can be told who the
+// author is, what the author's domain asks for (DMARC), and whether the host may
+// use the reverse-path (SPF). What nothing speaks against is accepted.
 //
-// A [Decider] is safe for concurrent use.
+// Who a message is from is found out before, once for all recipients, by an
+// [Authenticator], which does all lookups in DNS. Facts without an [Auth] are about
+// messages of our own users, or of a server without a resolver.
+//
+// A [Decider] and an Authenticator are safe for concurrent use.
+//
+// RFCs: 7208 §8 (SPF results), 8601 (Authentication-Results), 9989 §7 and §11.5
+// (DMARC policies, several authors).
 package inbound
