@@ -13,7 +13,7 @@
 //	s := sasl.NewSCRAMServer(sasl.SHA256, sasl.SCRAMServerOptions{...})
 //	id, err := s.ClientFirst(response)          // who wants to log in
 //	keys := lookup(id.Authentication)           // or sasl.FakeSCRAMKeys
-//	challenge, err := s.ServerFirst(keys)       // send, read a response
+//	challenge, err := s.ServerFirst(keys...)    // send, read a response
 //	final, err := s.ClientFinal(response)       // err nil: proven
 //
 // Failures are a closed set of sentinels (see errors.go), meant to be mapped to

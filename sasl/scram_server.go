@@ -1,8 +1,10 @@
 package sasl
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 )
 
@@ -43,7 +45,8 @@ type SCRAMServer struct {
 
 	first       clientFirst
 	binding     []byte // Data for flag 'p'.
-	keys        SCRAMKeys
+	keys        []SCRAMKeys
+	matched     int // Index in keys, of what the client has proved to know.
 	nonce       string
 	serverFirst string
 }
@@ -117,16 +120,29 @@ func (s *SCRAMServer) checkFlag(first clientFirst) error {
 
 // ServerFirst takes the keys of the user, or fake ones, and returns the
 // challenge to send.
-func (s *SCRAMServer) ServerFirst(keys SCRAMKeys) ([]byte, error) {
+//
+// A user may have several passwords, of which the client knows one: their keys are
+// to be of one salt and iteration count, which is all that the client gets to see.
+// How many there may be is for the caller to limit.
+func (s *SCRAMServer) ServerFirst(keys ...SCRAMKeys) ([]byte, error) {
 	if err := s.advance(scramWantKeys); err != nil {
 		return nil, err
 	}
-	if len(keys.StoredKey) != s.hash.Size() || len(keys.ServerKey) != s.hash.Size() || len(keys.Salt) == 0 || keys.Iterations <= 0 {
-		return nil, fmt.Errorf("sasl: stored SCRAM keys not usable with %s", s.hash.Mechanism(false))
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("sasl: no SCRAM keys for %s", s.hash.Mechanism(false))
+	}
+	salt, iterations := keys[0].Salt, keys[0].Iterations
+	for _, k := range keys {
+		if len(k.StoredKey) != s.hash.Size() || len(k.ServerKey) != s.hash.Size() || len(k.Salt) == 0 || k.Iterations <= 0 {
+			return nil, fmt.Errorf("sasl: stored SCRAM keys not usable with %s", s.hash.Mechanism(false))
+		}
+		if !bytes.Equal(k.Salt, salt) || k.Iterations != iterations {
+			return nil, errors.New("sasl: SCRAM keys of one user with more than one salt or iteration count")
+		}
 	}
 	s.keys = keys
 	s.nonce = s.first.nonce + s.opts.ServerNonce
-	s.serverFirst = fmt.Sprintf("r=%s,s=%s,i=%d", s.nonce, base64.StdEncoding.EncodeToString(keys.Salt), keys.Iterations)
+	s.serverFirst = fmt.Sprintf("r=%s,s=%s,i=%d", s.nonce, base64.StdEncoding.EncodeToString(salt), iterations)
 	s.state = scramWantClientFinal
 	return []byte(s.serverFirst), nil
 }
@@ -145,9 +161,14 @@ func (s *SCRAMServer) ClientFinal(msg []byte) ([]byte, error) {
 	if err != nil {
 		return []byte("e=" + SCRAMErrorValue(err)), err
 	}
-	signature := s.hash.hmac(s.keys.ServerKey, authMessage)
+	signature := s.hash.hmac(s.keys[s.matched].ServerKey, authMessage)
 	return []byte("v=" + base64.StdEncoding.EncodeToString(signature)), nil
 }
+
+// Matched returns which of the keys given to ServerFirst are those of the password
+// that the client knows, counted from 0. It is known once ClientFinal has returned
+// without an error.
+func (s *SCRAMServer) Matched() int { return s.matched }
 
 // verify checks the client's proof and returns AuthMessage of RFC 5802 §3, which
 // both sides sign.
@@ -167,9 +188,12 @@ func (s *SCRAMServer) verify(msg []byte) ([]byte, error) {
 		return nil, failf(ErrInvalidProof, "proof of %d octets", len(final.proof))
 	}
 	authMessage := []byte(s.first.bare + "," + s.serverFirst + "," + final.withoutProof)
-	clientKey := proofKey(final.proof, s.hash.hmac(s.keys.StoredKey, authMessage))
-	if subtle.ConstantTimeCompare(s.hash.sum(clientKey), s.keys.StoredKey) != 1 {
-		return nil, ErrInvalidProof
+	for i, k := range s.keys {
+		clientKey := proofKey(final.proof, s.hash.hmac(k.StoredKey, authMessage))
+		if subtle.ConstantTimeCompare(s.hash.sum(clientKey), k.StoredKey) == 1 {
+			s.matched = i
+			return authMessage, nil
+		}
 	}
-	return authMessage, nil
+	return nil, ErrInvalidProof
 }

@@ -105,7 +105,7 @@ func testKeys(t *testing.T, h Hash) SCRAMKeys {
 }
 
 // exchange runs a client against a server and returns the first error of each.
-func exchange(c Client, s *SCRAMServer, keys SCRAMKeys) (id Identity, clientErr, serverErr error) {
+func exchange(c Client, s *SCRAMServer, keys ...SCRAMKeys) (id Identity, clientErr, serverErr error) {
 	msg, _, err := c.Next(nil)
 	if err != nil {
 		return id, err, nil
@@ -113,7 +113,7 @@ func exchange(c Client, s *SCRAMServer, keys SCRAMKeys) (id Identity, clientErr,
 	if id, err = s.ClientFirst(msg); err != nil {
 		return id, nil, err
 	}
-	if msg, err = s.ServerFirst(keys); err != nil {
+	if msg, err = s.ServerFirst(keys...); err != nil {
 		return id, nil, err
 	}
 	if msg, _, err = c.Next(msg); err != nil {
@@ -201,5 +201,45 @@ func TestSCRAMNeverSucceedsForFakeKeys(t *testing.T) {
 	}
 	if bytes.Equal(FakeSalt(SHA1, secret, "x"), FakeSalt(SHA256, secret, "x")) {
 		t.Fatalf("salts of two hashes are equal, for real users they differ")
+	}
+}
+
+func TestSCRAMServerTakesAnyOfSeveralPasswords(t *testing.T) {
+	t.Parallel()
+	for _, h := range []Hash{SHA1, SHA256} {
+		first := testKeys(t, h)
+		var all []SCRAMKeys
+		for _, password := range []string{"pencil", "crayon", "quill"} {
+			k, err := DeriveSCRAM(h, password, first.Salt, first.Iterations)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, k)
+		}
+		for password, want := range map[string]int{"pencil": 0, "crayon": 1, "quill": 2, "chalk": -1} {
+			cred := Credentials{Identity: Identity{Authentication: "user"}, Password: password}
+			s := NewSCRAMServer(h, SCRAMServerOptions{})
+			// The client checks the proof of the server, which is one of the same password.
+			_, clientErr, serverErr := exchange(NewSCRAMClient(h, cred, SCRAMClientOptions{}), s, all...)
+			switch {
+			case want < 0 && (!errors.Is(serverErr, ErrInvalidProof) || !errors.Is(clientErr, ErrServerRejected)):
+				t.Errorf("%s: client %v, server %v, expected refusal", password, clientErr, serverErr)
+			case want >= 0 && (clientErr != nil || serverErr != nil || s.Matched() != want):
+				t.Errorf("%s: client %v, server %v, matched %d, expected %d", password, clientErr, serverErr, s.Matched(), want)
+			}
+		}
+		others := map[string][]SCRAMKeys{"none": nil, "another salt": {all[0], testKeys(t, h)}}
+		more := all[1]
+		more.Iterations++
+		others["another iteration count"] = []SCRAMKeys{all[0], more}
+		for name, keys := range others {
+			s := NewSCRAMServer(h, SCRAMServerOptions{})
+			if _, err := s.ClientFirst([]byte("n,,n=user,r=clientnonce")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.ServerFirst(keys...); err == nil {
+				t.Errorf("%s: keys were taken", name)
+			}
+		}
 	}
 }
