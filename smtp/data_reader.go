@@ -19,8 +19,9 @@ var (
 
 	// ErrSmuggling says that message data has a line with just a dot that another
 	// server could take for the end of the data, because it ends or begins at a LF
-	// without CR. What follows would be commands to that server.
-	ErrSmuggling = errors.New("smtp: dot line with bare line feed in message data")
+	// without CR, or has NULs besides the dot, which some leave out. What follows would
+	// be commands to that server.
+	ErrSmuggling = errors.New("smtp: line in message data that could be taken for its end")
 
 	// ErrTooBig says that message data is larger than was allowed.
 	ErrTooBig = errors.New("smtp: message data too big")
@@ -40,6 +41,36 @@ const (
 	afterDotCRLF                  // After dot and CR, from atLineLF.
 	atEnd
 )
+
+// nulLine finds lines with just a dot and NULs. Servers and filters that leave NULs
+// out would take them for the end of the data.
+type nulLine struct {
+	only bool // The line has nothing else so far. Not set for a dot alone.
+	dots int
+}
+
+// begin starts a line that has one of these in it.
+func (l *nulLine) begin(dots int) { *l = nulLine{true, dots} }
+
+// add adds octets of a line.
+func (l *nulLine) add(p []byte) {
+	for i := 0; i < len(p) && l.only; i++ {
+		switch p[i] {
+		case 0:
+		case '.':
+			l.dots++
+		default:
+			l.only = false
+		}
+	}
+}
+
+// end ends the line, and reports whether it was one that could be taken for the end.
+func (l *nulLine) end() bool {
+	found := l.only && l.dots == 1
+	l.only = false
+	return found
+}
 
 // DataReader reads the content that follows DATA, RFC 5321 §4.1.1.4: up to the
 // line with just a dot, with the dots of dot stuffing (RFC 5321 §4.5.2) removed. It
@@ -65,6 +96,8 @@ type DataReader struct {
 
 	bareLF    bool
 	pendingLF bool // A CR was returned, the LF did not fit.
+
+	nuls nulLine
 }
 
 // NewDataReader returns a reader for content of at most limit octets, counted as
@@ -188,8 +221,11 @@ func (d *DataReader) scan(dst, src []byte) (n, i int) {
 			n += copy(dst[n:], src[i:i+lines])
 			i += lines
 			d.state = inLine
-			if lines > 0 {
+			switch {
+			case lines > 0:
 				d.state = atLine
+			case c == 0:
+				d.nuls.begin(0)
 			}
 		case inLine:
 			if cr < i {
@@ -204,6 +240,9 @@ func (d *DataReader) scan(dst, src []byte) (n, i int) {
 			}
 		case afterCR:
 			if c == '\n' {
+				if d.nuls.end() {
+					d.bad(ErrSmuggling)
+				}
 				n += d.lineEnd(dst[n:])
 				d.state = atLine
 				i++
@@ -228,7 +267,7 @@ func (d *DataReader) plainLines(dst, src []byte) int {
 	}
 	src = src[:min(len(src), len(dst))]
 	n := 0
-	for n < len(src) && src[n] != '.' {
+	for n < len(src) && src[n] != '.' && src[n] != 0 {
 		lf := bytes.IndexByte(src[n:], '\n')
 		if lf < 1 || src[n+lf-1] != '\r' || bytes.IndexByte(src[n:n+lf-1], '\r') >= 0 {
 			break
@@ -248,7 +287,13 @@ func (d *DataReader) line(dst, src []byte) (used, wrote int) {
 	}
 	lf := bytes.IndexByte(src, '\n')
 	if lf < 0 {
+		d.nuls.add(src)
 		return len(src), copy(dst, src)
+	}
+	d.nuls.add(src[:lf])
+	if d.nuls.end() {
+		d.bad(ErrSmuggling)
+		dst = nil
 	}
 	wrote = copy(dst, src[:lf])
 	wrote += d.lineEnd(dst[wrote:])
@@ -278,6 +323,9 @@ func (d *DataReader) dot(c byte) int {
 		d.bad(ErrSmuggling)
 		d.state = atLineLF
 		return 1
+	}
+	if c == 0 {
+		d.nuls.begin(1)
 	}
 	d.state = inLine
 	return 0

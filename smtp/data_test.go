@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -66,6 +67,14 @@ func TestDataReader(t *testing.T) {
 		{"dot LF at the start", ".\nMAIL\r\n.\r\nX", "", "X", ErrSmuggling, true},
 		{"true end right after a false one", "a\n.\r\n.\r\nX", "", "X", ErrSmuggling, true},
 		{"false end right before a false one", "a\r\n.\n.\r\nb\r\n.\r\nX", "", "X", ErrSmuggling, true},
+		{"dot NUL", "a\r\n.\x00\r\nMAIL\r\n.\r\nX", "", "X", ErrSmuggling, false},
+		{"NUL dot", "a\r\n\x00.\r\nMAIL\r\n.\r\nX", "", "X", ErrSmuggling, false},
+		{"NULs around a dot", "\x00\x00.\x00\r\n.\r\nX", "", "X", ErrSmuggling, false},
+		{"NUL dot and bare LF", "a\r\n\x00.\nb\r\n.\r\nX", "", "X", ErrSmuggling, true},
+		{"LF NUL dot", "a\n\x00.\r\n.\r\nX", "", "X", ErrSmuggling, true},
+		{"LF dot NUL and bare LF", "a\n.\x00\nb\r\n.\r\nX", "", "X", ErrSmuggling, true},
+		{"NUL between CR and LF", "a\r\n.\r\x00\nb\r\n.\r\nX", "", "X", ErrBareCR, true},
+		{"NULs elsewhere", "\x00\r\n\x00..\r\n\x00.a\r\n..\x00\r\na\x00.\r\n.\r\nX", "\x00\r\n\x00..\r\n\x00.a\r\n.\x00\r\na\x00.\r\n", "X", nil, false},
 		{"connection ends within data", "a\r\n", "", "", io.ErrUnexpectedEOF, false},
 		{"connection ends at the dot", "a\r\n.", "", "", io.ErrUnexpectedEOF, false},
 		{"connection ends before the last LF", "a\r\n.\r", "", "", io.ErrUnexpectedEOF, false},
@@ -147,6 +156,9 @@ func TestDataWriter(t *testing.T) {
 		{"bare CR", "a\rb", "", ErrBareCR},
 		{"CR CR LF", "a\r\r\n", "", ErrBareCR},
 		{"CR at the end", "a\r", "", ErrBareCR},
+		{"NUL dot", "a\r\n\x00.\r\n", "", ErrSmuggling},
+		{"NULs around a dot at the end", "\x00\x00.\x00", "", ErrSmuggling},
+		{"NULs elsewhere", "\x00\r\n\x00..\r\n\x00.a\r\n.\x00\r\n", "\x00\r\n\x00..\r\n\x00.a\r\n..\x00\r\n.\r\n", nil},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -221,6 +233,11 @@ func naiveRead(data string) (content, rest string, err error, ok bool) {
 		line = strings.TrimPrefix(line, ".")
 		b.WriteString(line + "\r\n")
 	}
+	for _, line := range lines {
+		if bare := strings.ReplaceAll(line, "\x00", ""); bare == "." && bare != line && err == nil {
+			err = ErrSmuggling
+		}
+	}
 	for _, bad := range []string{"\n.\n", "\n.\r\n", "\r\n.\n"} {
 		for at := 0; ; at++ {
 			j := strings.Index(raw[at:], bad)
@@ -241,7 +258,7 @@ func naiveRead(data string) (content, rest string, err error, ok bool) {
 
 func FuzzDataReader(f *testing.F) {
 	for _, s := range []string{
-		".\r\n", "a\r\n.\r\nX", "..\r\n.\r\n", "a\n.\nb\r\n.\r\n", "a\n.\r\n.\r\n", "\r\n.\r\r\n.\r\n", "a\r.\r\n.\r\n", "\n\n.\r\n\r\n.\r\n",
+		".\r\n", "a\r\n.\r\nX", "..\r\n.\r\n", "a\n.\nb\r\n.\r\n", "a\n.\r\n.\r\n", "\r\n.\r\r\n.\r\n", "a\r.\r\n.\r\n", "\n\n.\r\n\r\n.\r\n", "\x00.\r\n.\r\n", ".\x00\n.\r\n",
 	} {
 		f.Add(s, uint8(1))
 		f.Add(s, uint8(200))
@@ -268,13 +285,15 @@ func FuzzDataReader(f *testing.F) {
 }
 
 func FuzzDataRoundTrip(f *testing.F) {
-	for _, s := range []string{"", ".", "a\r\n", ".\r\n.\r\n", "a\nb", "a\rb", "a\r\n.b", "\r\n.\r\n"} {
+	for _, s := range []string{"", ".", "a\r\n", ".\r\n.\r\n", "a\nb", "a\rb", "a\r\n.b", "\r\n.\r\n", "\x00.", "\x00.\x00\r\n"} {
 		f.Add(s, uint8(1), uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, content string, writeSize, readSize uint8) {
 		var b bytes.Buffer
 		if err := writeChunks(NewDataWriter(&b), content, int(writeSize)+1); err != nil {
-			if c := strings.ReplaceAll(content, "\r\n", ""); !strings.ContainsAny(c, "\r\n") {
+			c := strings.ReplaceAll(content, "\r\n", "")
+			nuls := slices.ContainsFunc(strings.Split(content, "\r\n"), func(l string) bool { return l != "" && l[0] == 0 && strings.ReplaceAll(l, "\x00", "") == "." })
+			if !strings.ContainsAny(c, "\r\n") && !nuls {
 				t.Fatalf("refused %q: %v", content, err)
 			}
 			return

@@ -8,8 +8,8 @@ import (
 
 // DataWriter writes content that follows DATA: with dot stuffing, RFC 5321
 // §4.5.2, and the final line with a dot. It refuses a CR or LF that is not part of
-// CRLF, with ErrBareCR or ErrBareLF: what is sent must have one meaning only. After
-// an error the data cannot be completed, and the connection must be closed: ending
+// CRLF, with ErrBareCR or ErrBareLF, and a line with NULs before a dot and nothing
+// else, with ErrSmuggling: what is sent must have one meaning only. After an error the data cannot be completed, and the connection must be closed: ending
 // the data would deliver half a message.
 //
 // Writes go to the underlying writer in small pieces, so that should be buffered.
@@ -18,6 +18,7 @@ type DataWriter struct {
 	err error
 
 	state dataState // atLine, inLine or afterCR.
+	nuls  nulLine   // Of lines that begin with NUL: before others a dot is doubled.
 	size  int64
 }
 
@@ -44,7 +45,10 @@ func (d *DataWriter) Write(p []byte) (int, error) {
 	for i < len(p) {
 		switch d.state {
 		case atLine:
-			if p[i] == '.' {
+			switch p[i] {
+			case 0:
+				d.nuls.begin(0)
+			case '.':
 				if err := d.write(p[done:i], dotByte); err != nil {
 					return done, err
 				}
@@ -65,8 +69,12 @@ func (d *DataWriter) Write(p []byte) (int, error) {
 			if bytes.IndexByte(p[i:cr], '\n') >= 0 {
 				return d.refuse(done, ErrBareLF)
 			}
+			d.nuls.add(p[i:cr])
 			i = cr
 			if i < len(p) {
+				if d.nuls.end() {
+					return d.refuse(done, ErrSmuggling)
+				}
 				i++
 				d.state = afterCR
 			}
@@ -105,6 +113,9 @@ func (d *DataWriter) Close() error {
 		return d.err
 	case d.state == afterCR:
 		d.err = ErrBareCR
+		return d.err
+	case d.nuls.end():
+		d.err = ErrSmuggling
 		return d.err
 	}
 	end := dotLine

@@ -329,6 +329,7 @@ func TestContentThatCannotBeSentIsNotDelivered(t *testing.T) {
 		}, Error{Command: "content", Err: broken}},
 		{"bare CR", func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("a\rb\r\n")), nil }, Error{Command: "content", Permanent: true, Err: smtp.ErrBareCR}},
 		{"bare LF", func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("a\nb\r\n")), nil }, Error{Command: "content", Permanent: true, Err: smtp.ErrBareLF}},
+		{"line that could be taken for the end", func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("a\r\n\x00.\r\nb\r\n")), nil }, Error{Command: "content", Permanent: true, Err: smtp.ErrSmuggling}},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -274,7 +274,7 @@ func (t *transaction) send() *Error {
 // sendFailed returns the error for content that the DataWriter or the connection
 // did not take. A server that hangs up while it is being sent to may have said why.
 func (t *transaction) sendFailed(cause error) *Error {
-	if errors.Is(cause, smtp.ErrBareCR) || errors.Is(cause, smtp.ErrBareLF) {
+	if errors.Is(cause, smtp.ErrBareCR) || errors.Is(cause, smtp.ErrBareLF) || errors.Is(cause, smtp.ErrSmuggling) {
 		e := t.c.fail("content", fmt.Errorf("%w: %w", ErrContent, cause))
 		e.Permanent = true
 		return e

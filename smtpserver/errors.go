@@ -68,7 +68,7 @@ var mappings = []mapping{
 
 	{"smtp.ErrBareCR", smtp.ErrBareCR, smtp.C500BadSyntax, smtp.Se52Syntax, "message has a carriage return without line feed"},
 	{"smtp.ErrBareLF", smtp.ErrBareLF, smtp.C500BadSyntax, smtp.Se52Syntax, "message has a line feed without carriage return"},
-	{"smtp.ErrSmuggling", smtp.ErrSmuggling, smtp.C500BadSyntax, smtp.Se52Syntax, "message has a line with a dot that does not begin and end with CRLF"},
+	{"smtp.ErrSmuggling", smtp.ErrSmuggling, smtp.C500BadSyntax, smtp.Se52Syntax, "message has a line that could be taken for its end"},
 	{"smtp.ErrTooBig", smtp.ErrTooBig, smtp.C552ExceededStorage, smtp.Se34MessageTooBig, "message too large"},
 
 	{"sasl.ErrProtocol", sasl.ErrProtocol, smtp.C501BadParameters, smtp.Se54InvalidArguments, "malformed response"},
