@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,9 @@ func scriptSetup(t *testing.T, s *script.Script) testSetup {
 		}
 		l.NoSTARTTLS = is("nostarttls")
 		l.NoRequireTLS = is("norequiretls")
+		if is("proxy") {
+			l.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		}
 		if is("notls") {
 			l.TLSConfig = nil
 		}
