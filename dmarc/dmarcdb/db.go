@@ -1,0 +1,99 @@
+package dmarcdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/mjl-/bstore"
+
+	"mox/internal/metrics"
+	"mox/internal/safefile"
+	"mox/mlog"
+)
+
+// Names of the databases in the data directory.
+const (
+	ReportsName     = "dmarcrpt.db"  // Received reports.
+	EvaluationsName = "dmarceval.db" // Evaluations, for reports to be sent.
+)
+
+// pkgName is the name of this package in metrics.
+const pkgName = "dmarcdb"
+
+// Errors, to be matched with errors.Is.
+var (
+	// ErrDuplicate: the report has been stored before.
+	ErrDuplicate = errors.New("report was received before")
+	// ErrLimit: there are too many reports already.
+	ErrLimit = errors.New("too many reports")
+	// ErrNotFound: there is no such report.
+	ErrNotFound = errors.New("no such report")
+	// ErrClosed: the database is closed.
+	ErrClosed = errors.New("dmarc database closed")
+)
+
+// Options are for [Open]. Dir is needed.
+type Options struct {
+	Dir string       // The data directory.
+	Log *slog.Logger // Nil logs nothing.
+}
+
+// DB has the databases.
+type DB struct {
+	log     *slog.Logger
+	reports *bstore.DB
+	evals   *bstore.DB
+	limits  limits
+	writer  writer
+}
+
+// limits are variable for tests.
+type limits struct {
+	reporterDay, domainDay, domainReports int
+	domainSize                            int64
+	domainEvaluations, evaluations        int64
+}
+
+// Open opens or creates the databases in a data directory.
+func Open(ctx context.Context, opts Options) (*DB, error) {
+	metrics.PanicPackages(pkgName)
+	d := &DB{log: opts.Log, limits: limits{MaxReporterDay, MaxDomainDay, MaxDomainReports, MaxDomainSize, MaxDomainEvaluations, MaxEvaluations}}
+	if d.log == nil {
+		d.log = mlog.Discard()
+	}
+	d.writer.init()
+	var err error
+	if d.reports, err = openFile(ctx, opts.Dir, ReportsName, Report{}, content{}, reportUsage{}); err != nil {
+		return nil, err
+	}
+	if d.evals, err = openFile(ctx, opts.Dir, EvaluationsName, Evaluation{}, evaluationUsage{}); err != nil {
+		return nil, errors.Join(err, d.reports.Close())
+	}
+	return d, nil
+}
+
+// openFile opens a database file and makes it durable if it is new.
+func openFile(ctx context.Context, dir, name string, types ...any) (*bstore.DB, error) {
+	path := filepath.Join(dir, name)
+	_, serr := os.Stat(path)
+	db, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, types...)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if errors.Is(serr, fs.ErrNotExist) {
+		if err := safefile.OS.SyncDir(dir); err != nil {
+			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), db.Close())
+		}
+	}
+	return db, nil
+}
+
+// Close writes what waits to be written and closes the databases.
+func (d *DB) Close() error {
+	return errors.Join(d.stopWriter(), d.reports.Close(), d.evals.Close())
+}

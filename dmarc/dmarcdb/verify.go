@@ -1,0 +1,156 @@
+package dmarcdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/mjl-/bstore"
+	bolt "go.etcd.io/bbolt"
+)
+
+// Verify checks the databases in a data directory that no server runs on, and
+// returns what is wrong. There need not be any. An error is about checking.
+func Verify(ctx context.Context, dir string) (problems []string, err error) {
+	for _, f := range []struct {
+		name  string
+		types []any
+		check func(ctx context.Context, db *bstore.DB) ([]string, error)
+	}{
+		{ReportsName, []any{Report{}, content{}, reportUsage{}}, verifyReports},
+		{EvaluationsName, []any{Evaluation{}, evaluationUsage{}}, verifyEvaluations},
+	} {
+		path := filepath.Join(dir, f.name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		if err := checkPages(path); err != nil {
+			problems = append(problems, err.Error())
+			continue
+		}
+		db, err := openFile(ctx, dir, f.name, f.types...)
+		if err != nil {
+			return nil, err
+		}
+		l, err := f.check(ctx, db)
+		if err != nil {
+			l = append(l, fmt.Sprintf("reading %s: %v", f.name, err))
+		}
+		problems = append(problems, l...)
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return problems, nil
+}
+
+func verifyReports(ctx context.Context, db *bstore.DB) (problems []string, err error) {
+	want := map[string]reportUsage{}
+	err = db.Read(ctx, func(tx *bstore.Tx) error {
+		reports := map[int64]bool{}
+		err := bstore.QueryTx[Report](tx).ForEach(func(r Report) error {
+			reports[r.ID] = true
+			u := want[r.PolicyDomain]
+			want[r.PolicyDomain] = reportUsage{r.PolicyDomain, u.Reports + 1, u.Size + r.Size}
+			c := content{ReportID: r.ID}
+			if err := tx.Get(&c); errors.Is(err, bstore.ErrAbsent) {
+				problems = append(problems, fmt.Sprintf("report %d has no content", r.ID))
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if f, err := decode(c.Data); err != nil {
+				problems = append(problems, fmt.Sprintf("report %d: %v", r.ID, err))
+			} else if len(f.Records) != int(r.Kept) || int64(len(c.Data)) != r.Size {
+				problems = append(problems, fmt.Sprintf("report %d has %d records in %d bytes, not %d in %d", r.ID, len(f.Records), len(c.Data), r.Kept, r.Size))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = bstore.QueryTx[content](tx).ForEach(func(c content) error {
+			if !reports[c.ReportID] {
+				problems = append(problems, fmt.Sprintf("content of report %d, which does not exist", c.ReportID))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return bstore.QueryTx[reportUsage](tx).ForEach(func(u reportUsage) error {
+			if w := want[u.PolicyDomain]; w != u {
+				problems = append(problems, fmt.Sprintf("domain %s has %d reports with %d bytes, not %d with %d", u.PolicyDomain, w.Reports, w.Size, u.Reports, u.Size))
+			}
+			delete(want, u.PolicyDomain)
+			return nil
+		})
+	})
+	for _, domain := range slices.Sorted(maps.Keys(want)) {
+		problems = append(problems, fmt.Sprintf("reports about domain %s are not counted", domain))
+	}
+	return problems, err
+}
+
+func verifyEvaluations(ctx context.Context, db *bstore.DB) (problems []string, err error) {
+	want := map[string]int64{}
+	err = db.Read(ctx, func(tx *bstore.Tx) error {
+		err := bstore.QueryTx[Evaluation](tx).ForEach(func(e Evaluation) error {
+			want[e.PolicyDomain]++
+			want[allDomains]++
+			if e.Record.Count <= 0 || e.Hour != hour(e.First) || e.Hour != hour(e.Last) {
+				problems = append(problems, fmt.Sprintf("evaluation %d has %d messages from %s to %s", e.ID, e.Record.Count, e.First, e.Last))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return bstore.QueryTx[evaluationUsage](tx).ForEach(func(u evaluationUsage) error {
+			if w := want[u.PolicyDomain]; w != u.Records {
+				problems = append(problems, fmt.Sprintf("domain %s has %d evaluations, not %d", u.PolicyDomain, w, u.Records))
+			}
+			delete(want, u.PolicyDomain)
+			return nil
+		})
+	})
+	for _, domain := range slices.Sorted(maps.Keys(want)) {
+		problems = append(problems, fmt.Sprintf("evaluations of domain %s are not counted", domain))
+	}
+	return problems, err
+}
+
+// checkPages checks the pages of a database file.
+func checkPages(path string) (rerr error) {
+	defer func() {
+		// The library panics on some broken files; what it says is a finding.
+		if x := recover(); x != nil {
+			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
+		}
+	}()
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: openTimeout})
+	if err != nil {
+		return fmt.Errorf("database file %s: %w", path, err)
+	}
+	defer func() { rerr = errors.Join(rerr, db.Close()) }()
+	return db.View(func(tx *bolt.Tx) error {
+		var first error
+		n := 0
+		for err := range tx.Check() { // To its end, or its goroutine stays.
+			if n++; first == nil {
+				first = err
+			}
+		}
+		if n > 0 {
+			return fmt.Errorf("database file %s is damaged: %d findings, the first: %w", path, n, first)
+		}
+		return nil
+	})
+}
