@@ -43,7 +43,7 @@ func newKey(t *testing.T, account, name string) TLSPublicKey {
 func TestKeysStayUntilTheyAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	d, err := Open(ctxbg, dir)
+	d, err := Open(ctxbg, Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestKeysStayUntilTheyAreRemoved(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if d, err = Open(ctxbg, dir); err != nil {
+	if d, err = Open(ctxbg, Options{Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
@@ -103,7 +103,7 @@ func TestKeysStayUntilTheyAreRemoved(t *testing.T) {
 
 func TestKeysOfAnAccountAreLimited(t *testing.T) {
 	t.Parallel()
-	d, err := Open(ctxbg, t.TempDir())
+	d, err := Open(ctxbg, Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

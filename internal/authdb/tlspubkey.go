@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mjl-/bstore"
 )
@@ -36,8 +37,13 @@ func Fingerprint(cert *x509.Certificate) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// maxName is the length of the longest name of a key, in octets.
+// maxName is the length of the longest name of a key or app password, in octets.
 const maxName = 200
+
+func validName(name string) bool {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	return len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, control)
+}
 
 // NewTLSPublicKey returns the key of a certificate, for an account. The certificate is
 // in DER.
@@ -46,7 +52,7 @@ func NewTLSPublicKey(der []byte, account, loginAddress, name string) (TLSPublicK
 	if err != nil {
 		return TLSPublicKey{}, fmt.Errorf("parse certificate: %w", err)
 	}
-	if len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if !validName(name) {
 		return TLSPublicKey{}, fmt.Errorf("name of key has control characters, or is longer than %d octets", maxName)
 	}
 	k := TLSPublicKey{Fingerprint: Fingerprint(cert), Account: account, LoginAddress: loginAddress, Name: name, Certificate: der}

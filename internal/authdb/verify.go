@@ -1,7 +1,10 @@
 package authdb
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -25,25 +28,75 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 	if err := checkPages(path); err != nil {
 		return []string{err.Error()}, nil
 	}
-	d, err := Open(ctx, dir)
+	d, err := Open(ctx, Options{Dir: dir})
 	if err != nil {
 		return nil, err
 	}
+	for _, check := range []struct {
+		what string
+		fn   func(context.Context, func(format string, args ...any)) error
+	}{
+		{"public keys", d.verifyKeys}, {"app passwords", d.verifyAppPasswords}, {"login attempts", d.verifyAttempts},
+	} {
+		add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+		if err := check.fn(ctx, add); err != nil {
+			add("reading %s: %v", check.what, err)
+		}
+	}
+	return problems, d.Close()
+}
+
+// verifyKeys checks the public keys.
+func (d *DB) verifyKeys(ctx context.Context, add func(format string, args ...any)) error {
 	perAccount := map[string]int{}
-	err = bstore.QueryDB[TLSPublicKey](ctx, d.bdb).ForEach(func(k TLSPublicKey) error {
+	return bstore.QueryDB[TLSPublicKey](ctx, d.bdb).ForEach(func(k TLSPublicKey) error {
 		perAccount[k.Account]++
 		if perAccount[k.Account] == MaxAccountKeys+1 {
-			problems = append(problems, fmt.Sprintf("account %q has more than %d public keys", k.Account, MaxAccountKeys))
+			add("account %q has more than %d public keys", k.Account, MaxAccountKeys)
 		}
 		if cert, err := x509.ParseCertificate(k.Certificate); err != nil || Fingerprint(cert) != k.Fingerprint {
-			problems = append(problems, fmt.Sprintf("public key %s of account %q has another certificate", k.Fingerprint, k.Account))
+			add("public key %s of account %q has another certificate", k.Fingerprint, k.Account)
 		}
 		return nil
 	})
-	if err != nil {
-		problems = append(problems, fmt.Sprintf("reading public keys: %v", err))
-	}
-	return problems, d.Close()
+}
+
+// verifyAppPasswords checks the app passwords. That no name is there twice is seen to
+// by the database.
+func (d *DB) verifyAppPasswords(ctx context.Context, add func(format string, args ...any)) error {
+	perAccount := map[string]int{}
+	return bstore.QueryDB[AppPassword](ctx, d.bdb).ForEach(func(p AppPassword) error {
+		perAccount[p.Account]++
+		if perAccount[p.Account] == MaxAppPasswords+1 {
+			add("account %q has more than %d app passwords", p.Account, MaxAppPasswords)
+		}
+		if p.Scope&^ScopeAll != 0 || len(p.Hash) != sha256.Size || !p.SCRAMSHA1.valid(sha1.Size) || !p.SCRAMSHA256.valid(sha256.Size) {
+			add("app password %q of account %q cannot be used", p.Name, p.Account)
+		}
+		return nil
+	})
+}
+
+// valid reports whether keys are of a hash function with a size.
+func (k SCRAMKeys) valid(size int) bool {
+	return len(k.StoredKey) == size && len(k.ServerKey) == size && len(k.Salt) > 0 && k.Iterations > 0
+}
+
+// verifyAttempts checks the login attempts.
+func (d *DB) verifyAttempts(ctx context.Context, add func(format string, args ...any)) error {
+	failed := map[string]int{}
+	return bstore.QueryDB[LoginAttempt](ctx, d.bdb).ForEach(func(a LoginAttempt) error {
+		if a.Failed {
+			failed[a.Account]++
+		}
+		if failed[a.Account] == MaxFailedAttempts+1 && a.Failed {
+			add("account %q has more than %d failed login attempts", a.Account, MaxFailedAttempts)
+		}
+		if key := a.key(); !bytes.Equal(a.Key, key[:]) || a.Failed != (a.Result != ResultOK) || a.Count < 1 || a.Last.Before(a.First) {
+			add("login attempt %x of account %q is not what its key says, or its numbers cannot be", a.Key, a.Account)
+		}
+		return nil
+	})
 }
 
 // checkPages checks the pages of a database file.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestVerifyFindsWhatIsWrong(t *testing.T) {
@@ -13,7 +14,7 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	if l, err := Verify(ctxbg, dir); err != nil || len(l) > 0 {
 		t.Errorf("no database: %v, %v", l, err)
 	}
-	d, err := Open(ctxbg, dir)
+	d, err := Open(ctxbg, Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,5 +46,35 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	}
 	if l, err := Verify(ctxbg, dir); err != nil || len(l) != 1 || !strings.Contains(l[0], "damaged") {
 		t.Errorf("damaged: %v, %v", l, err)
+	}
+}
+
+func TestVerifyLooksAtAppPasswordsAndAttempts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d := open(t, Options{Dir: dir})
+	bad := appPassword("ann", "bad")
+	bad.SCRAMSHA1 = bad.SCRAMSHA256
+	for _, p := range []AppPassword{appPassword("ann", "good"), bad} {
+		if err := d.AddAppPassword(ctxbg, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	d.RecordLogin(failure("ann", "ann@example.org", now))
+	if err := d.Flush(ctxbg); err != nil {
+		t.Fatal(err)
+	}
+	wrong := failure("bob", "bob@example.org", now)
+	wrong.Key, wrong.First, wrong.Count = []byte("x"), now, 1
+	if err := d.bdb.Insert(ctxbg, &wrong); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Verify(ctxbg, dir)
+	if err != nil || len(l) != 2 || !strings.Contains(l[0], `"bad" of account "ann"`) || !strings.Contains(l[1], `of account "bob"`) {
+		t.Errorf("got %q, %v", l, err)
 	}
 }

@@ -139,7 +139,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	if d.authDB, err = authdb.Open(ctx, s.DataDir); err != nil {
+	if d.authDB, err = authdb.Open(ctx, authdb.Options{Dir: s.DataDir, Log: d.logger("authdb")}); err != nil {
 		return err
 	}
 	d.checker, err = identity.New(identity.Options{Store: d.store, Config: d.conf, Dir: s.DataDir, Log: d.logger("identity"), Keys: d.authDB})
