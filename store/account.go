@@ -28,6 +28,7 @@ const (
 var recordTypes = []any{
 	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{},
 	thread{}, threadKey{}, subscription{}, counter{}, state{}, credentials{},
+	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{},
 }
 
 // Account is the mail of one account. It is safe for concurrent use.

@@ -41,7 +41,8 @@ type NewMessage struct {
 	Flags    Flags
 	Keywords []string       // Sorted, lower-case.
 	Received time.Time      // IMAP internal date; zero is now.
-	Origin   *Origin        // Nil when it did not come by SMTP.
+	Origin   *Origin        // Nil when it did not come by SMTP. If it did, the mailbox can change Flags.
+	Destined string         // Mailbox the message was meant for, if another; created when it does not exist.
 	Digest   message.Digest // Of the message without the prefix; made here when nil.
 }
 
@@ -565,7 +566,11 @@ func (tx *Tx) insert(p *prepared) (m Message, ct *content, err error) {
 	if err != nil {
 		return m, nil, err
 	}
-	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.digest, Origin: p.Origin}
+	o, err := tx.newOrigin(p, b)
+	if err != nil {
+		return m, nil, err
+	}
+	ct = &content{ID: p.id, Size: p.size(), Prefix: p.Prefix, Digest: p.digest, Origin: o}
 	if err := tx.btx.Insert(ct); err != nil {
 		return m, nil, fmt.Errorf("insert content: %w", err)
 	}
@@ -573,7 +578,41 @@ func (tx *Tx) insert(p *prepared) (m Message, ct *content, err error) {
 	if t.Muted {
 		m.Flags |= imap.FlagSeen
 	}
+	if o != nil {
+		if m.Flags, err = tx.arrivalFlags(nil, b, &m); err != nil {
+			return m, nil, err
+		}
+	}
 	tx.state.Messages++
 	tx.state.Size += m.Size
-	return m, ct, tx.place(b, &m, uid)
+	if err := tx.place(b, &m, uid); err != nil {
+		return m, nil, err
+	}
+	if err := tx.noteSent(b, &m, p.digest); err != nil {
+		return m, nil, err
+	}
+	return m, ct, tx.judge(&m, 0)
+}
+
+// newOrigin returns the origin of a new message, with the mailbox it is meant for.
+func (tx *Tx) newOrigin(p *prepared, b *box) (*Origin, error) {
+	if p.Origin == nil {
+		return nil, nil
+	}
+	o := *p.Origin
+	o.Destined = b.ID
+	if p.Destined == "" {
+		return &o, nil
+	}
+	d, err := tx.boxByName(p.Destined)
+	if errors.Is(err, ErrNoMailbox) {
+		if _, err = tx.CreateMailbox(p.Destined, 0); err == nil {
+			d, err = tx.boxByName(p.Destined)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mailbox the message is meant for: %w", err)
+	}
+	o.Destined = d.ID
+	return &o, nil
 }

@@ -38,13 +38,14 @@ func (tx *Tx) shareContent(id int64) error {
 	return nil
 }
 
-// dropContent counts one message less that uses a content. When none does, it
+// dropContent counts one message less that uses a content. When that was the last, it
 // waits to be erased.
-func (tx *Tx) dropContent(id, size, threadID int64) error {
+func (tx *Tx) dropContent(id, size, threadID int64) (last bool, err error) {
 	s := share{ContentID: id}
-	err := tx.btx.Get(&s)
+	err = tx.btx.Get(&s)
 	switch {
 	case errors.Is(err, bstore.ErrAbsent):
+		last = true
 		tx.state.EraseSize += size
 		err = tx.btx.Insert(&erase{ContentID: id, ModSeq: tx.next(), Since: tx.now, Size: size, ThreadID: threadID})
 	case err != nil:
@@ -55,9 +56,9 @@ func (tx *Tx) dropContent(id, size, threadID int64) error {
 		err = tx.btx.Update(&s)
 	}
 	if err != nil {
-		return fmt.Errorf("drop content: %w", err)
+		return false, fmt.Errorf("drop content: %w", err)
 	}
-	return nil
+	return last, nil
 }
 
 // reviveContent counts one more message for a content that may be waiting to be
@@ -89,6 +90,9 @@ func (tx *Tx) reviveContent(id int64) (bool, error) {
 // removed, then a commit deletes the erase record.
 func (a *Account) Sweep(ctx context.Context) error {
 	a.spares.dropIdle()
+	if err := a.Update(ctx, func(tx *Tx) error { return tx.pruneReputations() }); err != nil {
+		return err
+	}
 	for {
 		n, err := a.sweepSome(ctx)
 		if err != nil || n == 0 {
@@ -145,7 +149,7 @@ func (tx *Tx) forget(e *erase) error {
 		return fmt.Errorf("delete content: %w", err)
 	}
 	tx.a.store.cache.dropContent(tx.a, e.ContentID)
-	return tx.forgetThread(e.ThreadID, ct.Digest)
+	return errors.Join(tx.forgetThread(e.ThreadID, ct.Digest), tx.forgetJudgement(e.ContentID))
 }
 
 // removeGone removes the files of contents whose records are deleted, and then

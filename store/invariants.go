@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mjl-/bstore"
 
@@ -60,7 +61,7 @@ func (v *verifier) fixable(format string, args ...any) {
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	steps := []func(*bstore.Tx) error{v.readState, v.mailboxes, v.readContents, v.messages, v.references, v.tombstones, v.others, v.sums}
+	steps := []func(*bstore.Tx) error{v.readState, v.mailboxes, v.readContents, v.messages, v.references, v.tombstones, v.judgements, v.others, v.sums}
 	err := v.a.read(ctx, func(tx *bstore.Tx) error {
 		for _, step := range steps {
 			if err := step(tx); err != nil {
@@ -243,6 +244,39 @@ func (v *verifier) tombstones(tx *bstore.Tx) error {
 	})
 }
 
+// judgements checks that what is known of senders is of messages that are there.
+func (v *verifier) judgements(tx *bstore.Tx) error {
+	junk := map[int64]bool{}
+	err := bstore.QueryTx[judged](tx).ForEach(func(j judged) error {
+		junk[j.ContentID] = j.Junk
+		if _, ok := v.contents[j.ContentID]; !ok {
+			v.errorf("judged content %d does not exist", j.ContentID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return bstore.QueryTx[reputation](tx).ForEach(func(r reputation) error {
+		id, _, _ := strings.Cut(r.Key, "/")
+		if n, err := strconv.ParseInt(id, 10, 64); err != nil || v.boxes[n] == nil {
+			v.errorf("reputation %q is for a mailbox that does not exist", r.Key)
+		}
+		if len(r.Outcomes) == 0 || len(r.Outcomes) > maxOutcomes {
+			v.errorf("reputation %q has %d outcomes", r.Key, len(r.Outcomes))
+		}
+		for i, o := range r.Outcomes {
+			if i > 0 && o.Received > r.Outcomes[i-1].Received {
+				v.errorf("reputation %q is not in order", r.Key)
+			}
+			if isJunk, ok := junk[o.ContentID]; !ok || isJunk != o.Junk || v.refs[o.ContentID] == 0 {
+				v.errorf("reputation %q has content %d, junk %v, of which that is not known", r.Key, o.ContentID, o.Junk)
+			}
+		}
+		return nil
+	})
+}
+
 // others reads the records that have no invariants beyond being readable.
 func (v *verifier) others(tx *bstore.Tx) error {
 	return errors.Join(
@@ -250,6 +284,10 @@ func (v *verifier) others(tx *bstore.Tx) error {
 		bstore.QueryTx[threadKey](tx).ForEach(func(threadKey) error { return nil }),
 		bstore.QueryTx[subscription](tx).ForEach(func(subscription) error { return nil }),
 		bstore.QueryTx[counter](tx).ForEach(func(counter) error { return nil }),
+		bstore.QueryTx[lesson](tx).ForEach(func(lesson) error { return nil }),
+		bstore.QueryTx[contact](tx).ForEach(func(contact) error { return nil }),
+		bstore.QueryTx[senderRule](tx).ForEach(func(senderRule) error { return nil }),
+		bstore.QueryTx[subjectPass](tx).ForEach(func(subjectPass) error { return nil }),
 		bstore.QueryTx[credentials](tx).ForEach(func(credentials) error { return nil }),
 	)
 }

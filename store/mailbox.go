@@ -144,6 +144,9 @@ func (tx *Tx) DeleteMailbox(id int64) error {
 	if err := tx.btx.Delete(&Mailbox{ID: id}); err != nil {
 		return fmt.Errorf("delete mailbox: %w", err)
 	}
+	if err := tx.forgetReputation(id); err != nil {
+		return err
+	}
 	b.removed = true
 	delete(tx.muts, id)
 	tx.changes = append(tx.changes, Change{Kind: ChangeMailboxRemoved, ModSeq: modseq, MailboxID: id, Name: b.Name})

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -134,6 +135,7 @@ func (tx *Tx) setFlags(b *box, m *Message, c FlagChange) (bool, error) {
 		return false, fmt.Errorf("%w: %d keywords of a message", ErrLimit, imap.MaxKeywords)
 	}
 	b.Counts.count(m.Flags, m.Size, -1)
+	before := m.Flags
 	m.Flags, m.Keywords, m.ModSeq = flags, kw, tx.next()
 	b.Counts.count(m.Flags, m.Size, 1)
 	if err := tx.btx.Update(m); err != nil {
@@ -141,7 +143,7 @@ func (tx *Tx) setFlags(b *box, m *Message, c FlagChange) (bool, error) {
 	}
 	tx.touch(b)
 	tx.messageSet(m)
-	return true, nil
+	return true, tx.judge(m, before)
 }
 
 // Expunge removes messages, all of the mailbox if uids is nil, of them only those
@@ -196,7 +198,11 @@ func (tx *Tx) expunge(b *box, m *Message) error {
 	}
 	tx.state.Messages--
 	tx.state.Size -= m.Size
-	return tx.dropContent(m.ContentID, m.Size, m.ThreadID)
+	last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID)
+	if err != nil || !last {
+		return err
+	}
+	return tx.unjudge(m)
 }
 
 // bury takes a message out of a mailbox and leaves a tombstone.
@@ -262,7 +268,7 @@ func (tx *Tx) transfer(srcID int64, uids []uint32, dstID int64, one func(src, ds
 	return done, nil
 }
 
-func (tx *Tx) copyMessage(_, dst *box, m *Message, uid uint32) error {
+func (tx *Tx) copyMessage(src, dst *box, m *Message, uid uint32) error {
 	if err := tx.checkQuota(m.Size); err != nil {
 		return err
 	}
@@ -273,7 +279,7 @@ func (tx *Tx) copyMessage(_, dst *box, m *Message, uid uint32) error {
 	n.ID, n.CreateSeq = 0, tx.next()
 	tx.state.Messages++
 	tx.state.Size += m.Size
-	return tx.place(dst, &n, uid)
+	return tx.arrive(src, dst, &n, uid)
 }
 
 func (tx *Tx) moveMessage(src, dst *box, m *Message, uid uint32) error {
@@ -281,7 +287,23 @@ func (tx *Tx) moveMessage(src, dst *box, m *Message, uid uint32) error {
 	if err := tx.bury(src, m, &t); err != nil {
 		return err
 	}
-	return tx.place(dst, m, uid)
+	return tx.arrive(src, dst, m, uid)
+}
+
+// arrive is place for a message that comes from another mailbox.
+func (tx *Tx) arrive(src, dst *box, m *Message, uid uint32) error {
+	before := m.Flags
+	var err error
+	if m.Flags, err = tx.arrivalFlags(src, dst, m); err != nil {
+		return err
+	}
+	if err := tx.place(dst, m, uid); err != nil {
+		return err
+	}
+	if err := tx.noteSent(dst, m, nil); err != nil {
+		return err
+	}
+	return tx.judge(m, before)
 }
 
 // place puts a new or moved message in a mailbox under a UID.
@@ -338,7 +360,7 @@ func (tx *Tx) Undelete(mailboxID int64, uids []uint32) ([]Copied, error) {
 		m := Message{ContentID: t.ContentID, Flags: t.Flags &^ imap.FlagDeleted, Keywords: t.Keywords, CreateSeq: tx.next(), Size: t.Size, Received: t.Received, ThreadID: t.ThreadID}
 		tx.state.Messages++
 		tx.state.Size += m.Size
-		if err := tx.place(b, &m, uid); err != nil {
+		if err := errors.Join(tx.place(b, &m, uid), tx.judge(&m, 0)); err != nil {
 			return nil, err
 		}
 		src := t.UID

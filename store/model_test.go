@@ -21,6 +21,7 @@ type model struct {
 
 type modelBox struct {
 	uidNext uint32
+	use     SpecialUse
 	msgs    []modelMsg // By UID.
 	dead    []modelMsg // Expunged, can be undeleted.
 }
@@ -35,7 +36,7 @@ type modelMsg struct {
 func (m *model) clone() *model {
 	c := &model{map[string]*modelBox{}}
 	for n, b := range m.boxes {
-		c.boxes[n] = &modelBox{b.uidNext, slices.Clone(b.msgs), slices.Clone(b.dead)}
+		c.boxes[n] = &modelBox{b.uidNext, b.use, slices.Clone(b.msgs), slices.Clone(b.dead)}
 	}
 	return c
 }
@@ -55,15 +56,40 @@ type modelRun struct {
 func newModelRun(t *testing.T, seed uint64, change ...func(*Options)) *modelRun {
 	r := &modelRun{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), m: &model{map[string]*modelBox{}}, seen: map[string]*Index{}}
 	r.opts = testOptions(t)
+	r.opts.Policy = func(string) Policy { return Policy{JunkFlags: modelJunkFlags, Train: true} }
 	for _, c := range change {
 		c(&r.opts)
 	}
 	r.open()
 	for _, mb := range r.a.Tree().Mailboxes() {
-		r.m.boxes[mb.Name] = &modelBox{uidNext: 1}
+		r.m.boxes[mb.Name] = &modelBox{uidNext: 1, use: mb.SpecialUse}
 	}
 	t.Cleanup(func() { r.s.Close() })
 	return r
+}
+
+// modelJunkFlags is what names of mailboxes say in the model.
+func modelJunkFlags(name string) (junk, notJunk bool) {
+	return strings.Contains(name, "box1"), strings.HasPrefix(name, "renamed") && !strings.Contains(name, "box1")
+}
+
+// arrive returns the flags of a message that comes into a mailbox.
+func arrive(name string, b *modelBox, same bool, f Flags) Flags {
+	junk, notJunk := modelJunkFlags(name)
+	other := f &^ (imap.FlagJunk | imap.FlagNotJunk)
+	switch {
+	case b.use&UseJunk != 0:
+		return other | imap.FlagJunk
+	case b.use&(UseTrash|UseDrafts) != 0:
+		return f
+	case junk:
+		return other | imap.FlagJunk
+	case notJunk:
+		return other | imap.FlagNotJunk
+	case same:
+		return f
+	}
+	return other
 }
 
 func (r *modelRun) open() {
@@ -182,11 +208,26 @@ func (r *modelRun) append(want *model, name string) (string, error) {
 		if _, err := sp.Write([]byte(data)); err != nil {
 			r.t.Fatal(err)
 		}
-		l = append(l, NewMessage{Mailbox: name, Spool: sp, Flags: imap.FlagSeen})
-		want.boxes[name].add(modelMsg{flags: imap.FlagSeen, data: data})
+		m := NewMessage{Mailbox: name, Spool: sp, Flags: imap.FlagSeen}
+		f := imap.FlagSeen
+		if r.rnd.IntN(2) == 0 {
+			m.Origin, m.Destined = r.origin(), imap.Inbox
+			f = arrive(name, want.boxes[name], true, f)
+		}
+		l = append(l, m)
+		want.boxes[name].add(modelMsg{flags: f, data: data})
 	}
 	_, err := r.a.Append(ctx, l...)
 	return fmt.Sprintf("append %d to %s", len(l), name), err
+}
+
+// origin returns an origin that is much like others.
+func (r *modelRun) origin() *Origin {
+	org := fmt.Sprintf("d%d.example", r.rnd.IntN(3))
+	return &Origin{
+		MsgFrom: fmt.Sprintf("u%d@%s", r.rnd.IntN(3), org), MsgFromDomain: org, MsgFromOrgDomain: org, MsgFromValidated: r.rnd.IntN(2) == 0,
+		RemoteIP: fmt.Sprintf("192.0.2.%d", r.rnd.IntN(255)), DKIMDomains: []string{org}, EHLODomain: org, EHLOValidated: true,
+	}
 }
 
 func (r *modelRun) setFlags(b *modelBox, name string) (string, error) {
@@ -212,6 +253,7 @@ func (r *modelRun) copyMove(want *model, name string, move bool) (string, error)
 		src.remove(uids, false)
 	}
 	for _, m := range msgs {
+		m.flags = arrive(dstName, dst, src == dst, m.flags)
 		dst.add(m)
 	}
 	err := r.a.Update(ctx, func(tx *Tx) error {
@@ -266,6 +308,7 @@ func (r *modelRun) mailbox(want *model, name string) (string, error) {
 	if name == imap.Inbox {
 		want.boxes[n] = &modelBox{uidNext: 1}
 		for _, m := range want.boxes[name].msgs {
+			m.flags = arrive(n, want.boxes[n], false, m.flags)
 			want.boxes[n].add(m)
 		}
 		want.boxes[name].msgs = nil

@@ -83,7 +83,54 @@ type Origin struct {
 	TLSCipherSuite uint16
 	Authenticated  string   // Login address for submitted mail.
 	Reasons        []string // Why it was accepted, for X-Mox-Reason.
+
+	// Who the message is from, as far as that was validated. For a message that was
+	// forwarded, what is of the forwarder is not in the fields above, only in Forwarder.
+	MsgFromOrgDomain  string   // Organizational domain of MsgFromDomain, ASCII.
+	DKIMDomains       []string // Of valid signatures, ASCII.
+	EHLOValidated     bool
+	MailFromValidated bool // SPF passed.
+	MsgFromValidated  bool
+	EHLO              Validation
+	MailFromResult    Validation
+	MsgFromResult     Validation
+	Forwarder         *Forwarder
+
+	RequireTLS    bool // REQUIRETLS was used.
+	IsForward     bool
+	IsMailingList bool
+	IsReject      bool // A copy of a message that was refused.
+	IsDSN         bool
+
+	// Destined is the id of the mailbox the message was meant for: another one than where
+	// it is for copies of refused messages and in the Introbox. Reputation counts for it.
+	// It is set when the message is stored.
+	Destined int64
 }
+
+// Forwarder is who forwarded a message.
+type Forwarder struct {
+	EHLODomain, MailFromDomain string
+	DKIMDomains                []string
+}
+
+// Validation is how it was found out whether a domain is what it claims to be. The
+// values are part of the storage format.
+type Validation int8
+
+const (
+	ValidationUnknown   Validation = iota
+	ValidationStrict               // Same domain.
+	ValidationDMARC                // Aligned, with a DMARC policy.
+	ValidationRelaxed              // Same organizational domain.
+	ValidationPass                 // SPF.
+	ValidationNeutral              // SPF.
+	ValidationTemperror            // SPF, DMARC.
+	ValidationPermerror            // SPF, DMARC.
+	ValidationFail
+	ValidationSoftfail // SPF.
+	ValidationNone     // There is no policy.
+)
 
 // content is what a message is: one record and one file, shared by its copies.
 type content struct {

@@ -45,6 +45,14 @@ type Options struct {
 	// or less is none. It is asked for each time, so that a config reload counts.
 	Quota func(account string) int64
 
+	// Policy returns what the configuration says of flags for junk in an account. It is
+	// asked for each time. Nil: nothing.
+	Policy func(account string) Policy
+
+	// Lessons is called when there are new rows in the journal of an account for its junk
+	// filter. It must not wait, nor call the store.
+	Lessons func(account string)
+
 	InitialMailboxes InitialMailboxes // For Create.
 
 	UndeleteWindow time.Duration    // Zero is DefaultUndeleteWindow, negative none.

@@ -27,6 +27,9 @@ type Tx struct {
 	subs    map[string]bool      // Changed subscriptions: true added, false removed.
 	changes []Change
 	written bool // Something changed that needs a commit.
+
+	reputations map[string]*reputation // Changed, by key.
+	lessons     bool                   // There are new ones.
 }
 
 // box is a mailbox as changed by a Tx.
@@ -99,7 +102,7 @@ func (tx *Tx) flush(reserve bool) error {
 			}
 		}
 	}
-	if err := tx.pruneTombstones(); err != nil {
+	if err := errors.Join(tx.pruneTombstones(), tx.flushReputations()); err != nil {
 		return err
 	}
 	tx.state.ContentLow = tx.a.ids.low()
@@ -199,6 +202,9 @@ func (a *Account) publish(tx *Tx) {
 		}
 	}
 	a.sessions.publish(tx.changes)
+	if fn := a.store.opts.Lessons; fn != nil && tx.lessons {
+		fn(a.name)
+	}
 }
 
 // newTree returns the tree after the change.
