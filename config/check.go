@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -38,6 +39,32 @@ func (c *checker) domain(field, s string) dns.Domain {
 		return dns.Domain{}
 	}
 	return d
+}
+
+// domains checks and returns a list of domain names.
+func (c *checker) domains(field string, names []string) []dns.Domain {
+	var l []dns.Domain
+	for i, name := range names {
+		f := fmt.Sprintf("%s[%d]", field, i)
+		d := c.domain(f, name)
+		if d.IsZero() {
+			continue
+		}
+		if slices.Contains(l, d) {
+			c.addf(f, "domain %q is listed twice", name)
+		}
+		l = append(l, d)
+	}
+	return l
+}
+
+// otherMailbox is mailbox for one that cannot be Inbox.
+func (c *checker) otherMailbox(field, s string) string {
+	name := c.mailbox(field, s)
+	if name == imap.Inbox {
+		c.addf(field, "cannot be Inbox")
+	}
+	return name
 }
 
 // mailbox checks the name of a mailbox. The result is the form in which mailbox

@@ -26,12 +26,24 @@ func (c *checker) checkDynamic(s *Snapshot) {
 	for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Accounts)) {
 		c.addAccount(s, name, s.Dynamic.Accounts[name])
 	}
+	c.addReports(s)
+	c.addAliases(s)
+	s.reportsOnly()
 }
 
-// postmasterAccount is checked apart, because it is about both files.
-func (c *checker) postmasterAccount(s *Snapshot) {
+// staticAccounts checks what mox.conf says about domains.conf.
+func (c *checker) staticAccounts(s *Snapshot) {
 	if _, ok := s.accounts[s.postmaster.Account]; !ok {
 		c.addf("Postmaster.Account", "account %q is not in domains.conf", s.postmaster.Account)
+	}
+	if s.tlsrpt == nil {
+		return
+	}
+	if _, ok := s.accounts[s.tlsrpt.Account]; !ok {
+		c.addf("HostTLSRPT.Account", "account %q is not in domains.conf", s.tlsrpt.Account)
+	}
+	if r, ok := s.addresses[address{s.tlsrpt.Canonical.Localpart, s.Hostname}]; ok {
+		c.addf("HostTLSRPT.Localpart", "address is already %s", r.use())
 	}
 }
 
@@ -111,13 +123,11 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		CRAMMD5:                      f.CRAMMD5,
 	}
 	if f.RejectsMailbox != "" {
-		a.RejectsMailbox, a.KeepRejects = c.mailbox(field+".RejectsMailbox", f.RejectsMailbox), f.KeepRejects
-		if a.RejectsMailbox == imap.Inbox {
-			c.addf(field+".RejectsMailbox", "cannot be Inbox")
-		}
+		a.RejectsMailbox, a.KeepRejects = c.otherMailbox(field+".RejectsMailbox", f.RejectsMailbox), f.KeepRejects
 	} else if f.KeepRejects {
 		c.addf(field+".KeepRejects", "needs RejectsMailbox")
 	}
+	c.accountJunk(field, &a, f)
 	if a.QuotaMessageSize == 0 {
 		a.QuotaMessageSize = s.quota
 	}
@@ -140,11 +150,16 @@ func (c *checker) destination(field string, f DestinationFields) Destination {
 	if f.Mailbox != "" {
 		d.Mailbox = c.mailbox(field+".Mailbox", f.Mailbox)
 	}
+	d.Rulesets = c.rulesets(field+".Rulesets", f.Rulesets)
+	if text := f.MessageAuthRequiredSMTPError; text != "" {
+		c.replyText(field+".MessageAuthRequiredSMTPError", text)
+		d.MessageAuthRequired = &smtp.Error{Code: 550, Enhanced: "5.7.26", Text: text}
+	}
 	if f.SMTPError == "" {
 		return d
 	}
-	if f.Mailbox != "" {
-		c.addf(field+".SMTPError", "cannot be set together with Mailbox")
+	if f.Mailbox != "" || len(f.Rulesets) > 0 {
+		c.addf(field+".SMTPError", "cannot be set together with Mailbox or Rulesets")
 	}
 	d.SMTPError = c.smtpError(field+".SMTPError", f.SMTPError)
 	return d
@@ -201,17 +216,14 @@ func (c *checker) addAddress(s *Snapshot, field, key string, r Recipient) {
 			c.addf(field, "localpart is empty, write the catchall as @%s", domain)
 			return
 		}
-		for _, sep := range dom.Separators {
-			if strings.Contains(string(addr.Localpart), sep) {
-				c.addf(field, "address has the separator %q of its domain in it, so it cannot be reached", sep)
-				return
-			}
+		if !c.noSeparator(dom, field, addr.Localpart) {
+			return
 		}
 		canonical = dom.Canonical(addr.Localpart)
 	}
 	k := address{canonical, dom.Domain}
 	if other, ok := s.addresses[k]; ok {
-		c.addf(field, "address is already a destination of account %q (perhaps with other upper and lower case)", other.Account)
+		c.addf(field, "address is already %s (perhaps with other upper and lower case)", other.use())
 		return
 	}
 	s.addresses[k] = r

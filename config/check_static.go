@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mox/dns"
 	"mox/imap"
@@ -50,6 +51,7 @@ func (c *checker) checkStatic(s *Snapshot) {
 		Destination: Destination{Mailbox: c.mailbox("Postmaster.Mailbox", st.Postmaster.Mailbox)},
 		Postmaster:  true,
 	}
+	c.hostTLSRPT(s)
 	if len(st.Listeners) == 0 {
 		c.addf("Listeners", "at least one listener is needed")
 	}
@@ -175,10 +177,8 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 		}
 		return port
 	}
-	l.SMTP = SMTPService{f.SMTP.Enabled, port("SMTP", f.SMTP.Port, 25), f.SMTP.NoSTARTTLS, f.SMTP.RequireSTARTTLS, f.SMTP.NoRequireTLS, false}
-	if d := f.SMTP.TLSSessionTicketsDisabled; d != nil {
-		l.SMTP.SessionTickets = !*d
-	}
+	l.SMTP = c.smtpService(field+".SMTP", f)
+	l.SMTP.Port = port("SMTP", f.SMTP.Port, 25)
 	if f.LMTP.Enabled {
 		l.LMTP = relative(dir, f.LMTP.Socket)
 		if f.LMTP.Socket == "" {
@@ -199,6 +199,33 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 	c.needTLS(field, l)
 	return l
 }
+
+// smtpService returns what SMTP of a listener has besides a port.
+func (c *checker) smtpService(field string, lf ListenerFields) SMTPService {
+	f := lf.SMTP
+	s := SMTPService{
+		Enabled:              f.Enabled,
+		NoSTARTTLS:           f.NoSTARTTLS,
+		RequireSTARTTLS:      f.RequireSTARTTLS,
+		NoRequireTLS:         f.NoRequireTLS,
+		DNSBLs:               c.domains(field+".DNSBLs", f.DNSBLs),
+		FirstTimeSenderDelay: DefaultFirstTimeSenderDelay,
+	}
+	if d := f.TLSSessionTicketsDisabled; d != nil {
+		s.SessionTickets = !*d
+	}
+	if d := f.FirstTimeSenderDelay; d != nil {
+		s.FirstTimeSenderDelay = *d
+		if *d < 0 || *d > maxFirstTimeSenderDelay {
+			c.addf(field+".FirstTimeSenderDelay", "must be between 0s and %s: senders do not wait longer for the answer", maxFirstTimeSenderDelay)
+		}
+	}
+	return s
+}
+
+// maxFirstTimeSenderDelay is well below the time that clients wait for the answer to
+// a message, which is 10 minutes (RFC 5321 §4.5.3.2.6), and less with some.
+const maxFirstTimeSenderDelay = 2 * time.Minute
 
 // maxSocketPath is the length of the longest path of a unix socket that all systems
 // support.

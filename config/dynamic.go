@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Dynamic is the content of domains.conf, field by field. Zero values of optional
 // fields stand for the defaults in brackets in the documentation.
 type Dynamic struct {
@@ -19,6 +21,34 @@ type DomainFields struct {
 	LocalpartCatchallSeparators []string `sconf:"optional" sconf-doc:"As LocalpartCatchallSeparator, for more than one of them; only one of the fields can be used. Where the server makes up an address, it uses the first."`
 
 	LocalpartCaseSensitive bool `sconf:"optional" sconf-doc:"Upper and lower case make different localparts in this domain."`
+
+	DMARC *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about mail from this domain (DMARC aggregate reports). The address must also be in the DMARC record of the domain, as rua."`
+
+	TLSRPT *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about TLS connections for mail to this domain (TLS reports). The address must also be in the TLSRPT record of the domain, as rua."`
+
+	Aliases map[string]AliasFields `sconf:"optional" sconf-doc:"Addresses with several members, each of whom gets a copy of mail for the address, by localpart."`
+}
+
+// ReportFields is a section DMARC or TLSRPT of a domain in domains.conf.
+type ReportFields struct {
+	Localpart string `sconf-doc:"Localpart of the address, in ASCII, such as dmarcreports or tlsreports. Mail for it is for nothing but reports, so it cannot be the address of anyone."`
+
+	Domain string `sconf:"optional" sconf-doc:"Domain of the address, if not this one. Must be one of Domains. For a domain whose mail is handled elsewhere, with reports coming here."`
+
+	Account string `sconf-doc:"Account that gets the mail with the reports."`
+
+	Mailbox string `sconf-doc:"Mailbox for the reports, such as DMARC or TLSRPT. It is created when missing."`
+}
+
+// AliasFields is one element of Aliases of a domain in domains.conf.
+type AliasFields struct {
+	Addresses []string `sconf-doc:"Addresses of the members: addresses of accounts, complete with domain. At most 1000."`
+
+	PostPublic bool `sconf:"optional" sconf-doc:"Everyone can write to the address, not only its members."`
+
+	ListMembers bool `sconf:"optional" sconf-doc:"Members can see who the other members are."`
+
+	AllowMsgFrom bool `sconf:"optional" sconf-doc:"Members can send mail from the address."`
 }
 
 // AccountFields is one element of Accounts in domains.conf.
@@ -35,6 +65,20 @@ type AccountFields struct {
 
 	KeepRejects bool `sconf:"optional" sconf-doc:"Keep all copies in RejectsMailbox."`
 
+	Introbox string `sconf:"optional" sconf-doc:"Mailbox for mail that would go to Inbox and is from someone you have had no mail from and have sent none to; Introbox is a good name. Moving a message from it to Inbox lets further mail from there go to Inbox. Cannot be Inbox or RejectsMailbox."`
+
+	JunkDelivery string `sconf:"optional" sconf-doc:"What becomes of mail that is judged to be junk: reject refuses it, with a copy in RejectsMailbox, so that a sender whose mail is not junk learns about it; junk delivers it to the mailbox for junk. [reject]"`
+
+	JunkFilter *JunkFilterFields `sconf:"optional" sconf-doc:"Judge messages of senders that are not known yet by their content. What is junk for this account is learned from messages flagged as junk and as not junk. If absent, content does not count."`
+
+	AutomaticJunkFlags AutomaticJunkFlagsFields `sconf:"optional" sconf-doc:"Flag messages as junk or not junk by the mailbox they are delivered, moved or copied to, so that the junk filter learns without further ado. Each field is a regular expression for names of mailboxes, in lower case; they are tried in the order given here. If just one of them is empty, all names that match none of the others count for it. A mailbox with the special use Junk is always for junk."`
+
+	SubjectPass SubjectPassFields `sconf:"optional" sconf-doc:"A way for senders whose message was refused as junk: the error has a text that lets the message pass when it is sent again with it in the subject. Only for senders that passed DMARC and that nothing is known about."`
+
+	NoFirstTimeSenderDelay bool `sconf:"optional" sconf-doc:"Take mail of senders that are not known yet without the delay that listeners have for it (FirstTimeSenderDelay)."`
+
+	TrustedForwarders []string `sconf:"optional" sconf-doc:"Domains of forwarding services and mailing lists you use and trust. What they say in ARC headers about the checks of a message as it came to them is believed, because forwarding can make checks fail."`
+
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of the account may be together, in bytes, instead of what mox.conf says. Negative: no limit."`
 
 	MaxOutgoingMessagesPerDay int `sconf:"optional" sconf-doc:"To how many recipients the account can send in 24 hours, which limits the damage when someone else got hold of the password. [1000]"`
@@ -48,5 +92,62 @@ type AccountFields struct {
 type DestinationFields struct {
 	Mailbox string `sconf:"optional" sconf-doc:"Mailbox for mail to the address. It is created when missing. [Inbox]"`
 
-	SMTPError string `sconf:"optional" sconf-doc:"Refuse mail for the address: 421 for the time being, 550 for good, with a text after a space if you like, such as 550 no longer with us. At most 255 characters of printable ASCII. Excludes Mailbox."`
+	Rulesets []RulesetFields `sconf:"optional" sconf-doc:"Rules for messages to the address, such as those of a mailing list. The first that matches is used."`
+
+	SMTPError string `sconf:"optional" sconf-doc:"Refuse mail for the address: 421 for the time being, 550 for good, with a text after a space if you like, such as 550 no longer with us. At most 255 characters of printable ASCII. Excludes Mailbox and Rulesets."`
+
+	MessageAuthRequiredSMTPError string `sconf:"optional" sconf-doc:"If not empty, messages whose From address is not proven by SPF or DKIM are refused, with this text. For addresses that react to mail, such as those of software. At most 255 characters of printable ASCII."`
+}
+
+// RulesetFields is one element of Rulesets of a destination in domains.conf.
+type RulesetFields struct {
+	SMTPMailFromRegexp string `sconf:"optional" sconf-doc:"Regular expression (in the syntax of RE2) that must match the address in MAIL FROM, where errors about the message go, such as ^list-bounces@lists\\.example\\.org$"`
+
+	MsgFromRegexp string `sconf:"optional" sconf-doc:"Regular expression that must match the address in the From header."`
+
+	VerifiedDomain string `sconf:"optional" sconf-doc:"Domain that must be proven, or a domain below it, by SPF or DKIM."`
+
+	HeadersRegexp map[string]string `sconf:"optional" sconf-doc:"Regular expressions for names of header fields, each with one for its value. Each must match a field of the message. Names and values are in lower case and without space around them when they are compared, so the expressions must be in lower case too. Example: ^list-id$ with ^<name\\.lists\\.example\\.org>$"`
+
+	IsForward bool `sconf:"optional" sconf-doc:"The messages are forwarded by a server that does not change who they are from. Its IP addresses and domains do not count in the checks, and its messages are not refused for a DMARC policy, which forwarding can break. Needs SMTPMailFromRegexp and VerifiedDomain."`
+
+	ListAllowDomain string `sconf:"optional" sconf-doc:"Domain of a mailing list: if it or a domain below it is proven by SPF or DKIM, messages are taken without further checks, also where DMARC fails, because mailing lists change messages. Not together with IsForward."`
+
+	AcceptRejectsToMailbox string `sconf:"optional" sconf-doc:"Take messages that would be refused, and put them into this mailbox. For mail that is not to be lost in any case, where refusing would harm, such as that of a mailing list that unsubscribes. Cannot be Inbox."`
+
+	Mailbox string `sconf-doc:"Mailbox for the messages. It is created when missing."`
+
+	Comment string `sconf:"optional" sconf-doc:"Any text, for whoever wrote the rule."`
+}
+
+// JunkFilterFields is the JunkFilter section of an account in domains.conf.
+type JunkFilterFields struct {
+	Threshold float64 `sconf:"optional" sconf-doc:"Probability, below 1, from which on a message is junk. [0.95]"`
+
+	Params JunkParamsFields `sconf:"optional" sconf-doc:"How probabilities are computed. The defaults are good."`
+}
+
+// JunkParamsFields is the Params section of a JunkFilter in domains.conf.
+type JunkParamsFields struct {
+	Onegrams    bool    `sconf:"optional" sconf-doc:"Look at single words. If neither this nor Twograms is set, both are."`
+	Twograms    bool    `sconf:"optional" sconf-doc:"Look at pairs of words."`
+	Threegrams  bool    `sconf:"optional" sconf-doc:"Accepted, without effect."`
+	MaxPower    float64 `sconf:"optional" sconf-doc:"No word makes a message junk with a probability nearer to 0 or 1 than this. Below 0.5. Zero: a value that fits all else."`
+	TopWords    int     `sconf:"optional" sconf-doc:"How many words are named as reasons, for junk and for not junk each. [10]"`
+	IgnoreWords float64 `sconf:"optional" sconf-doc:"Accepted, without effect. Below 0.5."`
+	RareWords   int     `sconf:"optional" sconf-doc:"Accepted, without effect."`
+}
+
+// AutomaticJunkFlagsFields is the AutomaticJunkFlags section of an account in
+// domains.conf.
+type AutomaticJunkFlagsFields struct {
+	Enabled              bool   `sconf-doc:"If not set, messages keep their flags."`
+	JunkMailboxRegexp    string `sconf:"optional" sconf-doc:"Mailboxes for junk, such as ^(junk|spam)."`
+	NeutralMailboxRegexp string `sconf:"optional" sconf-doc:"Mailboxes that say nothing about their messages, such as ^(inbox|introbox|neutral|postmaster|dmarc|tlsrpt|rejects)."`
+	NotJunkMailboxRegexp string `sconf:"optional" sconf-doc:"Mailboxes for what is not junk."`
+}
+
+// SubjectPassFields is the SubjectPass section of an account in domains.conf.
+type SubjectPassFields struct {
+	Period time.Duration `sconf-doc:"For how long a text can be used, such as 12h. Zero: no such texts."`
 }

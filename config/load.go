@@ -117,7 +117,7 @@ func (s *Snapshot) check(dynamic *outline) error {
 	sc.checkStatic(s)
 	dc := &checker{file: dynFile, outline: dynamic}
 	dc.checkDynamic(s)
-	sc.postmasterAccount(s)
+	sc.staticAccounts(s)
 	return append(sc.errs, dc.errs...).err()
 }
 

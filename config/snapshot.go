@@ -29,6 +29,9 @@ const (
 	// half a message, make the server use some 220 MB of memory, so that 512 MB are
 	// enough for all else too.
 	DefaultMaxConnections = 2000
+
+	DefaultFirstTimeSenderDelay = 15 * time.Second
+	DefaultJunkThreshold        = 0.95
 )
 
 // Snapshot is a configuration that has been checked as a whole. It is never
@@ -55,6 +58,7 @@ type Snapshot struct {
 	static     *outline // Of mox.conf. Nil if not from a file.
 	quota      int64    // Default for accounts, 0 for none.
 	postmaster Recipient
+	tlsrpt     *Recipient          // For TLS reports about this host, or nil.
 	hostnames  map[dns.Domain]bool // For which postmaster is always taken: ours, and of listeners with SMTP.
 	domains    map[dns.Domain]Domain
 	accounts   map[string]Account
@@ -96,6 +100,9 @@ type SMTPService struct {
 	RequireSTARTTLS bool // Mail is not taken without it.
 	NoRequireTLS    bool // REQUIRETLS is not offered.
 	SessionTickets  bool // Of TLS.
+
+	DNSBLs               []dns.Domain
+	FirstTimeSenderDelay time.Duration // Zero for none.
 }
 
 // PlainService starts without TLS and is for users, who must log in.
@@ -147,6 +154,13 @@ type Domain struct {
 	Description   string
 	Separators    []string // Of localparts: what follows one is not part of the address.
 	CaseSensitive bool     // Whether upper and lower case of localparts differ.
+
+	// ReportsOnly: the domain has no addresses but those for reports, of which at
+	// least one is for another domain or at another domain. For all other mail it is
+	// as if the domain was not configured.
+	ReportsOnly   bool
+	DMARC, TLSRPT *ReportAddress            // Where reports about this domain go. Nil for nowhere.
+	Aliases       map[smtp.Localpart]*Alias // By canonical localpart.
 }
 
 // Account is an account with defaults filled in.
@@ -159,6 +173,15 @@ type Account struct {
 
 	RejectsMailbox string // For copies of refused messages; empty for none.
 	KeepRejects    bool   // The copies stay.
+	Introbox       string // For mail to Inbox of strangers; empty for none.
+
+	JunkToMailbox      bool        // Junk is delivered, to the mailbox for junk, and not refused.
+	JunkFilter         *JunkFilter // Nil if content does not count.
+	AutomaticJunkFlags AutomaticJunkFlags
+
+	SubjectPassPeriod      time.Duration // Zero for none.
+	NoFirstTimeSenderDelay bool
+	TrustedForwarders      []dns.Domain // Whose ARC seals are believed.
 
 	QuotaMessageSize             int64 // In bytes; 0 for none.
 	MaxOutgoingMessagesPerDay    int
@@ -170,6 +193,11 @@ type Account struct {
 type Destination struct {
 	Mailbox   string      // In the form in which mailbox names are stored.
 	SMTPError *smtp.Error // If not nil, mail is refused with it.
+	Rulesets  []Ruleset   // The first that matches counts.
+
+	// MessageAuthRequired, if not nil, is the error for messages whose From address
+	// was not proven.
+	MessageAuthRequired *smtp.Error
 }
 
 // Account returns an account by name.

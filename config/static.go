@@ -23,6 +23,8 @@ type Static struct {
 
 	Postmaster PostmasterFields `sconf-doc:"Who gets the mail that a server must take: for postmaster without a domain or at the hostname, and for postmaster at a domain in which nobody has that address."`
 
+	HostTLSRPT *HostTLSRPTFields `sconf:"optional" sconf-doc:"Who gets the reports of other servers about TLS connections to this machine (TLS reports). The address must also be in the TLSRPT record of the hostname, as rua."`
+
 	InitialMailboxes InitialMailboxes `sconf:"optional" sconf-doc:"Mailboxes that a new account has besides Inbox. If absent: Sent, Archive, Trash, Drafts and Junk, each with the special use of that name."`
 
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of an account may be together, in bytes, where the account says nothing else. Databases need some 15 percent on top. Zero: no limit."`
@@ -56,6 +58,10 @@ type ListenerFields struct {
 		NoRequireTLS    bool `sconf:"optional" sconf-doc:"Do not offer REQUIRETLS, with which senders ask that a message is never sent without TLS."`
 
 		TLSSessionTicketsDisabled *bool `sconf:"optional" sconf-doc:"Do without session tickets, which make further TLS connections of a client cheaper. Servers of Microsoft are known to fail with them. [true]"`
+
+		DNSBLs []string `sconf:"optional" sconf-doc:"Lists of IP addresses that spam came from, as zones in DNS, such as sbl.spamhaus.org. Mail from an address on one of them is refused if nothing good is known about the sender. Their operators see who sends mail here, and have rules about who may ask."`
+
+		FirstTimeSenderDelay *time.Duration `sconf:"optional" sconf-doc:"How long a sender that is not known yet waits for the answer when its message is taken, which those who send to many do not like. 0s: no delay. [15s]"`
 	} `sconf:"optional" sconf-doc:"Mail from other mail servers."`
 
 	LMTP struct {
@@ -125,6 +131,13 @@ type LimitsFields struct {
 type PostmasterFields struct {
 	Account string `sconf-doc:"Name of an account in domains.conf."`
 	Mailbox string `sconf-doc:"Mailbox in that account, such as Postmaster. It is created when missing."`
+}
+
+// HostTLSRPTFields is the HostTLSRPT section in mox.conf.
+type HostTLSRPTFields struct {
+	Account   string `sconf-doc:"Name of an account in domains.conf."`
+	Mailbox   string `sconf-doc:"Mailbox in that account, such as TLSRPT. It is created when missing."`
+	Localpart string `sconf-doc:"Localpart of the address at the hostname, in ASCII, such as tlsreports."`
 }
 
 // InitialMailboxes says which mailboxes a new account gets.

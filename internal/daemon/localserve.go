@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/dns"
 	"mox/internal/certs"
 	"mox/internal/identity"
 	"mox/internal/safefile"
+	"mox/smtp"
 	"mox/smtpserver"
 	"mox/store"
 )
@@ -151,13 +153,20 @@ func localserveConfig(ip netip.Addr) (config.Static, config.Dynamic) {
 			"localhost": {LocalpartCatchallSeparator: "+"},
 		},
 		Accounts: map[string]config.AccountFields{
-			smtpserver.LocalserveAccount: {
-				Domain:       "localhost",
-				Destinations: map[string]config.DestinationFields{LocalserveAddress: {}},
-			},
+			smtpserver.LocalserveAccount: localserveAccount(),
 		},
 	}
 	return static, dynamic
+}
+
+// localserveAccount is a new account that takes all mail at once, whatever is in it
+// and whoever it is from: a program under development is not to be judged.
+func localserveAccount() config.AccountFields {
+	a := config.NewAccount(smtp.Address{Localpart: smtpserver.LocalserveAccount, Domain: dns.Domain{ASCII: "localhost"}})
+	a.JunkFilter = nil
+	a.NoFirstTimeSenderDelay = true
+	a.SubjectPass = config.SubjectPassFields{}
+	return a
 }
 
 // loopback returns the loopback addresses that can be listened on.
