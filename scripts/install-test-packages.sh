@@ -33,6 +33,7 @@ python3-authres python3:authres
 python3-spf python3:spf
 libxml2-utils xmllint
 haproxy haproxy
+fail2ban fail2ban-regex
 libdb5.3 lib:libdb-5.3.so
 libgnutls-dane0 lib:libgnutls-dane.so.0
 libidn12 lib:libidn.so.12
@@ -50,6 +51,7 @@ if [ "${1:-}" = bench ]; then
 	packages="$packages
 dovecot-core dovecot
 dovecot-imapd dovecot
+dovecot-lmtpd /usr/lib/dovecot/lmtp
 bogofilter bogofilter
 "
 fi

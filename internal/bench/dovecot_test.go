@@ -19,6 +19,8 @@ import (
 // A dovecot is a running Dovecot.
 type dovecot struct {
 	addr string // Of IMAP.
+	lmtp string // Port of LMTP, if there is any.
+	pid  int
 	note string // For the report.
 }
 
@@ -33,6 +35,12 @@ const connectTime = 20 * time.Second
 // another user can be.
 func startDovecot(t testing.TB, words ...string) *dovecot {
 	t.Helper()
+	return startDovecotWith(t, []string{"dovecot.conf"}, words...)
+}
+
+// startDovecotWith is startDovecot with some of the files in testdata.
+func startDovecotWith(t testing.TB, files []string, words ...string) *dovecot {
+	t.Helper()
 	path, err := exec.LookPath("dovecot")
 	if err != nil {
 		path, err = exec.LookPath("/usr/sbin/dovecot")
@@ -43,9 +51,12 @@ func startDovecot(t testing.TB, words ...string) *dovecot {
 	}
 	u, group, drop := dovecotUser(t)
 	dir := dovecotDir(t, u)
-	port := freePort(t)
-	config := strings.NewReplacer("$DIR", dir, "$USER", u.Username, "$GROUP", group, "$PASSWORD", password, "$PORT", port).
-		Replace(string(testkit.ReadFile(t, "testdata/dovecot.conf")))
+	port, lmtp := freePort(t), freePort(t)
+	var text []byte
+	for _, name := range files {
+		text = append(text, testkit.ReadFile(t, filepath.Join("testdata", name))...)
+	}
+	config := strings.NewReplacer("$DIR", dir, "$USER", u.Username, "$GROUP", group, "$PASSWORD", password, "$PORT", port, "$LMTP", lmtp).Replace(string(text))
 	file := filepath.Join(dir, "dovecot.conf")
 	check(t, os.WriteFile(file, []byte(config), 0o644))
 	args := slices.Concat(words, drop, []string{path, "-F", "-c", file})
@@ -57,7 +68,7 @@ func startDovecot(t testing.TB, words ...string) *dovecot {
 			t.Errorf("dovecot: %v", err)
 		}
 	})
-	d := &dovecot{addr: net.JoinHostPort("127.0.0.1", port)}
+	d := &dovecot{addr: net.JoinHostPort("127.0.0.1", port), lmtp: lmtp, pid: p.cmd.Process.Pid}
 	for end := time.Now().Add(connectTime); ; time.Sleep(20 * time.Millisecond) {
 		nc, err := net.Dial("tcp", d.addr)
 		if err == nil {
@@ -70,7 +81,7 @@ func startDovecot(t testing.TB, words ...string) *dovecot {
 	}
 	version, err := exec.Command(path, "--version").Output()
 	check(t, err)
-	d.note = fmt.Sprintf("Dovecot %s here: internal/bench/testdata/dovecot.conf, with data on %s", strings.TrimSpace(string(version)), fileSystem(dir))
+	d.note = fmt.Sprintf("Dovecot %s here: internal/bench/testdata/%s, with data on %s", strings.TrimSpace(string(version)), strings.Join(files, " and "), fileSystem(dir))
 	return d
 }
 

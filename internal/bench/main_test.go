@@ -25,6 +25,8 @@ type form struct {
 	drop   bool          // Also with an empty page cache.
 	idle   int           // Connections that wait.
 	count  int           // Messages for which syncs are counted.
+	world  int           // Messages of each delivery of smtp-source.
+	worlds int           // How often it delivers.
 }
 
 var (
@@ -37,6 +39,8 @@ var (
 		drop:   true,
 		idle:   500,
 		count:  500,
+		world:  10_000,
+		worlds: 3,
 	}
 	shortForm = form{
 		sizes:  []int{2_000},
@@ -46,6 +50,8 @@ var (
 		cold:   1,
 		idle:   50,
 		count:  100,
+		world:  500,
+		worlds: 1,
 	}
 )
 
