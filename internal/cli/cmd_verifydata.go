@@ -10,9 +10,11 @@ import (
 	"slices"
 
 	"mox/config"
+	"mox/dmarc/dmarcdb"
 	"mox/internal/authdb"
 	"mox/queue/queuedb"
 	"mox/store"
+	"mox/tlsrpt/tlsrptdb"
 )
 
 var cmdVerifyData = command{
@@ -21,9 +23,10 @@ var cmdVerifyData = command{
 	help: `Check that a data directory is in order.
 
 All that docs/storage.md says must hold is checked: databases, message files with
-their sizes, counts, UIDs, quota and threads, the queue, and the keys for logging in. The data directory is that of the
-configuration if none is given. No server may be running on it. What is wrong is
-printed, and the exit code is 1 then, also if it was corrected.
+their sizes, counts, UIDs, quota and threads, the queue, logins, and reports. The
+data directory is that of the configuration if none is given. No server may be
+running on it. What is wrong is printed, and the exit code is 1 then, also if it
+was corrected.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		fix := fs.Bool("fix", false, "correct counts, and move message files without a record to a directory \"lost\"")
@@ -91,12 +94,8 @@ func verifyData(ctx context.Context, e *env, dir string, opts store.VerifyOption
 	if err := verifyQueue(ctx, dir, opts, &f); err != nil {
 		return err
 	}
-	problems, err := authdb.Verify(ctx, dir)
-	if err != nil {
+	if err := verifyDatabases(ctx, dir, &f); err != nil {
 		return err
-	}
-	for _, p := range problems {
-		f.add("logins: "+p, false)
 	}
 	for _, text := range f.texts {
 		if _, err := fmt.Fprintln(e.out, text); err != nil {
@@ -116,6 +115,27 @@ func verifyData(ctx context.Context, e *env, dir string, opts store.VerifyOption
 	default:
 		return fmt.Errorf("%d problems found, use -fix to correct those that can be", n)
 	}
+}
+
+// verifyDatabases adds what is wrong with the databases that are not of an account.
+func verifyDatabases(ctx context.Context, dir string, f *findings) error {
+	for _, db := range []struct {
+		name   string
+		verify func(ctx context.Context, dir string) ([]string, error)
+	}{
+		{"logins", authdb.Verify},
+		{"dmarc", dmarcdb.Verify},
+		{"tls reports", tlsrptdb.Verify},
+	} {
+		problems, err := db.verify(ctx, dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", db.name, err)
+		}
+		for _, p := range problems {
+			f.add(db.name+": "+p, false)
+		}
+	}
+	return nil
 }
 
 // verifyQueue adds what is wrong with the queue.

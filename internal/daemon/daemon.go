@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/dmarc/dmarcdb"
 	"mox/dns"
 	"mox/imapserver"
 	"mox/internal/authdb"
@@ -26,6 +27,7 @@ import (
 	"mox/queue/queuedb"
 	"mox/smtpserver"
 	"mox/store"
+	"mox/tlsrpt/tlsrptdb"
 )
 
 // pkgName is the name of this package in logs and metrics.
@@ -62,6 +64,8 @@ type Daemon struct {
 	queueDB *queuedb.DB
 	queue   *queue.Queue
 	authDB  *authdb.DB
+	dmarcDB *dmarcdb.DB
+	tlsDB   *tlsrptdb.DB
 	checker *identity.Checker
 	decider *inbound.Decider
 	deliver *deliver.Deliverer
@@ -140,6 +144,12 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	if d.authDB, err = authdb.Open(ctx, authdb.Options{Dir: s.DataDir, Log: d.logger("authdb")}); err != nil {
+		return err
+	}
+	if d.dmarcDB, err = dmarcdb.Open(ctx, dmarcdb.Options{Dir: s.DataDir, Log: d.logger("dmarcdb")}); err != nil {
+		return err
+	}
+	if d.tlsDB, err = tlsrptdb.Open(ctx, s.DataDir); err != nil {
 		return err
 	}
 	d.checker, err = identity.New(identity.Options{Store: d.store, Config: d.conf, Dir: s.DataDir, Log: d.logger("identity"), Keys: d.authDB})

@@ -78,6 +78,12 @@ func (d *Daemon) close() error {
 	if d.authDB != nil {
 		errs = append(errs, d.authDB.Close())
 	}
+	if d.dmarcDB != nil {
+		errs = append(errs, d.dmarcDB.Close())
+	}
+	if d.tlsDB != nil {
+		errs = append(errs, d.tlsDB.Close())
+	}
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
 	}
