@@ -62,6 +62,16 @@ func (p Params) Check() error {
 	return nil
 }
 
+func (o Options) check() error {
+	if err := o.Params.Check(); err != nil {
+		return err
+	}
+	if o.Threshold < 0 || o.Threshold >= 1 {
+		return fmt.Errorf("%w: Threshold %v is not at least 0 and below 1", ErrParams, o.Threshold)
+	}
+	return nil
+}
+
 func (o Options) withDefaults() Options {
 	p := &o.Params
 	if !p.Onegrams && !p.Twograms {
@@ -90,11 +100,8 @@ func Open(ctx context.Context, path string, o Options) (*Filter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := o.Params.Check(); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
-	}
-	if o.Threshold < 0 || o.Threshold >= 1 {
-		return nil, fmt.Errorf("%w: Threshold %v is not at least 0 and below 1", ErrParams, o.Threshold)
 	}
 	o = o.withDefaults()
 	tab, st, err := openTable(path, o.CacheWords)

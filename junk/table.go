@@ -50,13 +50,20 @@ type table struct {
 }
 
 // openTable opens or creates the file.
-func openTable(path string, limit int) (*table, state, error) {
+func openTable(path string, limit int) (t *table, st state, rerr error) {
+	defer noteDamage(&rerr)()
 	db, err := bolt.Open(path, 0600, &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, state{}, err
 	}
-	t := &table{db: db, limit: limit, cache: map[uint64]entry{}}
-	st := state{Cut: startCut}
+	t = &table{db: db, limit: limit, cache: map[uint64]entry{}}
+	st = state{Cut: startCut}
+	defer func() {
+		if x := recover(); x != nil { // Of a damaged file, and with a lock on it.
+			_ = db.Close()
+			panic(x)
+		}
+	}()
 	err = db.Update(func(tx *bolt.Tx) error {
 		if _, err := tx.CreateBucketIfNotExists(bucketWords); err != nil {
 			return err
@@ -78,7 +85,8 @@ func openTable(path string, limit int) (*table, state, error) {
 
 // get fills in the entries of tokens, in the same order, from the cache and for what it
 // does not have from the file.
-func (t *table) get(ctx context.Context, keys []uint64, out []entry) error {
+func (t *table) get(ctx context.Context, keys []uint64, out []entry) (rerr error) {
+	defer noteDamage(&rerr)()
 	var missing []int
 	for i, k := range keys {
 		e, ok := t.cache[k]
@@ -129,7 +137,8 @@ func (t *table) shrink(room int) {
 
 // commit writes changed entries and the state in one transaction, which is on disk when
 // it returns. After an error nothing of it is in the file, nor in the cache.
-func (t *table) commit(changed map[uint64]entry, st *state, maxWords int) error {
+func (t *table) commit(changed map[uint64]entry, st *state, maxWords int) (rerr error) {
+	defer noteDamage(&rerr)()
 	keys := make([]uint64, 0, len(changed))
 	for k := range changed {
 		keys = append(keys, k)
