@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"mox/config"
@@ -67,6 +68,7 @@ type Attempt struct {
 type Result struct {
 	Account      string
 	LoginAddress string // As in the configuration's addresses, with what the user added after a separator.
+	AppPassword  string // Name of the app password it was done with. Empty for other ways.
 }
 
 // Options are for New. Store, Config and Dir are needed.
@@ -79,6 +81,12 @@ type Options struct {
 	// Keys has the keys of client certificates. Nil for none, so that certificates are
 	// of no use.
 	Keys Keys
+
+	// AppPasswords has the app passwords. Nil for none.
+	AppPasswords AppPasswords
+
+	// Attempts records each attempt. Nil for no records.
+	Attempts Recorder
 
 	// Limits on failed attempts. The zero value is ratelimit.AuthFailureWindows; see
 	// WithLimits for several listeners.
@@ -96,6 +104,11 @@ type Keys interface {
 	TLSPublicKey(ctx context.Context, fingerprint string) (authdb.TLSPublicKey, error)
 }
 
+// Recorder records attempts to log in, and does not wait for that. A *authdb.DB is one.
+type Recorder interface {
+	RecordLogin(a authdb.LoginAttempt)
+}
+
 // shared is what the views of a Checker have in common.
 type shared struct {
 	opts      Options
@@ -104,6 +117,7 @@ type shared struct {
 	cache     passwordCache
 	secret    []byte           // For salts of unknown users.
 	fakeCRAM  sasl.CRAMMD5Keys // Match no password.
+	changes   sync.Mutex       // Held while passwords are set, so that all of an account have one salt.
 }
 
 // Checker checks credentials. A process is to have one.
@@ -195,6 +209,8 @@ type user struct {
 	address smtp.Address
 	known   bool              // There is such an account.
 	creds   store.Credentials // Zero if it is not known or has no password.
+	apps    []authdb.AppPassword
+	app     *authdb.AppPassword // Of apps, the one that was used.
 }
 
 // lookup finds the account and the credentials for a user name, which is a login
@@ -220,18 +236,29 @@ func (c *Checker) lookup(ctx context.Context, name string) (user, error) {
 	}
 	u.account, u.address, u.known = account, addr, true
 	u.key = "account " + account.Name
-	acc, err := c.opts.Store.Account(ctx, account.Name)
+	return u, c.readSecrets(ctx, &u)
+}
+
+// readSecrets reads what is stored of the passwords of an account. That there is
+// nothing is not an error.
+func (c *Checker) readSecrets(ctx context.Context, u *user) error {
+	if c.opts.AppPasswords != nil {
+		var err error
+		if u.apps, err = c.opts.AppPasswords.AppPasswords(ctx, u.account.Name); err != nil {
+			return err
+		}
+	}
+	acc, err := c.opts.Store.Account(ctx, u.account.Name)
 	if errors.Is(err, store.ErrNoAccount) {
-		return u, nil // Configured, and nothing was ever delivered or set.
+		return nil // Configured, and nothing was ever delivered or set.
 	} else if err != nil {
-		return u, fmt.Errorf("open account: %w", err)
+		return fmt.Errorf("open account: %w", err)
 	}
 	defer acc.Release()
-	u.creds, err = acc.Credentials(ctx)
-	if err != nil {
-		return u, fmt.Errorf("read credentials: %w", err)
+	if u.creds, err = acc.Credentials(ctx); err != nil {
+		return fmt.Errorf("read credentials: %w", err)
 	}
-	return u, nil
+	return nil
 }
 
 // admit checks the state of an account whose credentials were right.
@@ -239,7 +266,11 @@ func (u user) admit() (Result, error) {
 	if text := u.account.LoginDisabled; text != "" {
 		return Result{}, &LoginDisabledError{text}
 	}
-	return Result{Account: u.account.Name, LoginAddress: u.address.String()}, nil
+	res := Result{Account: u.account.Name, LoginAddress: u.address.String()}
+	if u.app != nil {
+		res.AppPassword = u.app.Name
+	}
+	return res, nil
 }
 
 // Slowdown is how a server is to treat a client after failed attempts.

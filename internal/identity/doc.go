@@ -14,12 +14,20 @@
 // fails as for an unknown user. EXTERNAL is for client certificates whose key is
 // registered, in internal/authdb.
 //
-// Each attempt gives one line at level info, made for tools that block addresses:
+// An account has one password, and app passwords, which the server makes: each for one
+// program and the protocols that it needs, in internal/authdb. They cannot be guessed, so
+// they are kept as a fast hash and tried before the costly check of the password. All of
+// an account have the same salt for SCRAM, so that the challenge is good for each of them.
+// To the remote, one that is not for the protocol is a wrong password.
 //
-//	m="login attempt" result=badcreds remote=192.0.2.1 protocol=imap mechanism=PLAIN username=...
+// Each attempt is recorded in internal/authdb, and gives one line at level info, made for
+// tools that block addresses (packaging/fail2ban):
 //
-// Results are ok, badcreds, badchanbind, badprotocol, logindisabled, ratelimited,
-// error and aborted.
+//	m="login attempt" result=badpassword remote=192.0.2.1 protocol=imap mechanism=PLAIN account=... username=...
+//
+// Results are ok, baduser, badpassword, badcreds, badchanbind, badprotocol, logindisabled,
+// ratelimited, error and aborted. With badcreds there is a reason: nosecret, scope, authzid,
+// key, mechanism.
 //
 // The package speaks no protocol: servers do the base64 and the replies. A Checker
 // is safe for concurrent use; an [Exchange] belongs to one connection.

@@ -8,7 +8,6 @@ import (
 
 	"mox/internal/authdb"
 	"mox/sasl"
-	"mox/store"
 )
 
 // Exchange is the server side of a SASL exchange. It is for one goroutine.
@@ -56,11 +55,11 @@ func (c *Checker) Begin(ctx context.Context, a Attempt, name string) (Exchange, 
 func (c *Checker) mechanism(a Attempt, name string) mechanism {
 	switch name {
 	case sasl.Plain:
-		return &plain{c: c}
+		return &plain{c: c, protocol: a.Protocol}
 	case sasl.Login:
-		return &login{c: c, server: sasl.NewLoginServer()}
+		return &login{c: c, protocol: a.Protocol, server: sasl.NewLoginServer()}
 	case sasl.CRAMMD5:
-		return &cramMD5{c: c}
+		return &cramMD5{c: c, protocol: a.Protocol}
 	case sasl.External:
 		return &external{c: c, attempt: a}
 	}
@@ -128,8 +127,9 @@ func pad(ctx context.Context, start time.Time) {
 
 // plain is PLAIN: one message with name and password.
 type plain struct {
-	c     *Checker
-	asked bool
+	c        *Checker
+	protocol string
+	asked    bool
 }
 
 func (m *plain) next(ctx context.Context, response []byte, u *user) ([]byte, bool, error) {
@@ -141,22 +141,30 @@ func (m *plain) next(ctx context.Context, response []byte, u *user) ([]byte, boo
 	if err != nil {
 		return nil, false, err
 	}
-	return m.c.checkPlain(ctx, cred, u)
+	return m.c.checkPlain(ctx, m.protocol, cred, u)
 }
 
-func (c *Checker) checkPlain(ctx context.Context, cred sasl.Credentials, u *user) ([]byte, bool, error) {
+func (c *Checker) checkPlain(ctx context.Context, protocol string, cred sasl.Credentials, u *user) ([]byte, bool, error) {
 	var err error
-	*u, _, err = c.password(ctx, cred.Authentication, cred.Password)
+	*u, _, err = c.password(ctx, protocol, cred.Authentication, cred.Password)
 	if err == nil && cred.Proxies() {
-		err = fmt.Errorf("%w: to act as %q is not possible", ErrCredentials, cred.Authorization)
+		err = proxies(cred.Identity)
 	}
 	return nil, err == nil, err
 }
 
+// errProxy: a user wants to act as another one. It comes with ErrCredentials.
+var errProxy = errors.New("no user can act as another one")
+
+func proxies(id sasl.Identity) error {
+	return fmt.Errorf("%w: %w: %q", ErrCredentials, errProxy, id.Authorization)
+}
+
 // login is LOGIN: name and password are asked for.
 type login struct {
-	c      *Checker
-	server *sasl.LoginServer
+	c        *Checker
+	protocol string
+	server   *sasl.LoginServer
 }
 
 func (m *login) next(ctx context.Context, response []byte, u *user) ([]byte, bool, error) {
@@ -164,7 +172,7 @@ func (m *login) next(ctx context.Context, response []byte, u *user) ([]byte, boo
 	if err != nil || !done {
 		return challenge, false, err
 	}
-	return m.c.checkPlain(ctx, m.server.Credentials(), u)
+	return m.c.checkPlain(ctx, m.protocol, m.server.Credentials(), u)
 }
 
 // external is EXTERNAL: the key of the certificate, which the client has shown to have in
@@ -198,20 +206,23 @@ func (m *external) next(ctx context.Context, response []byte, u *user) ([]byte, 
 	}
 	*u = found
 	if !u.known || u.account.Name != key.Account {
-		return nil, false, fmt.Errorf("%w: key %s is for account %s, not for this address", ErrCredentials, key.Fingerprint, key.Account)
+		return nil, false, fmt.Errorf("%w: %w: %s is for account %s, not for this address", ErrCredentials, errKey, key.Fingerprint, key.Account)
 	}
 	return nil, true, nil
 }
 
+// errKey: the client certificate is not one of the user. It comes with ErrCredentials.
+var errKey = errors.New("key of client certificate is not for this user")
+
 // key returns the key of the client certificate.
 func (m *external) key(ctx context.Context) (authdb.TLSPublicKey, error) {
 	if m.c.opts.Keys == nil || m.attempt.TLS == nil || len(m.attempt.TLS.PeerCertificates) == 0 {
-		return authdb.TLSPublicKey{}, fmt.Errorf("%w: no client certificate", ErrCredentials)
+		return authdb.TLSPublicKey{}, fmt.Errorf("%w: %w: no certificate", ErrCredentials, errKey)
 	}
 	fingerprint := authdb.Fingerprint(m.attempt.TLS.PeerCertificates[0])
 	key, err := m.c.opts.Keys.TLSPublicKey(ctx, fingerprint)
 	if errors.Is(err, authdb.ErrNotFound) {
-		return key, fmt.Errorf("%w: no key is known with fingerprint %s", ErrCredentials, fingerprint)
+		return key, fmt.Errorf("%w: %w: fingerprint %s is not known", ErrCredentials, errKey, fingerprint)
 	}
 	return key, err
 }
@@ -219,6 +230,7 @@ func (m *external) key(ctx context.Context) (authdb.TLSPublicKey, error) {
 // cramMD5 is CRAM-MD5.
 type cramMD5 struct {
 	c         *Checker
+	protocol  string
 	challenge []byte
 }
 
@@ -239,18 +251,27 @@ func (m *cramMD5) next(ctx context.Context, response []byte, u *user) ([]byte, b
 		return nil, false, err
 	}
 	// An account that has not opted in is an unknown one, in every respect.
-	keys, noSecret := m.c.fakeCRAM, false
-	if u.account.CRAMMD5 {
-		noSecret = len(u.creds.CRAMMD5) == 0
-		if !noSecret {
-			keys = unpackCRAM(u.creds.CRAMMD5)
+	if !u.account.CRAMMD5 {
+		err = m.c.fakeCRAM.Verify(m.challenge, digest)
+		if err == nil || u.known {
+			err = errMechanism
+		}
+		return nil, false, badSecret(err, false)
+	}
+	secrets := u.cramMD5()
+	if len(secrets) == 0 {
+		return nil, false, badSecret(m.c.fakeCRAM.Verify(m.challenge, digest), true)
+	}
+	for _, s := range secrets {
+		if err = s.keys.Verify(m.challenge, digest); err == nil {
+			return nil, true, u.use(s.app, m.protocol)
 		}
 	}
-	if err := keys.Verify(m.challenge, digest); err != nil {
-		return nil, false, badSecret(err, noSecret)
-	}
-	return nil, !noSecret && u.account.CRAMMD5, nil
+	return nil, false, badSecret(err, false)
 }
+
+// errMechanism: the user must not use the mechanism. It comes with ErrCredentials.
+var errMechanism = errors.New("account is not configured for mechanism")
 
 // badSecret returns the error for a wrong proof.
 func badSecret(err error, noSecret bool) error {
@@ -262,11 +283,13 @@ func badSecret(err error, noSecret bool) error {
 
 // scram is SCRAM, with and without channel binding.
 type scram struct {
-	c      *Checker
-	hash   sasl.Hash
-	server *sasl.SCRAMServer
+	c        *Checker
+	protocol string
+	hash     sasl.Hash
+	server   *sasl.SCRAMServer
 
 	step     scramStep
+	secrets  []secret[sasl.SCRAMKeys]
 	noSecret bool // The user exists, and has no keys.
 }
 
@@ -282,7 +305,7 @@ const (
 func newSCRAM(c *Checker, a Attempt, h sasl.Hash, plus bool) *scram {
 	bindings := sasl.TLSChannelBindings(a.TLS)
 	opts := sasl.SCRAMServerOptions{Plus: plus, PlusOffered: len(bindings) > 0, Bindings: bindings}
-	return &scram{c: c, hash: h, server: sasl.NewSCRAMServer(h, opts)}
+	return &scram{c: c, protocol: a.Protocol, hash: h, server: sasl.NewSCRAMServer(h, opts)}
 }
 
 func (m *scram) next(ctx context.Context, response []byte, u *user) ([]byte, bool, error) {
@@ -299,6 +322,10 @@ func (m *scram) next(ctx context.Context, response []byte, u *user) ([]byte, boo
 		challenge, err := m.server.ClientFinal(response)
 		if err != nil {
 			return challenge, false, m.failed(err)
+		}
+		if err := u.use(m.secrets[m.server.Matched()].app, m.protocol); err != nil {
+			// As for a proof that matches nothing.
+			return []byte("e=" + sasl.SCRAMErrorValue(sasl.ErrInvalidProof)), false, err
 		}
 		return challenge, false, nil
 	}
@@ -318,28 +345,25 @@ func (m *scram) clientFirst(ctx context.Context, response []byte, u *user) ([]by
 		return nil, false, err
 	}
 	if id.Proxies() {
-		return nil, false, fmt.Errorf("%w: to act as %q is not possible", ErrCredentials, id.Authorization)
+		return nil, false, proxies(id)
 	}
-	challenge, err := m.server.ServerFirst(m.keys(*u))
+	challenge, err := m.server.ServerFirst(m.keys(*u)...)
 	return challenge, false, err
 }
 
 // keys returns the keys of a user, or some that nothing matches. Names that lead to
 // the same keys if they exist must lead to the same salt if they do not.
-func (m *scram) keys(u user) sasl.SCRAMKeys {
-	k := u.creds.SCRAMSHA256
-	if m.hash == sasl.SHA1 {
-		k = u.creds.SCRAMSHA1
+func (m *scram) keys(u user) []sasl.SCRAMKeys {
+	m.secrets = u.scram(m.hash)
+	if len(m.secrets) == 0 {
+		m.noSecret = u.known
+		return []sasl.SCRAMKeys{sasl.FakeSCRAMKeys(m.hash, m.c.secret, u.key, sasl.SCRAMDefaultIterations)}
 	}
-	if len(k.StoredKey) > 0 {
-		return stored(k)
+	var l []sasl.SCRAMKeys
+	for _, s := range m.secrets {
+		l = append(l, s.keys)
 	}
-	m.noSecret = u.known
-	return sasl.FakeSCRAMKeys(m.hash, m.c.secret, u.key, sasl.SCRAMDefaultIterations)
-}
-
-func stored(k store.SCRAMKeys) sasl.SCRAMKeys {
-	return sasl.SCRAMKeys{Salt: k.Salt, Iterations: int(k.Iterations), StoredKey: k.StoredKey, ServerKey: k.ServerKey}
+	return l
 }
 
 // failed returns the error for a failed proof, and as they are, errors that are not

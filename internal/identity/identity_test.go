@@ -95,12 +95,13 @@ type env struct {
 	log *logBuffer
 	dir string
 	st  *store.Store
+	db  *authdb.DB
 }
 
 // credentials of the tests' one password, derived once: that is costly on purpose.
 var derived = sync.OnceValues(func() (store.Credentials, error) {
 	c := &Checker{shared: &shared{passwords: sasl.NewPasswordChecker(sasl.PasswordCheckerOptions{})}}
-	return c.derive(ctxbg, password, true)
+	return c.derive(ctxbg, password, user{account: config.Account{CRAMMD5: true}})
 })
 
 func testEnv(t testing.TB) *env {
@@ -109,8 +110,14 @@ func testEnv(t testing.TB) *env {
 	st, err := store.Open(ctxbg, store.Options{Dir: dir, Log: mlog.Discard()})
 	tcheck(t, err)
 	t.Cleanup(func() { st.Close() })
-	e := &env{log: &logBuffer{}, dir: dir, st: st}
-	e.c, err = New(Options{Store: st, Config: testConfig(t, dir), Dir: dir, Log: slog.New(slog.NewTextHandler(e.log, nil))})
+	db, err := authdb.Open(ctxbg, authdb.Options{Dir: dir})
+	tcheck(t, err)
+	t.Cleanup(func() { db.Close() })
+	e := &env{log: &logBuffer{}, dir: dir, st: st, db: db}
+	e.c, err = New(Options{
+		Store: st, Config: testConfig(t, dir), Dir: dir, Log: slog.New(slog.NewTextHandler(e.log, nil)),
+		AppPasswords: db, Attempts: db,
+	})
 	tcheck(t, err)
 	creds, err := derived()
 	tcheck(t, err)
@@ -679,7 +686,7 @@ func TestEachAttemptIsOneLineForToolsThatBlockAddresses(t *testing.T) {
 	got := line(func() {
 		_, _ = e.c.Password(ctxbg, from("192.0.2.1"), "bob@example.org result=ok", "secret-password")
 	})
-	want := `msg="login attempt" result=badcreds remote=192.0.2.1 protocol=imap mechanism=LOGIN username="bob@example.org result=ok"`
+	want := `msg="login attempt" result=baduser remote=192.0.2.1 protocol=imap mechanism=LOGIN username="bob@example.org result=ok"`
 	if !strings.Contains(got, want) || strings.Contains(got, "secret-password") {
 		t.Errorf("got %s", got)
 	}

@@ -37,15 +37,23 @@ func (c *Checker) Password(ctx context.Context, a Attempt, username, password st
 	if err := c.limited(a); err != nil {
 		return Result{}, err
 	}
-	u, res, err := c.password(ctx, username, password)
+	u, res, err := c.password(ctx, a.Protocol, username, password)
 	c.record(a, u, err)
 	return res, err
 }
 
-func (c *Checker) password(ctx context.Context, username, password string) (user, Result, error) {
+// password checks a password: first whether it is an app password, which costs little.
+func (c *Checker) password(ctx context.Context, protocol, username, password string) (user, Result, error) {
 	u, err := c.lookup(ctx, username)
 	if err != nil {
 		return u, Result{}, err
+	}
+	if app := u.findApp(password); app != nil {
+		if err := u.use(app, protocol); err != nil {
+			return u, Result{}, err
+		}
+		res, err := u.admit()
+		return u, res, err
 	}
 	// An account without password has an empty hash, and costs as much as others.
 	if !c.cache.has(u.account.Name, u.creds.Argon2id, password) {
@@ -63,7 +71,7 @@ func (c *Checker) password(ctx context.Context, username, password string) (user
 }
 
 // SetPassword sets the password of an account in the configuration, which need not
-// exist on disk yet. Errors are store.ErrNoAccount, those for passwords above, and
+// exist on disk yet. App passwords stay as they are. Errors are store.ErrNoAccount, those for passwords above, and
 // those of the store.
 func (c *Checker) SetPassword(ctx context.Context, account, password string) error {
 	prepared := sasl.PreparePassword(password)
@@ -79,7 +87,13 @@ func (c *Checker) SetPassword(ctx context.Context, account, password string) err
 	if !ok {
 		return store.ErrNoAccount
 	}
-	creds, err := c.derive(ctx, password, conf.CRAMMD5)
+	c.changes.Lock()
+	defer c.changes.Unlock()
+	old := user{account: conf}
+	if err := c.readSecrets(ctx, &old); err != nil {
+		return err
+	}
+	creds, err := c.derive(ctx, password, old.keepSalt())
 	if err != nil {
 		return fmt.Errorf("derive secrets of password: %w", err)
 	}
@@ -94,21 +108,33 @@ func (c *Checker) SetPassword(ctx context.Context, account, password string) err
 	return nil
 }
 
-// derive returns all that is stored of a password.
-func (c *Checker) derive(ctx context.Context, password string, cramMD5 bool) (store.Credentials, error) {
+// keepSalt returns the user with only those keys whose salt a new password is to have:
+// with app passwords, that of these. Without, it is the one of the previous password,
+// as those of users that do not exist never change either, unless it goes with another
+// iteration count than new passwords have.
+func (u user) keepSalt() user {
+	if len(u.apps) > 0 || int(u.creds.SCRAMSHA1.Iterations) != sasl.SCRAMDefaultIterations || int(u.creds.SCRAMSHA256.Iterations) != sasl.SCRAMDefaultIterations {
+		u.creds = store.Credentials{}
+	}
+	return u
+}
+
+// derive returns all that is stored of the password of a user.
+func (c *Checker) derive(ctx context.Context, password string, u user) (store.Credentials, error) {
 	creds := store.Credentials{Changed: time.Now()}
 	var err error
 	if creds.Argon2id, err = c.passwords.Hash(ctx, password); err != nil {
 		return store.Credentials{}, err
 	}
 	for h, keys := range map[sasl.Hash]*store.SCRAMKeys{sasl.SHA1: &creds.SCRAMSHA1, sasl.SHA256: &creds.SCRAMSHA256} {
-		k, err := sasl.NewSCRAMKeys(h, password, 0)
+		salt, iterations := u.scramSalt(h)
+		k, err := sasl.DeriveSCRAM(h, password, salt, iterations)
 		if err != nil {
 			return store.Credentials{}, err
 		}
 		*keys = store.SCRAMKeys{Salt: k.Salt, Iterations: int32(k.Iterations), StoredKey: k.StoredKey, ServerKey: k.ServerKey}
 	}
-	if cramMD5 {
+	if u.account.CRAMMD5 {
 		k, err := sasl.DeriveCRAMMD5(password)
 		if err != nil {
 			return store.Credentials{}, err

@@ -64,6 +64,8 @@ var packages = map[string]string{
 	"opendkim-testmsg": "opendkim-tools",
 	"dkimverify":       "python3-dkim",
 	"ip":               "iproute2",
+	"fail2ban-client":  "fail2ban",
+	"fail2ban-regex":   "fail2ban",
 	"unshare":          "util-linux",
 	"python3":          "python3",
 	"xmllint":          "libxml2-utils",
