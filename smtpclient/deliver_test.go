@@ -252,7 +252,7 @@ func TestParametersAreThoseTheServerKnows(t *testing.T) {
 		{"hold missing", nil, func(e *Envelope) { e.Mail.HoldFor = time.Minute }, "", "", Error{Command: "mail", Permanent: true, Enhanced: "5.3.3", Err: ErrFutureReleaseUnsupported}},
 		{"too large", []string{"SIZE 99"}, full, "", "", Error{Command: "mail", Permanent: true, Enhanced: "5.3.4", Err: ErrSize}},
 		{"no limit of size", []string{"SIZE 0"}, func(e *Envelope) { e.Mail.Size = 100 }, "MAIL FROM:<me@client.example> SIZE=100", "RCPT TO:<a@mail.example>", Error{}},
-		{"binary", []string{"8BITMIME", "BINARYMIME"}, func(e *Envelope) { e.Mail.Body = smtp.BodyBinaryMIME }, "", "", Error{Command: "mail", Permanent: true, Enhanced: "5.6.3", Err: ErrContent}},
+		{"binary", []string{"8BITMIME", "BINARYMIME"}, func(e *Envelope) { e.Mail.Body = smtp.BodyBinaryMIME }, "", "", Error{Command: "mail", Enhanced: "4.6.3", Err: ErrBinaryMIMEUnsupported}},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -12,9 +12,10 @@ import (
 // Envelope is a message to deliver.
 type Envelope struct {
 	// Mail has the reverse-path and what is wanted of the server. Body is to be
-	// Body8BitMIME if the content has 8-bit octets, SMTPUTF8 is to be set if its header
-	// has UTF-8, Size is to be set if it is known. Delivery fails if the server does not
-	// support SMTPUTF8, REQUIRETLS or a hold and it is asked for. Body, Size, Auth, Ret
+	// Body8BitMIME if the content has 8-bit octets, and BodyBinaryMIME if it is not made
+	// of lines; SMTPUTF8 is to be set if its header has UTF-8, Size is to be set if it is
+	// known. Delivery fails if the server does not support SMTPUTF8, REQUIRETLS,
+	// BINARYMIME or a hold and it is asked for. Body, Size, Auth, Ret
 	// and EnvID are left out for servers that do not know them. SMTPUTF8 is also used if
 	// one of the addresses needs it.
 	Mail smtp.MailCommand
@@ -40,9 +41,10 @@ type Result struct {
 
 // need is what a transaction needs, adapted to the server.
 type need struct {
-	mail smtp.MailCommand
-	utf8 bool
-	dsn  bool
+	mail    smtp.MailCommand
+	utf8    bool
+	dsn     bool
+	chunked bool // With BDAT instead of DATA, RFC 3030 §2.
 }
 
 // adapt checks what the envelope needs against what the server offers, and leaves
@@ -68,16 +70,17 @@ func (c *Client) adapt(env Envelope) (need, *Error) {
 		return refuse(false, "4.6.7", ErrSMTPUTF8Unsupported)
 	case m.Body == smtp.Body8BitMIME && !has(smtp.Ext8BITMIME) && c.opts.Require8BitMIME:
 		return refuse(false, "4.6.3", Err8BitMIMEUnsupported)
-	case m.Body == smtp.BodyBinaryMIME:
+	case m.Body == smtp.BodyBinaryMIME && !has(smtp.ExtBinaryMIME|smtp.ExtChunking):
 		// DATA cannot carry it, RFC 3030 §3.
-		return refuse(true, "5.6.3", fmt.Errorf("%w: binary content", ErrContent))
+		return refuse(false, "4.6.3", ErrBinaryMIMEUnsupported)
 	// It is up to the sender of the message to find another way, RFC 8689 §4.2.1.
 	case m.RequireTLS && !has(smtp.ExtRequireTLS):
 		return refuse(true, "5.7.30", ErrRequireTLSUnsupported)
 	case (m.HoldFor != 0 || !m.HoldUntil.IsZero()) && !has(smtp.ExtFutureRelease):
 		return refuse(true, "5.3.3", ErrFutureReleaseUnsupported)
 	}
-	if !has(smtp.Ext8BITMIME) {
+	chunked := has(smtp.ExtChunking) && (m.Body == smtp.BodyBinaryMIME || m.Size >= chunkedMin)
+	if m.Body != smtp.BodyBinaryMIME && !has(smtp.Ext8BITMIME) {
 		m.Body = ""
 	}
 	if !has(smtp.ExtSize) {
@@ -89,7 +92,7 @@ func (c *Client) adapt(env Envelope) (need, *Error) {
 	if !has(smtp.ExtDSN) {
 		m.Ret, m.EnvID = "", ""
 	}
-	return need{mail: m, utf8: m.SMTPUTF8, dsn: has(smtp.ExtDSN)}, nil
+	return need{mail: m, utf8: m.SMTPUTF8, dsn: has(smtp.ExtDSN), chunked: chunked}, nil
 }
 
 // rcptLine returns the RCPT command for a recipient.

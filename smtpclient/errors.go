@@ -22,6 +22,7 @@ var (
 
 	// Errors for what the message needs and the server does not offer.
 	Err8BitMIMEUnsupported      = errors.New("smtpclient: server does not support 8BITMIME")
+	ErrBinaryMIMEUnsupported    = errors.New("smtpclient: server does not support BINARYMIME with CHUNKING")
 	ErrSMTPUTF8Unsupported      = errors.New("smtpclient: server does not support SMTPUTF8")
 	ErrRequireTLSUnsupported    = errors.New("smtpclient: server does not support REQUIRETLS")
 	ErrFutureReleaseUnsupported = errors.New("smtpclient: server does not support FUTURERELEASE")
@@ -43,7 +44,7 @@ var (
 type Error struct {
 	// Command is what failed, in lower case: "connect", "greeting", "ehlo", "helo",
 	// "starttls", "tls", "auth", "mail", "rcpt", "data" (the command), "content" (what
-	// follows until the reply after the final dot), "rset" or "quit".
+	// follows until the reply after the final dot, or all of BDAT), "rset" or "quit".
 	Command string
 
 	// Permanent is set if the same command would fail again.
@@ -60,6 +61,10 @@ type Error struct {
 
 	// Err is the cause, nil if that is the reply.
 	Err error
+
+	// Unanswered is set if all of the content was sent and no reply to it came: the
+	// server may have taken the message, so trying again may deliver it twice, RFC 1047.
+	Unanswered bool
 }
 
 // Error returns a text for logs, with all lines of the reply.

@@ -41,4 +41,14 @@ const (
 
 	// blockSize is for reading content.
 	blockSize = 32 * 1024
+
+	// chunkedMin is the size in octets from which on a message goes with BDAT to servers
+	// that take it. Below that it saves nothing.
+	chunkedMin = 1 << 20
+
+	// chunkSize is the size in octets of what one BDAT has, and maxChunksAhead is how
+	// many of them are sent before the reply to the first has come. RFC 3030 §4.2 has
+	// them pipelined.
+	chunkSize      = 256 * 1024
+	maxChunksAhead = 8
 )

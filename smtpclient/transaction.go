@@ -52,6 +52,9 @@ func (t *transaction) run() *Error {
 		}
 		return err
 	}
+	if t.need.chunked {
+		return t.chunks()
+	}
 	return t.data(data)
 }
 
@@ -67,7 +70,7 @@ func (t *transaction) refused() int {
 }
 
 // stepwise sends commands one at a time, for servers without PIPELINING. It returns
-// the reply to DATA, or a zero reply if it was not sent.
+// the reply to DATA, or a zero reply if it was not sent, as with BDAT.
 func (t *transaction) stepwise() (Reply, *Error) {
 	r, err := t.c.command("mail", t.need.mail.String(), CommandTimeout)
 	if err != nil {
@@ -88,7 +91,7 @@ func (t *transaction) stepwise() (Reply, *Error) {
 			break
 		}
 	}
-	if t.accepted == 0 {
+	if t.accepted == 0 || t.need.chunked {
 		return Reply{}, nil
 	}
 	return t.c.command("data", "DATA", DataTimeout)
@@ -130,8 +133,10 @@ func (t *transaction) writeCommands() error {
 			return err
 		}
 	}
-	if err := write("DATA"); err != nil {
-		return err
+	if !t.need.chunked {
+		if err := write("DATA"); err != nil {
+			return err
+		}
 	}
 	return t.c.bw.Flush()
 }
@@ -153,6 +158,9 @@ func (t *transaction) readReplies(start time.Time) (Reply, *Error) {
 		if t.refusedMail == nil || r.ok() {
 			t.rcptReply(i, r)
 		}
+	}
+	if t.need.chunked {
+		return Reply{}, nil
 	}
 	r, err = t.c.read("data", DataTimeout)
 	t.c.observe("data", r, start)
@@ -215,6 +223,11 @@ func (t *transaction) data(r Reply) *Error {
 	if err != nil {
 		return err
 	}
+	return t.finish(r)
+}
+
+// finish takes the reply to the content, with which the transaction ends.
+func (t *transaction) finish(r Reply) *Error {
 	t.c.needReset = false
 	if !r.ok() {
 		return replyError("content", r)
@@ -233,6 +246,9 @@ func (t *transaction) content() (Reply, *Error) {
 	}
 	r, err := t.c.read("content", DataFinishTimeout)
 	t.c.observe("content", r, start)
+	if err != nil {
+		err.Unanswered = true
+	}
 	return r, err
 }
 
@@ -274,6 +290,9 @@ func (t *transaction) send() *Error {
 // sendFailed returns the error for content that the DataWriter or the connection
 // did not take. A server that hangs up while it is being sent to may have said why.
 func (t *transaction) sendFailed(cause error) *Error {
+	if errors.Is(cause, ErrContent) {
+		return t.c.fail("content", cause)
+	}
 	if errors.Is(cause, smtp.ErrBareCR) || errors.Is(cause, smtp.ErrBareLF) || errors.Is(cause, smtp.ErrSmuggling) {
 		e := t.c.fail("content", fmt.Errorf("%w: %w", ErrContent, cause))
 		e.Permanent = true
