@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -42,6 +43,9 @@ func (c *conn) command(ctx context.Context) error {
 		err = c.enc.Err()
 	}
 	c.account(ctx, &k, err)
+	// A client that sends many commands at once does not wait in between, and would keep
+	// a processor for longer than others should wait.
+	runtime.Gosched()
 	if err == nil && c.logout {
 		err = errClose
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -137,6 +138,10 @@ func (c *conn) readLine(limit int, timeout time.Duration) ([]byte, error) {
 			return nil, err
 		}
 		c.useSmall()
+	} else {
+		// A client that sends many commands at once does not wait in between, and would
+		// keep a processor for longer than others should wait.
+		runtime.Gosched()
 	}
 	if c.slow {
 		if err := sleep(c.ctx, slowDelay); err != nil {
