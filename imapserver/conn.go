@@ -170,6 +170,7 @@ func (c *conn) admit() bool {
 		return false
 	}
 	if !c.auth().Allowed(c.remote) {
+		identity.CountRefused("imap")
 		c.log.Debug("refusing connection: too many failed logins", "remote", c.remote)
 		c.refuse("too many failed logins from your network, try again later")
 		return false

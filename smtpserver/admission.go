@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mox/internal/identity"
 	"mox/internal/safefile"
 	"mox/mlog"
 	"mox/smtp"
@@ -56,6 +57,7 @@ func (s *Server) refusal(ss *session) (reason string, err *smtp.Error) {
 		return "rate", refuse("too many connections in a short time from your network, try again later")
 	}
 	if l.Kind == Submission && !l.Auth.Allowed(ip) {
+		identity.CountRefused(l.Kind.String())
 		return "auth", refuse("too many failed logins from your network, try again later")
 	}
 	if l.open != nil && !l.open.Acquire(ip) {

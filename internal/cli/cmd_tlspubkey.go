@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,24 +35,7 @@ was added, and name, with tabs in between. The server must be running.
 		if err := c.Do("tlspubkeylist", account); err != nil {
 			return err
 		}
-		line, err := c.ReadLine()
-		if err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(line)
-		if err != nil {
-			return fmt.Errorf("answer of server: %w", err)
-		}
-		for range n {
-			line, err := c.ReadLine()
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(e.out, line); err != nil {
-				return err
-			}
-		}
-		return nil
+		return e.printLines(c)
 	}),
 }
 

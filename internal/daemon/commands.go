@@ -33,6 +33,10 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"tlspubkeyget":       d.ctlTLSPubKeyGet,
 		"tlspubkeyadd":       d.ctlTLSPubKeyAdd,
 		"tlspubkeyrm":        d.ctlTLSPubKeyRemove,
+		"apppasswordlist":    d.ctlAppPasswordList,
+		"apppasswordadd":     d.ctlAppPasswordAdd,
+		"apppasswordrm":      d.ctlAppPasswordRemove,
+		"loginattempts":      d.ctlLoginAttempts,
 		"loglevels":          d.ctlLogLevels,
 		"setloglevels":       d.ctlSetLogLevels,
 	}
@@ -61,7 +65,7 @@ func (d *Daemon) ctlSetAccountPassword(ctx context.Context, c *ctl.Conn) error {
 	}
 	err = d.checker.SetPassword(ctx, account, password)
 	if errors.Is(err, store.ErrNoAccount) {
-		return fmt.Errorf("there is no account %q in domains.conf (the name of an account is not an email address)", account)
+		return noAccount(account)
 	} else if err != nil {
 		return err
 	}

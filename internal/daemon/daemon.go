@@ -152,7 +152,15 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if d.tlsDB, err = tlsrptdb.Open(ctx, s.DataDir); err != nil {
 		return err
 	}
-	d.checker, err = identity.New(identity.Options{Store: d.store, Config: d.conf, Dir: s.DataDir, Log: d.logger("identity"), Keys: d.authDB})
+	d.checker, err = identity.New(identity.Options{
+		Store:        d.store,
+		Config:       d.conf,
+		Dir:          s.DataDir,
+		Log:          d.logger("identity"),
+		Keys:         d.authDB,
+		AppPasswords: d.authDB,
+		Attempts:     d.authDB,
+	})
 	if err != nil {
 		return fmt.Errorf("prepare login: %w", err)
 	}
