@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/mjl-/bstore"
 
@@ -128,7 +127,7 @@ func (tx *Tx) judge(m *Message, before Flags) error {
 	if known && now != 0 && j.Junk == junk {
 		return nil // Of another copy, or before it was expunged.
 	}
-	if known && j.Learned {
+	if known && j.Round == tx.lessonRound() {
 		if err := tx.addLesson(lesson{ContentID: m.ContentID, Junk: j.Junk, Undo: true}); err != nil {
 			return err
 		}
@@ -139,8 +138,9 @@ func (tx *Tx) judge(m *Message, before Flags) error {
 		}
 		return tx.btx.Delete(&j)
 	}
-	j.Junk, j.Learned = junk, tx.a.policy().Train
-	if j.Learned {
+	j.Junk, j.Round = junk, 0
+	if tx.a.policy().Train {
+		j.Round = tx.lessonRound()
 		if err := tx.addLesson(lesson{ContentID: m.ContentID, Junk: junk}); err != nil {
 			return err
 		}
@@ -179,9 +179,13 @@ func (tx *Tx) addLesson(l lesson) error {
 	if err := tx.btx.Insert(&l); err != nil {
 		return fmt.Errorf("insert lesson: %w", err)
 	}
-	tx.lessons = true
+	tx.state.LessonRow = l.Row
+	tx.lessons, tx.written = true, true
 	return nil
 }
+
+// lessonRound returns the round of lessons, which is not zero.
+func (tx *Tx) lessonRound() int64 { return tx.state.LessonRound + 1 }
 
 // Lesson is a row of the journal for the junk filter.
 type Lesson struct {
@@ -221,77 +225,56 @@ func (a *Account) ForgetLessons(ctx context.Context, upto int64) error {
 	}
 }
 
-// Relearn writes the journal anew, with one lesson for each message that is judged now,
-// for a filter that has forgotten everything. It returns how many there are.
+// LastLesson returns the number of the newest row that the journal has ever had. A
+// filter that has taken a later one is not of this account, or of its future.
+func (a *Account) LastLesson() int64 { return a.Tree().state.LessonRow }
+
+// Relearn writes the journal anew, with one lesson for each content that is judged
+// now, for a filter that has forgotten everything. It returns how many there are.
+// Changes to the account go on meanwhile, and their lessons count once.
 func (a *Account) Relearn(ctx context.Context) (int, error) {
-	total := 0
 	err := a.Update(ctx, func(tx *Tx) error {
+		// All lessons that there were are of an earlier round from here on.
+		tx.state.LessonRound++
 		tx.written = true
-		_, lerr := bstore.QueryTx[lesson](tx.btx).Delete()
-		_, jerr := bstore.QueryTx[judged](tx.btx).Delete()
-		if err := errors.Join(lerr, jerr); err != nil {
+		if _, err := bstore.QueryTx[lesson](tx.btx).Delete(); err != nil {
 			return fmt.Errorf("delete lessons: %w", err)
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, err
+	total, last := 0, int64(0)
+	for last >= 0 && err == nil {
+		var n int
+		n, last, err = a.relearn(ctx, last)
+		total += n
 	}
-	for _, mb := range a.Tree().Mailboxes() {
-		ix, err := a.Index(ctx, mb.ID)
-		if errors.Is(err, ErrNoMailbox) {
-			continue
-		} else if err != nil {
-			return total, err
-		}
-		var uids []uint32
-		for i := range ix.Len() {
-			if judgementOf(ix.Flags(i)) != 0 {
-				uids = append(uids, ix.At(i).UID)
-			}
-		}
-		for batch := range slices.Chunk(uids, readBatch) {
-			n, err := a.relearn(ctx, mb.ID, batch)
-			if err != nil && !errors.Is(err, ErrNoMailbox) {
-				return total, err
-			}
-			total += n
-		}
-	}
-	return total, nil
+	return total, err
 }
 
-// relearn writes lessons about messages of a mailbox.
-func (a *Account) relearn(ctx context.Context, mailboxID int64, uids []uint32) (n int, err error) {
+// relearn writes lessons about some of the contents that come after one. Last is the
+// last of them, or negative when there are no more.
+func (a *Account) relearn(ctx context.Context, after int64) (n int, last int64, err error) {
 	err = a.Update(ctx, func(tx *Tx) error {
-		n = 0
-		msgs, err := tx.messages(mailboxID, uids)
+		n, last = 0, -1
+		l, err := bstore.QueryTx[judged](tx.btx).FilterGreater("ContentID", after).SortAsc("ContentID").Limit(readBatch).List()
 		if err != nil {
-			return err
+			return fmt.Errorf("read judgements: %w", err)
 		}
-		for _, m := range msgs {
-			now := judgementOf(m.Flags)
-			if now == 0 {
-				continue
+		for _, j := range l {
+			last = j.ContentID
+			if j.Round == tx.lessonRound() {
+				continue // It was judged meanwhile.
 			}
-			j := judged{ContentID: m.ContentID}
-			err := tx.btx.Get(&j)
-			if err == nil {
-				continue // Another copy of it, or it was judged meanwhile.
-			} else if !errors.Is(err, bstore.ErrAbsent) {
-				return fmt.Errorf("read judgement: %w", err)
-			}
-			j.Junk, j.Learned = now == imap.FlagJunk, true
-			if err := tx.btx.Insert(&j); err != nil {
+			j.Round = tx.lessonRound()
+			if err := tx.btx.Update(&j); err != nil {
 				return fmt.Errorf("write judgement: %w", err)
 			}
-			if err := tx.addLesson(lesson{ContentID: m.ContentID, Junk: j.Junk}); err != nil {
+			if err := tx.addLesson(lesson{ContentID: j.ContentID, Junk: j.Junk}); err != nil {
 				return err
 			}
-			tx.written = true
 			n++
 		}
 		return nil
 	})
-	return n, err
+	return n, last, err
 }

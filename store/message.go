@@ -292,7 +292,7 @@ func (tx *Tx) moveMessage(src, dst *box, m *Message, uid uint32) error {
 
 // arrive is place for a message that comes from another mailbox.
 func (tx *Tx) arrive(src, dst *box, m *Message, uid uint32) error {
-	before := m.Flags
+	before, copied := m.Flags, m.ID == 0
 	var err error
 	if m.Flags, err = tx.arrivalFlags(src, dst, m); err != nil {
 		return err
@@ -302,6 +302,9 @@ func (tx *Tx) arrive(src, dst *box, m *Message, uid uint32) error {
 	}
 	if err := tx.noteSent(dst, m, nil); err != nil {
 		return err
+	}
+	if copied && judgementOf(m.Flags) == 0 {
+		return nil // The message it is a copy of is still there, with its flags.
 	}
 	return tx.judge(m, before)
 }

@@ -222,6 +222,8 @@ type state struct {
 	Size            int64 // Sum of message sizes: what quota counts.
 	EraseSize       int64 // Sum of sizes of erase records.
 	Tombstones      int64
+	LessonRow       int64 // The newest row that the journal for the junk filter has ever had.
+	LessonRound     int64 // How often the filter was told to learn everything anew.
 }
 
 // credentials is the singleton with what is stored of the account's password.

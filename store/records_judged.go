@@ -11,7 +11,7 @@ import "time"
 type judged struct {
 	ContentID int64 `bstore:"noauto,typename Judged"`
 	Junk      bool
-	Learned   bool // There was a lesson about it.
+	Round     int64 // In which there was a lesson about it, zero for none. See state.LessonRound.
 }
 
 // lesson is a row of the journal that the junk filter learns from. Rows are removed

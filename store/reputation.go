@@ -51,6 +51,9 @@ type Outcome struct {
 // NetworksOf returns the networks of an address, as evidence EvidenceIP1 to
 // EvidenceIP3. They are empty for an invalid address.
 func NetworksOf(ip netip.Addr) (l [3]string) {
+	if !ip.IsValid() {
+		return l
+	}
 	bits := [3]int{32, 26, 21}
 	if ip = ip.Unmap(); ip.Is6() {
 		bits = [3]int{64, 48, 32}
