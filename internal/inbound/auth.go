@@ -92,7 +92,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, arr Arrival, r io.Read
 	auth := &Auth{Arrival: arr}
 	auth.From, auth.FromErr = shownFrom(&h)
 	var dkimErr, arcErr error
-	err = a.parallel(ctx,
+	err = parallel(ctx, a.log,
 		func() { auth.IPRev = a.checkIPRev(ctx, arr.RemoteIP) },
 		func() { auth.SPF = a.checkSPF(ctx, arr) },
 		func() { auth.DKIM, dkimErr = a.checkDKIM(ctx, r, size) },
@@ -108,7 +108,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, arr Arrival, r io.Read
 }
 
 // parallel calls functions at the same time. A panic in one is an error.
-func (a *Authenticator) parallel(ctx context.Context, fns ...func()) error {
+func parallel(ctx context.Context, log *slog.Logger, fns ...func()) error {
 	errs := make(chan error, len(fns))
 	var wg sync.WaitGroup
 	for _, fn := range fns {
@@ -116,7 +116,7 @@ func (a *Authenticator) parallel(ctx context.Context, fns ...func()) error {
 			defer func() {
 				if x := recover(); x != nil {
 					metrics.Panic(pkg)
-					a.log.ErrorContext(ctx, "unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
+					log.ErrorContext(ctx, "unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
 					errs <- fmt.Errorf("panic: %v", x)
 				}
 			}()

@@ -152,7 +152,7 @@ func TestMessagesAreAuthenticatedAndDecidedAbout(t *testing.T) {
 			if auth.SPF.Status != tc.spf || auth.DMARC.Status != tc.dmarc {
 				t.Errorf("spf %s, dmarc %s (%v)", auth.SPF.Status, auth.DMARC.Status, auth.DMARC.Err)
 			}
-			v := New().Decide(context.Background(), Facts{Recipient: config.Recipient{Account: "ann"}, Auth: auth})
+			v := New(Options{}).Decide(context.Background(), Facts{Recipient: config.Recipient{Account: "ann"}, Auth: auth})
 			if v.Accept != (tc.code == 0) || v.Reason != tc.reason || v.Junk != tc.junk || v.Err != nil && v.Err.Code != tc.code || len(v.Reasons) == 0 {
 				t.Errorf("verdict %+v, error %v", v, v.Err)
 			}

@@ -2,169 +2,146 @@ package inbound
 
 import (
 	"context"
-	"crypto/tls"
-	"net/netip"
+	"log/slog"
+	"math/rand/v2"
+	"time"
 
 	"mox/config"
 	"mox/dns"
-	"mox/message"
+	"mox/internal/metrics"
+	"mox/junk"
+	"mox/mlog"
 	"mox/smtp"
 	"mox/store"
-)
-
-// Facts is what is known of a message for one recipient.
-type Facts struct {
-	// Of the connection. Zero for a message that did not come over one.
-	RemoteIP netip.Addr
-	EHLO     dns.IPDomain
-	TLS      *tls.ConnectionState // Nil without TLS.
-
-	// Of the transaction.
-	MailFrom  smtp.Path        // Zero for the null reverse-path.
-	Rcpt      smtp.Path        // As the client gave it.
-	Recipient config.Recipient // What it leads to.
-	SMTPUTF8  bool             // The message needs SMTPUTF8.
-
-	// What the client has asked for.
-	RequireTLS bool // The message must not go on without TLS, RFC 8689.
-	Ret        smtp.Ret
-	EnvID      string                 // RFC 3461 §4.4
-	Notify     smtp.Notify            // What the sender wants to be told, RFC 3461 §4.1.
-	Original   smtp.OriginalRecipient // RFC 3461 §4.2
-
-	// Of the message.
-	Digest message.Digest
-	Size   int64 // In octets.
-
-	// Auth says who the message is from. Nil if that was not looked at, as for mail from
-	// users of this server.
-	Auth *Auth
-}
-
-// Verdict is what to do with a message. Exactly one of Accept and Err is set.
-type Verdict struct {
-	Accept bool
-	Err    *smtp.Error // What the client is told.
-
-	// KeepCopy says that the user can have a copy of a message that is refused.
-	KeepCopy bool
-
-	// Reason names the check that decided, as in metrics and X-Mox-Reason, and Reasons
-	// says why, for the user and the operator.
-	Reason  string
-	Reasons []string
-
-	// For an accepted message.
-	Mailbox string // Created when it does not exist.
-	Junk    bool   // It goes to the account's mailbox for junk instead, if there is one.
-	Flags   store.Flags
-}
-
-// Reasons of verdicts, as in metrics. They are part of what operators' dashboards
-// and users' filters know.
-const (
-	ReasonNoBadSignals    = "no-bad-signals"
-	ReasonUnknownAddress  = "unknown-address"
-	ReasonDestination     = "destination-refuses"
-	ReasonFrom            = "from-unclear"
-	ReasonDMARC           = "dmarc-policy"
-	ReasonDMARCQuarantine = "dmarc-quarantine"
-	ReasonSPF             = "spf-policy"
 )
 
 // DefaultMailbox is where mail goes for an address that says nothing else.
 const DefaultMailbox = "Inbox"
 
-// verdict is the state of a decision in the making: checks read facts, and may
-// add to the reasons and change the mailbox without deciding.
-type verdict struct {
-	Facts
-	Verdict
+// A Classifier knows the junk filters of accounts.
+type Classifier interface {
+	// Classify judges a message by its content. Ok is false if the account has no filter.
+	Classify(ctx context.Context, account string, t *junk.Tokens) (v junk.Verdict, ok bool, err error)
 }
 
-// decide ends the chain: the message is accepted.
-func (v *verdict) accept(reason, why string) bool {
-	v.Accept, v.Reason = true, reason
-	v.Reasons = append(v.Reasons, why)
-	return true
+// Options are for [New]. Nothing is needed: a check that lacks what it looks at says
+// nothing.
+type Options struct {
+	Store    *store.Store   // For what accounts know of senders.
+	Config   *config.Holder // For what users want.
+	Resolver dns.Resolver   // For DNS blocklists.
+	Junk     Classifier     // For what content says.
+	Reports  *ReportReader  // For reports about our domains.
+	Log      *slog.Logger   // Nil logs nothing.
+
+	Now    func() time.Time // Nil is time.Now.
+	Random func() float64   // From 0 to 1. Nil is of math/rand/v2.
 }
 
-// reject ends the chain: the message is refused, with an error for the remote and
-// what the user may know.
-func (v *verdict) reject(reason, why string, err *smtp.Error) bool {
-	v.Accept, v.Reason, v.Err = false, reason, err
-	v.Reasons = append(v.Reasons, why)
-	return true
-}
-
-// rejectCopied is reject for a message of which the user can have a copy.
-func (v *verdict) rejectCopied(reason, why string, err *smtp.Error) bool {
-	v.KeepCopy = true
-	return v.reject(reason, why, err)
+// Decider has the chain of checks.
+type Decider struct {
+	opts   Options
+	checks []check
+	rates  *rates
+	lists  *blocklists
 }
 
 // check is a link of the chain. Decide returns true when it has decided.
 type check struct {
 	name   string
 	decide func(ctx context.Context, v *verdict) bool
-}
-
-// Decider has the chain of checks.
-type Decider struct {
-	checks []check
+	// all says that the check is for all messages, also those of which nobody has looked
+	// who they are from.
+	all bool
 }
 
 // New returns a decider.
-func New() *Decider {
-	return &Decider{checks: []check{
-		{"mailbox", chooseMailbox},
-		{"known-address", refuseUnknown},
-		{"from", refuseUnclearFrom},
-		{"dmarc", followDMARC},
-		{"spf", followSPF},
-		{"default", acceptRest},
-	}}
+func New(opts Options) *Decider {
+	metrics.PanicPackages(pkg)
+	if opts.Log == nil {
+		opts.Log = mlog.Discard()
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Random == nil {
+		opts.Random = rand.Float64
+	}
+	d := &Decider{opts: opts, rates: newRates()}
+	if opts.Resolver != nil {
+		d.lists = newBlocklists(opts.Resolver, opts.Log, opts.Now)
+	}
+	d.checks = []check{
+		{"known-address", refuseUnknown, true},
+		{"rate", limitRate, true},
+		{"mailbox", chooseMailbox, true},
+		{"list", acceptList, false},
+		{"forward", forgetForwarder, false},
+		{"trusted-forwarder", believeForwarder, false},
+		{"from", refuseUnclearFrom, false},
+		{"dmarc", followDMARC, false},
+		{"report", readReport, false},
+		{"authentication", requireAuthentication, false},
+		{"reputation", askReputation, false},
+		{"sender-rule", followSenderRule, false},
+		{"introbox", chooseIntrobox, false},
+		{"history", followHistory, false},
+		{"valid-report", acceptReport, false},
+		{"spf", followSPF, false},
+		{"iprev", suspectNetwork, false},
+		{"subjectpass", acceptSubjectPass, false},
+		{"junk", judgeContent, false},
+		{"dnsbl", askBlocklists, false},
+		{"default", acceptRest, true},
+	}
+	return d
 }
 
 // Decide decides about a message for one recipient.
 func (d *Decider) Decide(ctx context.Context, f Facts) Verdict {
-	v := &verdict{Facts: f}
+	if f.shared == nil {
+		f.Share()
+	}
+	v := d.verdict(f)
+	defer v.release()
 	for _, c := range d.checks {
-		if c.decide(ctx, v) {
+		if (c.all || v.Auth != nil) && c.decide(ctx, v) {
+			v.finish(ctx)
 			return v.Verdict
 		}
 	}
 	// The last check decides about all.
-	v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "error processing")
+	v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "%s", notNow)
 	return v.Verdict
 }
 
-// chooseMailbox finds the mailbox that the address is configured with.
-func chooseMailbox(_ context.Context, v *verdict) bool {
-	v.Mailbox = v.Recipient.Destination.Mailbox
-	if v.Mailbox == "" {
-		v.Mailbox = DefaultMailbox
+// verdict returns the state at the beginning of a decision.
+func (d *Decider) verdict(f Facts) *verdict {
+	v := &verdict{Facts: f, d: d, now: d.opts.Now()}
+	if d.opts.Config != nil {
+		v.account, _ = d.opts.Config.Snapshot().Account(f.Recipient.Account)
 	}
-	return false
+	v.author, _ = f.shared.author()
+	v.Origin = f.origin()
+	return v
 }
 
 // refuseUnknown refuses mail for an address that does not lead to an account, or
 // that is configured to refuse mail.
 func refuseUnknown(_ context.Context, v *verdict) bool {
 	if v.Recipient.Account == "" {
-		return v.reject(ReasonUnknownAddress, "no account has the address",
+		return v.refuse(ReasonUnknownAddress, "no account has the address",
 			smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se11BadMailbox, "no such user here"))
 	}
 	if err := v.Recipient.Destination.SMTPError; err != nil {
-		return v.reject(ReasonDestination, "address is configured to refuse mail", err)
+		return v.refuse(ReasonDestination, "address is configured to refuse mail", err)
 	}
 	return false
 }
 
-// acceptRest accepts what nothing speaks against.
+// acceptRest accepts what nothing speaks against. If the sender could be anyone, it
+// waits for the reply: that is cheap for people, and not for who sends to millions.
 func acceptRest(_ context.Context, v *verdict) bool {
-	if v.Junk {
-		return v.accept(ReasonDMARCQuarantine, "domain in From asks for messages that fail authentication to be set apart")
-	}
-	return v.accept(ReasonNoBadSignals, "address is configured for this account")
+	v.FirstTime = v.Auth != nil && !v.Exempt && !v.IsForward && !v.IsMailingList && v.Report == nil && !v.account.NoFirstTimeSenderDelay
+	return v.accept(ReasonNoBadSignals, "nothing speaks against the message")
 }

@@ -14,4 +14,10 @@ var (
 		"Duration of verifying the signatures of an incoming message, once for each signature, by its algorithm and result.", lookupBuckets, "algorithm", "status")
 	metricDMARC = metrics.NewHistogramVec("mox_dmarc_verify_duration_seconds",
 		"Duration of DMARC evaluations of incoming messages, by result, whether the policy is to reject, and whether it is used.", lookupBuckets, "status", "reject", "use")
+	metricDNSBL = metrics.NewHistogramVec("mox_dnsbl_lookup_duration_seconds",
+		"Duration of asking a DNS blocklist about the address of a client, by result.", lookupBuckets, "zone", "status")
+	metricSubjectPassGenerate = metrics.NewCounter("mox_subjectpass_generate_total",
+		"Tokens that authors of refused messages were given, to put in the subject.")
+	metricSubjectPassVerify = metrics.NewCounterVec("mox_subjectpass_verify_total",
+		"Tokens that were found in subjects, by result: ok, expired, invalid, malformed.", "result")
 )

@@ -1,0 +1,176 @@
+package inbound
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mox/config"
+	"mox/dkim"
+	"mox/dmarc"
+	"mox/dns"
+	"mox/message"
+	"mox/store"
+)
+
+// maxMatched is how much of a header field is matched with expressions of rulesets, in
+// bytes. What takes time is not up to the sender.
+const maxMatched = 4 << 10
+
+// chooseMailbox finds the mailbox that the address is configured with, or that a
+// ruleset chooses: the first one that matches.
+func chooseMailbox(_ context.Context, v *verdict) bool {
+	dest := v.Recipient.Destination
+	v.Mailbox = dest.Mailbox
+	if v.Mailbox == "" {
+		v.Mailbox = DefaultMailbox
+	}
+	for i := range dest.Rulesets {
+		if r := &dest.Rulesets[i]; v.matches(r) {
+			v.ruleset = r
+			if r.Mailbox != "" {
+				v.Mailbox = r.Mailbox
+			}
+			v.explain(fmt.Sprintf("ruleset %d matches, for mailbox %s", i+1, v.Mailbox))
+			break
+		}
+	}
+	v.Destined = v.Mailbox
+	return false
+}
+
+// matches reports whether all conditions of a ruleset hold, of which there is at least
+// one. One about the header does not hold if that cannot be read.
+func (v *verdict) matches(r *config.Ruleset) bool {
+	any := false
+	if r.MailFrom != nil {
+		if any = true; !r.MailFrom.MatchString(v.MailFrom.XString(true)) {
+			return false
+		}
+	}
+	if r.MsgFrom != nil {
+		if any = true; v.author.IsZero() || !r.MsgFrom.MatchString(v.author.XString(true)) {
+			return false
+		}
+	}
+	if !r.VerifiedDomain.IsZero() {
+		if any = true; !slices.ContainsFunc(v.proven(), func(d dns.Domain) bool { return isBelow(d, r.VerifiedDomain) }) {
+			return false
+		}
+	}
+	if len(r.Headers) == 0 {
+		return any
+	}
+	h, err := v.shared.header()
+	return err == nil && matchHeaders(h, r.Headers)
+}
+
+// matchHeaders reports whether there is a header field for each match.
+func matchHeaders(h *message.Header, matches []config.HeaderMatch) bool {
+	for _, m := range matches {
+		if !slices.ContainsFunc(h.Fields, func(f message.Field) bool { return matchField(f, m) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// matchField matches a field as it is, and as it is shown.
+func matchField(f message.Field, m config.HeaderMatch) bool {
+	name := f.Name[:min(len(f.Name), maxMatched)]
+	if !m.Name.Match(bytes.ToLower(bytes.TrimSpace(name))) {
+		return false
+	}
+	f.Value = f.Value[:min(len(f.Value), maxMatched)]
+	raw := f.Unfolded()
+	if m.Value.MatchString(lowerTrimmed(raw)) {
+		return true
+	}
+	decoded := message.DecodeText(raw)
+	return decoded != raw && m.Value.MatchString(lowerTrimmed(decoded))
+}
+
+func lowerTrimmed(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+// isBelow reports whether a domain is another one or below it.
+func isBelow(d, parent dns.Domain) bool {
+	return d == parent || strings.HasSuffix(d.ASCII, "."+parent.ASCII)
+}
+
+// proven returns the domains that are proven to have to do with the message.
+func (v *verdict) proven() []dns.Domain {
+	if v.Auth == nil {
+		return nil
+	}
+	l := v.Auth.Passed()
+	if v.Origin.EHLOValidated {
+		l = append(l, v.EHLO.Domain)
+	}
+	return l
+}
+
+// acceptList accepts what a mailing list sends that the user has subscribed to, also
+// from people whom the user has blocked: a list removes who refuses its messages.
+func acceptList(_ context.Context, v *verdict) bool {
+	if v.ruleset == nil || v.ruleset.ListAllowDomain.IsZero() {
+		return false
+	}
+	for _, d := range v.Auth.Passed() {
+		if isBelow(d, v.ruleset.ListAllowDomain) {
+			v.IsMailingList = true
+			v.override(dmarc.OverrideMailingList, "list of "+d.ASCII)
+			return v.accept(ReasonListAllow, "ruleset allows mailing list of "+v.ruleset.ListAllowDomain.ASCII)
+		}
+	}
+	return false
+}
+
+// override notes why the policy of the domain in From is not followed, if there is
+// something to follow.
+func (v *verdict) override(t dmarc.OverrideType, comment string) {
+	if v.Auth.DMARC.Requested() != dmarc.PolicyNone {
+		v.Overrides = append(v.Overrides, dmarc.Override{Type: t, Comment: comment})
+	}
+}
+
+// forgetForwarder sets apart what is of the server that has forwarded the message, so
+// that it neither speaks for the message nor against it, now and when the next one is
+// decided about.
+func forgetForwarder(_ context.Context, v *verdict) bool {
+	if v.ruleset == nil || !v.ruleset.IsForward {
+		return false
+	}
+	v.IsForward = true
+	o := v.Origin
+	fw := &store.Forwarder{EHLODomain: o.EHLODomain, MailFromDomain: o.MailFromDomain}
+	var others []string
+	for _, d := range o.DKIMDomains {
+		if isBelow(dns.Domain{ASCII: d}, v.ruleset.VerifiedDomain) {
+			fw.DKIMDomains = append(fw.DKIMDomains, d)
+		} else {
+			others = append(others, d)
+		}
+	}
+	o.IsForward, o.Forwarder, o.DKIMDomains = true, fw, others
+	o.EHLODomain, o.EHLOValidated, o.EHLO = "", false, store.ValidationUnknown
+	o.MailFrom, o.MailFromDomain, o.MailFromValidated, o.MailFromResult = "", "", false, store.ValidationUnknown
+	v.override(dmarc.OverrideTrustedForwarder, "a ruleset says that the message was forwarded")
+	v.explain("ruleset says that the message was forwarded by " + v.ruleset.VerifiedDomain.ASCII)
+	return false
+}
+
+// validated reports whether it is proven that the message is from who is in From.
+func (v *verdict) validated() bool { return v.Origin.MsgFromValidated }
+
+// signers returns the domains of valid signatures, each once.
+func (a *Auth) signers() []string {
+	var l []string
+	for _, res := range a.DKIM {
+		if res.Status == dkim.StatusPass && !slices.Contains(l, res.Signature.Domain.ASCII) {
+			l = append(l, res.Signature.Domain.ASCII)
+		}
+	}
+	return l
+}
