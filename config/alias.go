@@ -28,6 +28,11 @@ type AliasMember struct {
 	Recipient Recipient    // Always of an account.
 }
 
+// Expands reports whether an address stands for several others.
+func (r Recipient) Expands() bool {
+	return r.Alias != nil && len(r.Alias.Members) > 1
+}
+
 // HasAccount reports whether an address of an account is a member.
 func (a *Alias) HasAccount(account string) bool {
 	return slices.ContainsFunc(a.Members, func(m AliasMember) bool { return m.Recipient.Account == account })

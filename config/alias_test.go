@@ -42,6 +42,9 @@ func TestAliasIsFoundBeforeTheCatchall(t *testing.T) {
 		if a.Address.String() != "support@example.org" || a.PostPublic || a.ListMembers || !a.AllowMsgFrom || len(a.Members) != 2 {
 			t.Fatalf("%s: got %+v", path, a)
 		}
+		if !r.Expands() || a.Members[1].Recipient.Expands() {
+			t.Fatalf("%s: expands %v", path, r.Expands())
+		}
 		m := a.Members[1]
 		if m.Address.String() != "bob.s@example.org" || m.Recipient.Account != "bob" || m.Recipient.Destination.Mailbox != "Lists" || m.Recipient.Canonical != m.Address {
 			t.Fatalf("%s: got member %+v", path, m)
@@ -50,6 +53,9 @@ func TestAliasIsFoundBeforeTheCatchall(t *testing.T) {
 	d, _ := s.Domain(parseAddress(t, "x@example.org").Domain)
 	if a := d.Aliases["all"]; len(d.Aliases) != 2 || a == nil || !a.PostPublic || !a.ListMembers || a.AllowMsgFrom {
 		t.Fatalf("got aliases %v", d.Aliases)
+	}
+	if r, err := s.LookupAddress(parsePath(t, "all@example.org")); err != nil || r.Expands() {
+		t.Fatalf("single member: expands %v, error %v", r.Expands(), err)
 	}
 	if r, err := s.LookupAddress(parsePath(t, "other@example.org")); err != nil || r.Alias != nil || r.Account != "ann" {
 		t.Fatalf("catchall: got %+v, error %v", r, err)

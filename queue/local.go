@@ -37,12 +37,13 @@ type LocalOptions struct {
 // Local is a transport that delivers everything to accounts of this server, without
 // a network, for trying things out.
 type Local struct {
-	opts LocalOptions
+	opts    LocalOptions
+	members *deliver.Members
 }
 
 // NewLocal returns a local transport.
 func NewLocal(opts LocalOptions) *Local {
-	return &Local{opts}
+	return &Local{opts, deliver.NewMembers(deliver.MembersOptions{Decide: opts.Decide.Decide, Deliver: opts.Deliver.Deliver})}
 }
 
 // Name returns "local".
@@ -62,6 +63,9 @@ func (l *Local) Deliver(ctx context.Context, d Delivery) []Result {
 	results := make([]Result, len(d.Messages))
 	for i, m := range d.Messages {
 		results[i] = Result{Err: l.deliver(ctx, d.Base, m, spool, digest), Success: dsn.Delivered}
+		if r, err := l.opts.Config.Snapshot().LookupAddress(m.Recipient()); err == nil && r.Expands() {
+			results[i].Success = dsn.Expanded
+		}
 	}
 	return results
 }
@@ -87,16 +91,17 @@ func (l *Local) deliver(ctx context.Context, base queuedb.Base, m queuedb.Messag
 		Digest:    digest,
 		Size:      spool.Size(),
 	}
-	v := l.opts.Decide.Decide(ctx, facts)
-	if !v.Accept {
-		return v.Err
+	del := deliver.Delivery{Facts: facts, Spool: spool, Trace: received(conf, base, m)}
+	if rcpt.Alias != nil {
+		// From was checked when the message was submitted. If only some members get it, the
+		// next attempt is for all: a second copy is better than none.
+		return l.members.Expand(ctx, deliver.Expansion{Delivery: del, Config: conf, FromAuthentic: true}).Err
 	}
-	_, err = l.opts.Deliver.Deliver(ctx, deliver.Delivery{
-		Facts:   facts,
-		Verdict: v,
-		Spool:   spool,
-		Trace:   received(conf, base, m),
-	})
+	del.Verdict = l.opts.Decide.Decide(ctx, facts)
+	if !del.Verdict.Accept {
+		return del.Verdict.Err
+	}
+	_, err = l.opts.Deliver.Deliver(ctx, del)
 	return err
 }
 

@@ -9,8 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mox/dsn"
 	"mox/internal/deliver"
 	"mox/internal/inbound"
+	"mox/smtp"
 )
 
 func removeContent(t *testing.T, dir string, id int64) {
@@ -63,6 +65,29 @@ func TestLocalDeliversToTheAccountOfTheAddressOrToAnother(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is not in %s", want, text)
 			}
+		}
+	})
+}
+
+func TestLocalDeliversToTheOtherMembersOfAnAlias(t *testing.T) {
+	testLocal(t, "", func(t *testing.T, e *env) {
+		sub := e.submission("ann@example.org", "all@example.org")
+		sub.Recipients[0].Notify = smtp.NotifySuccess
+		e.enqueue(sub)
+		if l := e.queued(); len(l) != 0 {
+			t.Fatalf("left %+v", l)
+		}
+		for _, account := range []string{"boss", "mox"} {
+			if l := e.mailbox(account, "Inbox"); len(l) != 1 || !strings.Contains(l[0], "Delivered-To: "+account+"@example.org\r\n") {
+				t.Errorf("%s has %q", account, l)
+			}
+		}
+		l := e.mailbox("ann", "Inbox") // Without a copy.
+		if len(l) != 1 {
+			t.Fatalf("notifications %q", l)
+		}
+		if rep, _ := report(t, l[0]); rep.Recipients[0].Action != dsn.Expanded || rep.Recipients[0].Final.Address != "all@example.org" {
+			t.Errorf("report %+v", rep)
 		}
 	})
 }

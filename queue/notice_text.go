@@ -112,7 +112,7 @@ func (n notice) text(conf *config.Snapshot) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	rcpt := n.m.Recipient().XString(true)
 	switch n.action() {
-	case dsn.Delivered:
+	case dsn.Delivered, dsn.Expanded:
 		line("Your message was delivered to:")
 		line("")
 		line("    %s", rcpt)

@@ -162,7 +162,7 @@ func testConfig(t testing.TB, dir string) *config.Holder {
 		return config.AccountFields{Domain: "example.org", Destinations: map[string]config.DestinationFields{addr: {}}}
 	}
 	snap, err := config.New(static, config.Dynamic{
-		Domains:  map[string]config.DomainFields{"example.org": {}, "off.example": {Disabled: true}},
+		Domains:  map[string]config.DomainFields{"example.org": {Aliases: map[string]config.AliasFields{"all": {Addresses: []string{"ann@example.org", "boss@example.org", "mox@example.org"}}}}, "off.example": {Disabled: true}},
 		Accounts: map[string]config.AccountFields{"ann": account("ann@example.org"), "boss": account("boss@example.org"), "mox": account("mox@example.org"), "off": account("off@off.example")},
 	})
 	tcheck(t, err)

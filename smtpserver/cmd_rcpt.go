@@ -50,8 +50,10 @@ func runRCPT(ctx context.Context, s *session, t *transaction, c smtp.RcptCommand
 
 // localRecipient checks a recipient of a message from elsewhere.
 func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error) {
+	r, err := s.lookupLocal(p)
 	switch {
-	case s.lis.RequireTLS && s.tls == nil:
+	case s.lis.RequireTLS && s.tls == nil && r.Report != config.ReportTLS && r.Report != config.ReportTLSHost:
+		// Reports about TLS that fails must get through without it, RFC 8460 §3.
 		return recipient{}, smtp.Errorf(smtp.C530AuthRequired, smtp.Se70SecurityOther, "must issue a STARTTLS command first")
 	case t.commands > maxRecipients:
 		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than %d recipients", maxRecipients)
@@ -59,7 +61,6 @@ func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error)
 		// A notification is for one sender.
 		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than one recipient for a notification")
 	}
-	r, err := s.lookupLocal(p)
 	switch {
 	case errors.Is(err, config.ErrDomainUnknown), errors.Is(err, config.ErrAddressUnknown):
 		e := replyError(err)
@@ -68,6 +69,8 @@ func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error)
 		return recipient{}, err
 	case r.Destination.SMTPError != nil:
 		return recipient{}, r.Destination.SMTPError
+	case r.Alias != nil && !t.has(p) && t.members()+len(r.Alias.Members) > maxMembers:
+		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "too many recipients once aliases are expanded, send to this one in another transaction")
 	}
 	return recipient{path: p, to: r}, nil
 }

@@ -35,6 +35,15 @@ type messageID struct {
 
 // key returns the key for a recipient.
 func (id *messageID) key(rcpt smtp.Path) (deliveryKey, error) {
+	return id.keyFor(rcpt.String())
+}
+
+// memberKey returns the key for a member of an alias.
+func (id *messageID) memberKey(alias, member smtp.Address) (deliveryKey, error) {
+	return id.keyFor(alias.String() + "\x00" + member.String())
+}
+
+func (id *messageID) keyFor(rcpt string) (deliveryKey, error) {
 	if id.sum == nil {
 		h := sha256.New()
 		if _, err := io.Copy(h, id.m.spool.Reader()); err != nil {
@@ -61,12 +70,16 @@ func (d *delivered) mark(id *messageID, outcomes []outcome) error {
 		if err != nil {
 			return err
 		}
-		d.mu.Lock()
-		until, ok := d.until[k]
-		d.mu.Unlock()
-		outcomes[i].had = ok && id.m.time.Before(until)
+		outcomes[i].had = d.has(k, id.m.time)
 	}
 	return nil
+}
+
+func (d *delivered) has(k deliveryKey, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	until, ok := d.until[k]
+	return ok && now.Before(until)
 }
 
 // remember adds recipients that got the message.

@@ -96,8 +96,10 @@ func newEngines() *engines { return &engines{fail: map[string]error{}} }
 func (e *engines) Decide(_ context.Context, f inbound.Facts) inbound.Verdict {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.fail["reject "+f.Rcpt.XString(true)]; err != nil {
-		return inbound.Verdict{Err: smtp.AsError(err), Reason: "test"}
+	for _, p := range []smtp.Path{f.Rcpt, f.Recipient.Canonical.Path()} {
+		if err := e.fail["reject "+p.XString(true)]; err != nil {
+			return inbound.Verdict{Err: smtp.AsError(err), Reason: "test", KeepCopy: true}
+		}
 	}
 	return inbound.Verdict{Accept: true, Reason: "test"}
 }
@@ -109,11 +111,15 @@ func (e *engines) Deliver(_ context.Context, d deliver.Delivery) (deliver.Result
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.fail[d.Rcpt.XString(true)]; err != nil {
+	to := d.Rcpt
+	if !d.DeliveredTo.IsZero() {
+		to = d.DeliveredTo
+	}
+	if err := e.fail[to.XString(true)]; err != nil {
 		return deliver.Result{}, err
 	}
 	e.facts = append(e.facts, d.Facts)
-	e.delivered = append(e.delivered, deliveredMessage{d.Rcpt.XString(true), d.MailFrom.XString(true), string(d.Trace), string(content)})
+	e.delivered = append(e.delivered, deliveredMessage{to.XString(true), d.MailFrom.XString(true), string(d.Trace), string(content)})
 	return deliver.Result{}, nil
 }
 

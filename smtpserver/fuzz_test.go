@@ -52,7 +52,10 @@ func FuzzServer(f *testing.F) {
 func fuzzConversation(t *testing.T, dir string, how uint8, input []byte) {
 	static := testStatic(dir)
 	static.Pedantic = how&2 != 0
-	snap, err := config.New(static, testDynamic())
+	dynamic := testDynamic()
+	// With it, the server keeps asking for a message that others have got.
+	delete(dynamic.Domains["example.org"].Aliases, "off")
+	snap, err := config.New(static, dynamic)
 	if err != nil {
 		t.Fatalf("config: %v", err)
 	}

@@ -1,6 +1,10 @@
 package smtpserver
 
-import "time"
+import (
+	"time"
+
+	"mox/config"
+)
 
 // Limits of lines, in octets with CRLF.
 const (
@@ -35,6 +39,10 @@ const (
 	// maxRecipients is how many RCPT commands a transaction can have, announced as
 	// RCPTMAX (RFC 9422 §4.2). At least 100 must be possible, RFC 5321 §4.5.3.1.8.
 	maxRecipients = 1000
+
+	// maxMembers is how many members the aliases in a transaction can have together. One
+	// alias always fits.
+	maxMembers = 2 * config.MaxAliasMembers
 
 	// maxChunks is how many chunks a message can have, RFC 3030.
 	maxChunks = 100_000

@@ -13,7 +13,7 @@ var (
 	metricCommands = metrics.NewHistogramVec("mox_smtpserver_command_duration_seconds",
 		"Duration and result codes of SMTP commands.", metrics.CommandBuckets(), "kind", "cmd", "code", "ecode")
 	metricDelivery = metrics.NewCounterVec("mox_smtpserver_delivery_total",
-		"Incoming messages, per recipient, by result: delivered, reject, unknownuser, accounterror, delivererror.", "result", "reason")
+		"Incoming messages, per recipient, by result: delivered, reject, unknownuser, accounterror, delivererror. An alias counts once for each member that got a message, and once if it was refused.", "result", "reason")
 	metricSubmission = metrics.NewCounterVec("mox_smtpserver_submission_total",
 		"Submitted messages, by result.", "result")
 	metricErrors = metrics.NewCounterVec("mox_smtpserver_errors_total",

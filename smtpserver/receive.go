@@ -71,13 +71,15 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 	return s.someFailed(ctx, t, id, done, failed)
 }
 
-// deliver fills in the outcomes. A recipient does not wait for another.
+// deliver fills in the outcomes. A recipient does not wait for another. Aliases come
+// last and one by one, as each has many deliveries.
 func (s *session) deliver(ctx context.Context, t *transaction, m *incoming, outcomes []outcome) {
+	defer s.deliverAliases(ctx, t, m, outcomes)
 	slots := make(chan struct{}, maxParallelDeliveries)
 	var wg sync.WaitGroup
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.had {
+		if o.had || o.rcpt.to.Alias != nil {
 			continue
 		}
 		if len(outcomes) == 1 {
@@ -103,26 +105,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 			o.err = fmt.Errorf("panic: %v", x)
 		}
 	}()
-	r := o.rcpt
-	facts := inbound.Facts{
-		RemoteIP:  s.remoteIP,
-		EHLO:      s.hello.name,
-		TLS:       s.tls,
-		MailFrom:  t.mail.ReversePath,
-		Rcpt:      r.path,
-		Recipient: r.to,
-		SMTPUTF8:  t.mail.SMTPUTF8,
-
-		RequireTLS: t.mail.RequireTLS,
-		Ret:        t.mail.Ret,
-		EnvID:      t.mail.EnvID,
-		Notify:     r.notify,
-		Original:   r.original,
-
-		Digest: m.digest,
-		Size:   m.size,
-		Auth:   m.auth,
-	}
+	r, facts := o.rcpt, s.facts(t, m, o.rcpt)
 	v := s.srv.opts.Decide.Decide(ctx, facts)
 	if !v.Accept {
 		if v.Err == nil { // A verdict should have one.
@@ -146,6 +129,29 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 	metricDelivery.WithLabelValues("delivered", v.Reason).Inc()
 	s.log.Info("message delivered", slog.Any("mailfrom", t.mail.ReversePath), slog.Any("rcptto", r.path),
 		slog.String("account", r.to.Account), slog.Int64("size", m.size), slog.String("reason", v.Reason))
+}
+
+// facts returns what is known of a message for a recipient.
+func (s *session) facts(t *transaction, m *incoming, r recipient) inbound.Facts {
+	return inbound.Facts{
+		RemoteIP:  s.remoteIP,
+		EHLO:      s.hello.name,
+		TLS:       s.tls,
+		MailFrom:  t.mail.ReversePath,
+		Rcpt:      r.path,
+		Recipient: r.to,
+		SMTPUTF8:  t.mail.SMTPUTF8,
+
+		RequireTLS: t.mail.RequireTLS,
+		Ret:        t.mail.Ret,
+		EnvID:      t.mail.EnvID,
+		Notify:     r.notify,
+		Original:   r.original,
+
+		Digest: m.digest,
+		Size:   m.size,
+		Auth:   m.auth,
+	}
 }
 
 // allFailed returns the error for a message that nobody got: that of the

@@ -187,7 +187,11 @@ func (ts *testServer) wantReported(_ *script.Run, args []string) error {
 	for _, d := range ts.fake.reported {
 		got = append(got, d.Mail.ReversePath.XString(true))
 		for _, r := range d.Recipients {
-			got = append(got, dsnText(d.Mail, r))
+			text := dsnText(d.Mail, r.RcptCommand)
+			if r.Expanded {
+				text += "|expanded"
+			}
+			got = append(got, text)
 		}
 	}
 	if !slices.Equal(got, args) {

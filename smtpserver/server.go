@@ -14,6 +14,7 @@ import (
 
 	"mox/config"
 	"mox/dns"
+	"mox/internal/deliver"
 	"mox/internal/metrics"
 	"mox/internal/ratelimit"
 	"mox/internal/safefile"
@@ -143,6 +144,8 @@ type Server struct {
 	bufs *buffers
 	got  *delivered
 
+	members *deliver.Members // For aliases.
+
 	// ctx is that of the work of sessions, and ends when it must. waitCtx is that of
 	// waiting, for delays and handshakes, and ends when the server stops.
 	ctx        context.Context
@@ -185,6 +188,7 @@ func New(opts Options) *Server {
 		log:       opts.Log,
 		bufs:      newBuffers(),
 		got:       newDelivered(),
+		members:   newMembers(opts),
 		listeners: map[string]*listener{},
 		sockets:   map[net.Listener]bool{},
 		sessions:  map[*session]bool{},

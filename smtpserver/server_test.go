@@ -46,7 +46,17 @@ func testStatic(dir string) config.Static {
 func testDynamic() config.Dynamic {
 	return config.Dynamic{
 		Domains: map[string]config.DomainFields{
-			"example.org":   {LocalpartCatchallSeparator: "+"},
+			"example.org": {
+				LocalpartCatchallSeparator: "+",
+				Aliases: map[string]config.AliasFields{
+					"list": {Addresses: []string{"ann@example.org", "bob@example.org", "left@example.org"}, PostPublic: true},
+					"team": {Addresses: []string{"bob@example.org", "left@example.org", "gone@example.org"}, AllowMsgFrom: true},
+					"one":  {Addresses: []string{"bob@example.org"}, PostPublic: true},
+					"off":  {Addresses: []string{"ann@off.example", "bob@example.org"}, PostPublic: true},
+					"past": {Addresses: []string{"gone@example.org"}, PostPublic: true},
+				},
+				TLSRPT: &config.ReportFields{Localpart: "tls-reports", Account: "mox", Mailbox: "TLSRPT"},
+			},
 			"☺.example":     {},
 			"off.example":   {Disabled: true},
 			"catch.example": {},
@@ -72,9 +82,10 @@ func testDynamic() config.Dynamic {
 			},
 			"mox": {Domain: "example.org", Destinations: map[string]config.DestinationFields{"mox@example.org": {}}},
 			"left": {
-				Domain:        "example.org",
-				LoginDisabled: "account moved to the new server",
-				Destinations:  map[string]config.DestinationFields{"left@example.org": {}},
+				Domain:         "example.org",
+				LoginDisabled:  "account moved to the new server",
+				RejectsMailbox: "Rejects",
+				Destinations:   map[string]config.DestinationFields{"left@example.org": {}},
 			},
 		},
 	}

@@ -56,6 +56,17 @@ func (t *transaction) has(p smtp.Path) bool {
 	return false
 }
 
+// members returns how many members the aliases have that are recipients.
+func (t *transaction) members() int {
+	n := 0
+	for _, r := range t.recipients {
+		if r.to.Alias != nil {
+			n += len(r.to.Alias.Members)
+		}
+	}
+	return n
+}
+
 // abandon ends a transaction without a message. It was a bad one if the client
 // asked for recipients and got none.
 func (s *session) abandon() {

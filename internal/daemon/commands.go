@@ -170,6 +170,15 @@ func (d *Daemon) deliverSpool(ctx context.Context, addr smtp.Address, rcpt confi
 		return fmt.Errorf("parse message: %w", err)
 	}
 	facts := inbound.Facts{Rcpt: addr.Path(), Recipient: rcpt, Digest: digest, Size: spool.Size()}
+	if rcpt.Alias != nil {
+		m := deliver.NewMembers(deliver.MembersOptions{Decide: d.decider.Decide, Deliver: d.deliver.Deliver, Log: d.log})
+		x := m.Expand(ctx, deliver.Expansion{Delivery: deliver.Delivery{Facts: facts, Spool: spool}, Config: d.conf.Snapshot()})
+		if x.Err == nil {
+			d.log.InfoContext(ctx, "delivered message from control socket to members of alias",
+				slog.Any("alias", rcpt.Alias.Address), slog.Int("delivered", len(x.Got)), slog.Int("full", len(x.Full)))
+		}
+		return x.Err
+	}
 	v := d.decider.Decide(ctx, facts)
 	if !v.Accept {
 		return v.Err

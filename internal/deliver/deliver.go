@@ -50,6 +50,9 @@ type Delivery struct {
 	inbound.Facts
 	Verdict inbound.Verdict // Of inbound; must accept.
 
+	// DeliveredTo is the address of the member, for a message to an alias. Zero is Rcpt.
+	DeliveredTo smtp.Path
+
 	Spool    *safefile.Spool // The message as received, with CRLF. The caller closes it.
 	Trace    []byte          // Header fields of whom the message was received by: Received, each with CRLF.
 	Received time.Time       // IMAP internal date. Zero is now.
@@ -137,9 +140,13 @@ func prefix(del Delivery) []byte {
 			w.AddText("(" + commentText(why) + ")")
 		}
 	}
-	if !del.Rcpt.IsZero() {
+	to := del.DeliveredTo
+	if to.IsZero() {
+		to = del.Rcpt
+	}
+	if !to.IsZero() {
 		w.Field("Delivered-To")
-		w.Add(del.Rcpt.XString(del.SMTPUTF8))
+		w.Add(to.XString(del.SMTPUTF8))
 	}
 	w.Field("Return-Path")
 	w.Add("<" + del.MailFrom.XString(del.SMTPUTF8) + ">")

@@ -3,7 +3,8 @@
 // which it creates when it is missing. When it returns nil, the message is on
 // stable storage.
 //
-// It also keeps copies of messages that were refused, for accounts that want them.
+// It also keeps copies of messages that were refused, for accounts that want them. A
+// [Members] does all of it for the members of an alias.
 //
 // It does not decide (package inbound), and speaks no protocol, but its errors are
 // those that an SMTP client is to be told. A message for several recipients is
@@ -12,5 +13,6 @@
 //
 // A [Deliverer] is safe for concurrent use.
 //
-// RFCs: 5321 §4.4 (trace information, Return-Path) and §6.3 (loops).
+// RFCs: 5321 §3.9.1 (aliases), §4.4 (trace information, Return-Path) and §6.3 (loops);
+// 3461 §5.2.7 (notifications about aliases).
 package deliver

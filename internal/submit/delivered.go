@@ -21,10 +21,17 @@ import (
 // NOTIFY=SUCCESS, RFC 3461 §4.1: that it was delivered here.
 type Delivered struct {
 	Mail       smtp.MailCommand // The reverse-path must not be null.
-	Recipients []smtp.RcptCommand
+	Recipients []DeliveredRecipient
 	From       string          // Host that the message came from, or empty.
 	Spool      *safefile.Spool // The message.
 	Arrived    time.Time
+}
+
+// DeliveredRecipient is a recipient that a message was delivered to. Expanded says that
+// it is an alias with several members, to which it was delivered (RFC 3461 §5.2.7.3).
+type DeliveredRecipient struct {
+	smtp.RcptCommand
+	Expanded bool
 }
 
 const (
@@ -81,11 +88,15 @@ func (d Delivered) message(conf *config.Snapshot, h *message.Header) dsn.Message
 		ArrivalDate:        d.Arrived,
 	}
 	for _, r := range d.Recipients {
-		text += "    " + r.ForwardPath.XString(true) + "\n"
+		action, what := dsn.Delivered, ""
+		if r.Expanded {
+			action, what = dsn.Expanded, " (the members of this address)"
+		}
+		text += "    " + r.ForwardPath.XString(true) + what + "\n"
 		report.Recipients = append(report.Recipients, dsn.Recipient{
 			Original: r.OriginalRecipient,
 			Final:    dsn.Address(r.ForwardPath),
-			Action:   dsn.Delivered,
+			Action:   action,
 			Status:   "2.0.0",
 		})
 	}

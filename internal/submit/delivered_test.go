@@ -17,9 +17,10 @@ func TestNotificationOfDeliveryIsQueued(t *testing.T) {
 	sub := submission(t, goodHeader+"\r\nbody\r\n")
 	d := Delivered{
 		Mail: smtp.MailCommand{ReversePath: path(t, "sender@elsewhere.example"), EnvID: "id 1"},
-		Recipients: []smtp.RcptCommand{
-			{ForwardPath: path(t, "ann@example.org"), OriginalRecipient: smtp.OriginalRecipient{AddrType: "rfc822", Address: "list@elsewhere.example"}},
-			{ForwardPath: path(t, "ann+x@example.org")},
+		Recipients: []DeliveredRecipient{
+			{RcptCommand: smtp.RcptCommand{ForwardPath: path(t, "ann@example.org"), OriginalRecipient: smtp.OriginalRecipient{AddrType: "rfc822", Address: "list@elsewhere.example"}}},
+			{RcptCommand: smtp.RcptCommand{ForwardPath: path(t, "ann+x@example.org")}},
+			{RcptCommand: smtp.RcptCommand{ForwardPath: path(t, "all@example.org")}, Expanded: true},
 		},
 		From:    "mx.elsewhere.example",
 		Spool:   sub.Spool,
@@ -46,11 +47,18 @@ func TestNotificationOfDeliveryIsQueued(t *testing.T) {
 	tcheck(t, err)
 	rep, err := dsn.Parse(r, part)
 	tcheck(t, err)
-	if rep.OriginalEnvelopeID != "id 1" || rep.ReceivedFromMTA.Name != "mx.elsewhere.example" || len(rep.Recipients) != 2 {
+	if rep.OriginalEnvelopeID != "id 1" || rep.ReceivedFromMTA.Name != "mx.elsewhere.example" || len(rep.Recipients) != 3 {
 		t.Fatalf("report %+v", rep)
 	}
-	for i, want := range []struct{ original, final string }{{"list@elsewhere.example", "ann@example.org"}, {"", "ann+x@example.org"}} {
-		if got := rep.Recipients[i]; got.Original.Address != want.original || got.Final.Address != want.final || got.Action != dsn.Delivered || got.Status != "2.0.0" {
+	for i, want := range []struct {
+		original, final string
+		action          dsn.Action
+	}{
+		{"list@elsewhere.example", "ann@example.org", dsn.Delivered},
+		{"", "ann+x@example.org", dsn.Delivered},
+		{"", "all@example.org", dsn.Expanded}, // Without its members.
+	} {
+		if got := rep.Recipients[i]; got.Original.Address != want.original || got.Final.Address != want.final || got.Action != want.action || got.Status != "2.0.0" {
 			t.Errorf("recipient %+v", got)
 		}
 	}
