@@ -120,6 +120,25 @@ func TestFailedLoginsMakeTheClientWait(t *testing.T) {
 	}
 }
 
+// Who has no secret for a mechanism is not guessing.
+func TestLoginsWithoutSecretDoNotMakeTheClientWait(t *testing.T) {
+	t.Parallel()
+	ts := newTestServer(t, testSetup{})
+	c := ts.connect("raw")
+	c.line("* OK")
+	for i := range 5 {
+		c.send("a%d AUTHENTICATE SCRAM-SHA-256 AAAA", i)
+		c.line("+ ")
+		c.send("")
+		c.line(fmt.Sprintf("a%d NO [AUTHENTICATIONFAILED]", i))
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if n := len(ts.delays); n != 0 {
+		t.Errorf("%d waits", n)
+	}
+}
+
 func TestConnectionsAreRefusedBeforeTLS(t *testing.T) {
 	t.Parallel()
 	limit := ratelimit.Limits{1, 100, 100}
