@@ -854,3 +854,52 @@ func FuzzExchange(f *testing.F) {
 		}
 	})
 }
+
+// What a client that has failed holds on to is its connection, and no account or file.
+func TestAttemptsThatAreNotOverHoldNoAccount(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip("open files of the process are not known: no /proc/self/fd")
+	}
+	_, err := derived() // Outside of the bubble: it is shared.
+	tcheck(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		e := testEnv(t)
+		addApp(t, e, "ann", "phone", authdb.ScopeIMAP)
+		open := func() (n int) {
+			entries, err := os.ReadDir("/proc/self/fd")
+			tcheck(t, err)
+			for _, entry := range entries {
+				if path, err := os.Readlink("/proc/self/fd/" + entry.Name()); err == nil && strings.HasPrefix(path, filepath.Join(e.dir, "accounts", "ann")+"/") {
+					n++
+				}
+			}
+			return n
+		}
+		var exchanges []Exchange
+		for _, name := range []string{sasl.SCRAMSHA256, sasl.SCRAMSHA1} {
+			x, err := e.c.Begin(ctxbg, from("192.0.2.1"), name)
+			tcheck(t, err)
+			defer x.Close()
+			_, _, err = x.Next(ctxbg, []byte("n,,n=ann@example.org,r=clientnonce"))
+			tcheck(t, err)
+			exchanges = append(exchanges, x)
+		}
+		if _, err := e.c.Password(ctxbg, from("192.0.2.1"), "ann@example.org", "wrong password"); !errors.Is(err, ErrCredentials) {
+			t.Fatal(err)
+		}
+		if open() == 0 {
+			t.Error("the account was never open")
+		}
+		time.Sleep(time.Hour) // Until the store has closed what nobody holds.
+		synctest.Wait()
+		if n := open(); n != 0 {
+			t.Errorf("%d files of the account are open", n)
+		}
+		for _, x := range exchanges {
+			if _, _, err := x.Next(ctxbg, []byte("x")); !errors.Is(err, sasl.ErrProtocol) {
+				t.Errorf("next step: %v", err)
+			}
+		}
+	})
+}
