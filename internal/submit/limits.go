@@ -53,9 +53,24 @@ func reserve(ctx context.Context, acc *store.Account, conf config.Account, rcpts
 		if limit := int64(conf.MaxFirstTimeRecipientsPerDay); limit >= 0 && len(r.first) > 0 && first+int64(len(r.first)) > limit {
 			return limitError(ErrRecipientLimit, "max number of new/first-time recipients (%d) over past 24h reached, try increasing per-account setting MaxFirstTimeRecipientsPerDay", limit)
 		}
+		// That it is queued is not known yet, but whom the user writes to is.
+		if err := tx.AddContacts(addresses(rcpts), time.Now()); err != nil {
+			return err
+		}
 		return r.count(tx, 1)
 	})
 	return r, err
+}
+
+// addresses returns the recipients that have a domain name.
+func addresses(rcpts []smtp.Path) []smtp.Address {
+	var l []smtp.Address
+	for _, p := range rcpts {
+		if !p.IPDomain.IsIP() && !p.IPDomain.Domain.IsZero() {
+			l = append(l, smtp.Address{Localpart: p.Localpart, Domain: p.IPDomain.Domain})
+		}
+	}
+	return l
 }
 
 // firstTime returns the counters of recipients that were never sent to.

@@ -353,6 +353,35 @@ func TestFirstTimeRecipientsPerDayAreLimited(t *testing.T) {
 	tcheck(t, send("c@one.example"))
 }
 
+func TestRecipientsBecomeContacts(t *testing.T) {
+	t.Parallel()
+	e := testEnv(t, false, nil)
+	_, err := e.s.Submit(ctxbg, submission(t, goodHeader+"\r\n", "Bob@sub.Example.Net", "x@[192.0.2.1]", "c@bücher.example"))
+	tcheck(t, err)
+	acc, err := e.st.Account(ctxbg, "ann")
+	tcheck(t, err)
+	defer acc.Release()
+	tcheck(t, acc.Reputation(ctxbg, func(r *store.Reputation) error {
+		for _, c := range []struct {
+			kind  store.ContactKind
+			value string
+			known bool
+		}{
+			{store.ContactAddress, "bob@sub.example.net", true},
+			{store.ContactDomain, "sub.example.net", true},
+			{store.ContactOrg, "example.net", true},
+			{store.ContactAddress, "c@bücher.example", true},
+			{store.ContactAddress, "ann@example.org", false},
+		} {
+			at, err := r.SentTo(c.kind, c.value)
+			if err != nil || at.IsZero() == c.known {
+				t.Errorf("%s%s: got %v, %v", c.kind, c.value, at, err)
+			}
+		}
+		return nil
+	}))
+}
+
 func TestMessagesThatWereNotQueuedDoNotCount(t *testing.T) {
 	t.Parallel()
 	e := testEnv(t, false, limits(2, 2))
