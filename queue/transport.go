@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"io"
+	"net/netip"
 
 	"mox/dsn"
 	"mox/queue/queuedb"
@@ -34,6 +35,31 @@ type Result struct {
 	// dsn.Delivered, or dsn.Relayed if the server that took the message does not do
 	// notifications. Empty if that server does the telling. RFC 3461 §5.2.2
 	Success dsn.Action
+
+	// What follows is for the history of the message, the log and metrics. All of it may
+	// be empty.
+
+	// Host and IP are what was connected to last, whether or not it answered. With
+	// Remote they are for Remote-MTA in notifications.
+	Host string
+	IP   netip.Addr
+
+	// TLS says how TLS was used: "immediate", "requiredstarttls", "opportunistic" or
+	// "skip", with "+mtasts" and "+dane" if such a policy was in force. It is one of few.
+	TLS string
+
+	// Code, Enhanced and Text are of the reply with which the server took or refused the
+	// message, also for successes. Code is 0 if there was none.
+	Code     int
+	Enhanced string
+	Text     string
+
+	// Transcript has a line for each reply and connection of the attempt, bounded.
+	Transcript []string
+
+	// Unanswered is set if all of the message was sent and no reply came: the next
+	// attempt may deliver it a second time. RFC 1047
+	Unanswered bool
 }
 
 // Transport brings messages to where they go.
