@@ -31,8 +31,8 @@ func testLocal(t *testing.T, account string, fn func(t *testing.T, e *env)) {
 	testQueue(t, nil, func(t *testing.T, e *env) {
 		tcheck(t, e.q.Shutdown(ctxbg))
 		e.start(func(o *Options) {
-			o.Transport = NewLocal(LocalOptions{
-				Config: e.conf, Decide: inbound.New(), Deliver: deliver.New(deliver.Options{Store: e.st}),
+			o.Transports[""] = NewLocal(LocalOptions{
+				Config: e.conf, Decide: inbound.New(inbound.Options{}), Deliver: deliver.New(deliver.Options{Store: e.st}),
 				TempDir: e.dir, Account: account, Simulate: true,
 			})
 		})

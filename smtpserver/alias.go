@@ -51,8 +51,9 @@ func (s *session) deliverAlias(ctx context.Context, t *transaction, m *incoming,
 		FromAuthentic: authentic(m.auth),
 		Skip:          func(member smtp.Address) bool { return others[member] || got.has(member) },
 	})
-	o.rejected, o.err = x.Refused, x.Err
+	o.err, o.slow = x.Err, x.Slow
 	for _, g := range x.Got {
+		o.stranger = o.stranger || g.FirstTime
 		others[g.Address] = true
 	}
 	if err := got.settle(x); err != nil {

@@ -26,6 +26,7 @@ type incoming struct {
 	size   int64
 	digest message.Digest // Of what the client sent, less what was removed.
 	auth   *inbound.Auth  // Nil if nobody looked.
+	facts  inbound.Facts  // For all recipients.
 	trace  []byte         // What we put in front, but for the fields of a recipient.
 	time   time.Time
 }
@@ -89,7 +90,11 @@ func (s *session) complete(ctx context.Context, t *transaction, err error) (smtp
 			metricSubmission.WithLabelValues("localserveerror").Inc()
 		}
 	}
+	stranger := t.stranger
 	s.finish(err)
+	if err == nil && stranger {
+		err = s.holdBack()
+	}
 	if err != nil {
 		return smtp.Reply{}, err
 	}
@@ -113,6 +118,7 @@ func (s *session) prepare(ctx context.Context, t *transaction) (*incoming, error
 	if m.auth != nil {
 		m.trace = append([]byte(m.auth.Header()), m.trace...)
 	}
+	m.facts = s.commonFacts(t, m)
 	return m, nil
 }
 

@@ -227,6 +227,28 @@ func (c *conn) useSmall() {
 	c.large = false
 }
 
+// hold waits, until the server stops. An error means that the client is gone.
+func (c *conn) hold(d time.Duration) error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	c.useSmall()
+	end := time.Now().Add(d)
+	c.limit, c.until = d, end
+	c.setWaiting(true)
+	_, err := c.br.Peek(1)
+	c.setWaiting(false)
+	c.until = time.Time{}
+	switch {
+	case err == nil: // It has sent something already. The connection is watched no longer.
+		_ = sleep(c.ctx, time.Until(end))
+		return nil
+	case c.stopping() && !mlog.IsClosed(err), isTimeout(err):
+		return nil
+	}
+	return err
+}
+
 // write adds to what is written to the client. Only errors of writing much are
 // returned; others come with the next flush.
 func (c *conn) write(p []byte) error {

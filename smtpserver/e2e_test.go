@@ -73,7 +73,7 @@ func newSystem(t testing.TB, more ...func(*Options)) *system {
 	ts := newTestServer(t, testSetup{options: func(o *Options) {
 		o.Config = holder
 		o.Auth = checker
-		o.Decide = inbound.New()
+		o.Decide = inbound.New(inbound.Options{})
 		d := deliver.New(deliver.Options{Store: st, Config: holder})
 		o.Deliver, o.Rejects = d, d
 		o.Submit = submit.New(submit.Options{Config: holder, Store: st, Queue: q})

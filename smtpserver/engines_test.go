@@ -98,7 +98,7 @@ func (e *engines) Decide(_ context.Context, f inbound.Facts) inbound.Verdict {
 	defer e.mu.Unlock()
 	for _, p := range []smtp.Path{f.Rcpt, f.Recipient.Canonical.Path()} {
 		if err := e.fail["reject "+p.XString(true)]; err != nil {
-			return inbound.Verdict{Err: smtp.AsError(err), Reason: "test", KeepCopy: true}
+			return inbound.Verdict{Err: smtp.AsError(err), Reason: "test", KeepCopy: true, Slow: true}
 		}
 	}
 	return inbound.Verdict{Accept: true, Reason: "test"}

@@ -64,7 +64,7 @@ func fuzzConversation(t *testing.T, dir string, how uint8, input []byte) {
 	srv := New(Options{
 		Config:     config.NewHolder(snap),
 		Auth:       passwords{},
-		Decide:     inbound.New(),
+		Decide:     inbound.New(inbound.Options{}),
 		Deliver:    counter,
 		Submit:     fake,
 		TempDir:    dir,

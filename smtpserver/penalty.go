@@ -25,6 +25,20 @@ func (s *session) delay(d time.Duration) error {
 	return nil
 }
 
+// holdBack makes a client wait for the reply to a message of a sender that is not known,
+// which those notice who send to millions. The message is stored already, and nothing of
+// it is held: who does not wait has sent it all the same, and when the server stops the
+// reply comes at once.
+func (s *session) holdBack() error {
+	if s.exempt || s.lis.FirstTimeSenderDelay <= 0 {
+		return nil
+	}
+	if err := s.conn.hold(s.lis.FirstTimeSenderDelay); err != nil {
+		return connectionError(err)
+	}
+	return nil
+}
+
 // unknownRecipientDelay is the delay before the next reply about an unknown
 // recipient.
 func unknownRecipientDelay(n int) time.Duration {

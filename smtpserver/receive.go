@@ -33,7 +33,8 @@ import (
 type outcome struct {
 	rcpt     recipient
 	had      bool // It got the message in an earlier attempt.
-	rejected bool // It does not want the message.
+	slow     bool // The client is not to be treated well any more.
+	stranger bool // It has the message, and nothing is known of the sender.
 	err      error
 }
 
@@ -52,14 +53,15 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 	s.reportDelivered(ctx, t, m, outcomes)
 	var done, failed []outcome
 	for _, o := range outcomes {
+		if o.slow {
+			s.penalize()
+		}
 		if o.err == nil {
+			t.stranger = t.stranger || o.stranger
 			done = append(done, o)
 			continue
 		}
 		failed = append(failed, o)
-		if o.rejected {
-			s.penalize()
-		}
 	}
 	switch {
 	case len(failed) == 0:
@@ -107,6 +109,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 	}()
 	r, facts := o.rcpt, s.facts(t, m, o.rcpt)
 	v := s.srv.opts.Decide.Decide(ctx, facts)
+	o.slow, o.stranger = v.Slow, v.FirstTime
 	if !v.Accept {
 		if v.Err == nil { // A verdict should have one.
 			v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "local error in processing")
@@ -117,7 +120,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 			kept = k.KeepRejected(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
 		}
 		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), slog.Bool("copykept", kept), mlog.Err(v.Err))
-		o.rejected, o.err = true, v.Err
+		o.err = v.Err
 		return
 	}
 	_, o.err = s.srv.opts.Deliver.Deliver(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
@@ -133,25 +136,34 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 
 // facts returns what is known of a message for a recipient.
 func (s *session) facts(t *transaction, m *incoming, r recipient) inbound.Facts {
-	return inbound.Facts{
-		RemoteIP:  s.remoteIP,
-		EHLO:      s.hello.name,
-		TLS:       s.tls,
-		MailFrom:  t.mail.ReversePath,
-		Rcpt:      r.path,
-		Recipient: r.to,
-		SMTPUTF8:  t.mail.SMTPUTF8,
+	f := m.facts
+	f.Rcpt, f.Recipient = r.path, r.to
+	f.Notify, f.Original = r.notify, r.original
+	return f
+}
 
+// commonFacts returns what is known of a message for all recipients.
+func (s *session) commonFacts(t *transaction, m *incoming) inbound.Facts {
+	f := inbound.Facts{
+		RemoteIP: s.remoteIP,
+		EHLO:     s.hello.name,
+		TLS:      s.tls,
+		Exempt:   s.exempt,
+		DNSBLs:   s.lis.DNSBLs,
+
+		MailFrom:   t.mail.ReversePath,
+		SMTPUTF8:   t.mail.SMTPUTF8,
 		RequireTLS: t.mail.RequireTLS,
 		Ret:        t.mail.Ret,
 		EnvID:      t.mail.EnvID,
-		Notify:     r.notify,
-		Original:   r.original,
 
-		Digest: m.digest,
-		Size:   m.size,
-		Auth:   m.auth,
+		Digest:  m.digest,
+		Size:    m.size,
+		Message: m.spool,
+		Auth:    m.auth,
 	}
+	f.Share()
+	return f
 }
 
 // allFailed returns the error for a message that nobody got: that of the

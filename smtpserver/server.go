@@ -115,6 +115,11 @@ type ListenerOptions struct {
 
 	NoRequireTLS bool // REQUIRETLS is not offered.
 
+	// For Delivery: blocklists that clients are looked up in, and how long a client waits
+	// for the reply to a message from a sender that is not known. Zero does not wait.
+	DNSBLs               []dns.Domain
+	FirstTimeSenderDelay time.Duration
+
 	// Auth is for Submission listeners. Nil is that of the server.
 	Auth Authenticator
 

@@ -16,6 +16,7 @@ type transaction struct {
 	outcomes   []outcome   // For LMTP, once the message was delivered.
 	refused    int         // RCPT commands that failed.
 	body       *body       // Nil before DATA or BDAT.
+	stranger   bool        // It was accepted for someone who knows nothing of the sender.
 
 	// spf is whether the client may use the reverse-path. Nil until it is needed, and for
 	// the null reverse-path.

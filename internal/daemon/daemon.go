@@ -67,6 +67,7 @@ type Daemon struct {
 	dmarcDB *dmarcdb.DB
 	tlsDB   *tlsrptdb.DB
 	checker *identity.Checker
+	dns     dns.Resolver // Nil for no lookups.
 	decider *inbound.Decider
 	deliver *deliver.Deliverer
 	smtp    *smtpserver.Server
@@ -129,6 +130,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Log:              d.logger("store"),
 		Floor:            d.floor,
 		Quota:            d.quota,
+		Policy:           d.policy,
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
 		UndeleteWindow:   s.UndeleteWindow,
 		UndeleteBytes:    s.UndeleteSize,
@@ -164,13 +166,19 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("prepare login: %w", err)
 	}
-	d.decider = inbound.New()
-	d.deliver = deliver.New(deliver.Options{Store: d.store, Config: d.conf, Log: d.logger("deliver")})
+	if d.dns, err = d.resolver(s); err != nil {
+		return err
+	}
+	d.makeInbound()
 	d.queue = queue.New(queue.Options{
 		DB:        d.queueDB,
 		Config:    d.conf,
 		Deliver:   d.deliver,
-		Transport: d.transport(),
+		Transports: d.transports(),
+		Schedule:  queue.NewSchedule(s.QueueRetryPeriod),
+
+		Concurrent:     s.QueueConcurrency,
+		ConcurrentLane: s.QueueDomainConcurrency,
 		TempDir:   d.store.TempDir(),
 		Cids:      d.cids,
 		Log:       d.logger("queue"),
@@ -178,29 +186,25 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	return nil
 }
 
-// transport returns how mail leaves the queue. Nil is not at all: attempts fail
+// transports returns how mail leaves the queue. For what is not there, attempts fail
 // temporarily.
-func (d *Daemon) transport() queue.Transport {
+func (d *Daemon) transports() map[string]queue.Transport {
 	if !d.opts.Localserve {
 		return nil
 	}
-	return queue.NewLocal(queue.LocalOptions{
+	return map[string]queue.Transport{"": queue.NewLocal(queue.LocalOptions{
 		Config:   d.conf,
 		Decide:   d.decider,
 		Deliver:  d.deliver,
 		TempDir:  d.store.TempDir(),
 		Account:  smtpserver.LocalserveAccount,
 		Simulate: true,
-	})
+	})}
 }
 
 // serve binds the listeners and starts all that runs in the background.
 func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	cipher, err := cidCipher(s.DataDir)
-	if err != nil {
-		return err
-	}
-	resolver, err := d.resolver(s)
 	if err != nil {
 		return err
 	}
@@ -212,8 +216,8 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Log:    d.logger("submit"),
 	})
 	var origins smtpserver.OriginChecker
-	if resolver != nil {
-		origins = inbound.NewAuthenticator(inbound.AuthenticatorOptions{Resolver: resolver, Log: d.logger("inbound")})
+	if d.dns != nil {
+		origins = inbound.NewAuthenticator(inbound.AuthenticatorOptions{Resolver: d.dns, Log: d.logger("inbound")})
 	}
 	d.smtp = smtpserver.New(smtpserver.Options{
 		Origins:  origins,
@@ -222,9 +226,10 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Auth:     d.checker,
 		Decide:   d.decider,
 		Deliver:  d.deliver,
+		Rejects:  d.deliver,
 		Submit:   submitter,
 		Report:   submitter,
-		Resolver: resolver,
+		Resolver: d.dns,
 		TempDir:  d.store.TempDir(),
 		Floor:    d.floor,
 

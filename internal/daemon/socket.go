@@ -191,6 +191,8 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		smtp.NoSTARTTLS = g.SMTP.NoSTARTTLS
 		smtp.RequireTLS = g.SMTP.RequireSTARTTLS
 		smtp.NoRequireTLS = g.SMTP.NoRequireTLS
+		smtp.DNSBLs = g.SMTP.DNSBLs
+		smtp.FirstTimeSenderDelay = g.SMTP.FirstTimeSenderDelay
 		if g.tls != nil && !g.SMTP.SessionTickets {
 			smtp.TLSConfig = g.tls.Clone()
 			smtp.TLSConfig.SessionTicketsDisabled = true

@@ -11,7 +11,6 @@ import (
 	"mox/config"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
-	"mox/internal/submit"
 	"mox/message"
 	"mox/mlog"
 	"mox/smtp"
@@ -27,18 +26,23 @@ type Options struct {
 	Store  *store.Store
 	Config *config.Holder // Of accounts. Nil if there are no copies of refused messages.
 	Log    *slog.Logger   // Nil logs nothing.
+
+	Reports     ReportStores // Where reports about our domains go.
+	Evaluations Evaluations  // For reports to others. Nil for none.
 }
 
 // Deliverer delivers messages to accounts.
 type Deliverer struct {
-	store *store.Store
-	conf  *config.Holder
-	log   *slog.Logger
+	store       *store.Store
+	conf        *config.Holder
+	log         *slog.Logger
+	reports     ReportStores
+	evaluations Evaluations
 }
 
 // New returns a deliverer.
 func New(opts Options) *Deliverer {
-	d := &Deliverer{opts.Store, opts.Config, opts.Log}
+	d := &Deliverer{opts.Store, opts.Config, opts.Log, opts.Reports, opts.Evaluations}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -88,6 +92,8 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 	}
 	d.log.DebugContext(ctx, "message delivered", slog.String("account", name), slog.String("mailbox", res.Mailbox),
 		slog.Int64("contentid", res.Message.ContentID), slog.String("reason", del.Verdict.Reason))
+	d.reports.Store(ctx, d.log, del.Verdict.Report, res, res.Message.Received)
+	d.evaluated(ctx, del)
 	return res, nil
 }
 
@@ -110,6 +116,7 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 		Keywords: del.Keywords,
 		Received: del.Received,
 		Origin:   origin(del),
+		Destined: del.Verdict.Destined,
 		Digest:   del.Digest,
 	})
 	if err != nil {
@@ -117,6 +124,22 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 	}
 	d.forgetRejected(ctx, acc, del, msgs[0])
 	return Result{name, mailbox, msgs[0]}, nil
+}
+
+// evaluated records what DMARC has said of a message, for reports to others.
+func (d *Deliverer) evaluated(ctx context.Context, del Delivery) {
+	v := del.Verdict
+	RecordEvaluation(ctx, d.log, d.evaluations, Evaluated{
+		Auth:       del.Auth,
+		Rcpt:       del.Rcpt.IPDomain.Domain,
+		Time:       del.Received,
+		Accepted:   v.Accept,
+		RejectCopy: v.IsReject,
+		Applied:    v.Applied,
+		Overrides:  v.Overrides,
+		ToReports:  del.Recipient.Report != config.ReportNone,
+		Known:      v.Known,
+	})
 }
 
 // junkMailbox returns the mailbox that is for junk, or the other one if there is none.
@@ -140,6 +163,10 @@ func prefix(del Delivery) []byte {
 			w.AddText("(" + commentText(why) + ")")
 		}
 	}
+	for _, f := range del.Verdict.Fields {
+		w.Field(f.Name)
+		w.AddText(f.Value)
+	}
 	to := del.DeliveredTo
 	if to.IsZero() {
 		to = del.Rcpt
@@ -160,31 +187,15 @@ func commentText(s string) string {
 
 // origin returns what is remembered of where the message came from.
 func origin(del Delivery) *store.Origin {
-	o := &store.Origin{
-		EHLODomain:     del.EHLO.Domain.ASCII,
-		MailFrom:       del.MailFrom.XString(true),
-		MailFromDomain: del.MailFrom.IPDomain.Domain.ASCII,
-		RcptTo:         del.Rcpt.XString(true),
-		RcptToDomain:   del.Rcpt.IPDomain.Domain.ASCII,
-		Authenticated:  del.Authenticated,
-		Reasons:        del.Verdict.Reasons,
+	o := del.Verdict.Origin
+	if o == nil {
+		o = inbound.OriginOf(del.Facts)
+		o.Reasons = del.Verdict.Reasons
 	}
-	if del.RemoteIP.IsValid() {
-		o.RemoteIP = del.RemoteIP.Unmap().String()
-		o.TLSVersion = tlsNone
-	}
-	if del.TLS != nil {
-		o.TLSVersion, o.TLSCipherSuite = del.TLS.Version, del.TLS.CipherSuite
-	}
-	h := message.ParseHeader(del.Digest.Fields(), message.Limits{})
-	if from, err := submit.From(&h); err == nil {
-		o.MsgFrom, o.MsgFromDomain = from.XString(true), from.Domain.ASCII
-	}
-	return o
+	own := *o // A verdict can be for several members of an alias.
+	own.Authenticated = del.Authenticated
+	return &own
 }
-
-// tlsNone is Origin.TLSVersion for a connection without TLS.
-const tlsNone = 1
 
 // smtpError returns the error for a client: why the message was not stored.
 func smtpError(ctx context.Context, err error) error {

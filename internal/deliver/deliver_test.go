@@ -66,7 +66,7 @@ func delivery(t testing.TB, account, content string) Delivery {
 		Digest:    d,
 		Size:      s.Size(),
 	}
-	v := inbound.New().Decide(ctxbg, f)
+	v := inbound.New(inbound.Options{}).Decide(ctxbg, f)
 	return Delivery{Facts: f, Verdict: v, Spool: s, Trace: []byte("Received: from x by y; now\r\n")}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"mox/config"
+	"mox/dmarc"
 	"mox/internal/inbound"
 	"mox/internal/metrics"
 	"mox/internal/submit"
@@ -74,7 +75,8 @@ type Expanded struct {
 	// Refused: the message is not wanted, and nobody has got it. Err and Reason say why.
 	Refused bool
 	Reason  string
-	Kept    int // Copies of a refused message.
+	Kept    int  // Copies of a refused message.
+	Slow    bool // The client is one to be slow with.
 
 	// Err is nil if all members have the message that can have it. With an error and
 	// members who have it, the message must come again, with a Skip that knows them.
@@ -87,7 +89,9 @@ type Expanded struct {
 // GotMember is a member that got a message.
 type GotMember struct {
 	Address smtp.Address
-	Reason  string // Of the verdict.
+	// Of the verdict.
+	Reason    string
+	FirstTime bool
 }
 
 // author returns the address in the From field in canonical form, zero if there is not
@@ -183,6 +187,10 @@ func taken(v inbound.Verdict, r config.Recipient, a *config.Alias) inbound.Verdi
 	why := fmt.Sprintf("on its own refused because of %s, but another member of %s takes it", v.Reason, a.Address)
 	v.Reasons = append(slices.Clone(v.Reasons), why)
 	v.Accept, v.Err, v.KeepCopy, v.Reason = true, nil, false, ReasonAliasMember
+	if v.Applied == dmarc.PolicyReject {
+		v.Applied = dmarc.PolicyNone
+		v.Overrides = append(slices.Clone(v.Overrides), dmarc.Override{Type: dmarc.OverrideLocalPolicy, Comment: "taken for another recipient"})
+	}
 	return v
 }
 
@@ -190,7 +198,7 @@ func taken(v inbound.Verdict, r config.Recipient, a *config.Alias) inbound.Verdi
 // says what the sender is told.
 func (m *Members) refuse(ctx context.Context, dels []Delivery) Expanded {
 	v := dels[0].Verdict
-	x := Expanded{Refused: true, Reason: v.Reason, Err: v.Err}
+	x := Expanded{Refused: true, Reason: v.Reason, Err: v.Err, Slow: v.Slow}
 	if m.Keep == nil {
 		return x
 	}
@@ -217,7 +225,7 @@ func (m *Members) deliver(ctx context.Context, conf *config.Snapshot, dels []Del
 	add := func(d Delivery, err error) {
 		switch addr := d.Recipient.Canonical; {
 		case err == nil:
-			x.Got = append(x.Got, GotMember{addr, d.Verdict.Reason})
+			x.Got = append(x.Got, GotMember{addr, d.Verdict.Reason, d.Verdict.FirstTime})
 		case isFull(err):
 			x.Full = append(x.Full, addr)
 			if len(x.Full) == 1 {

@@ -27,8 +27,10 @@ const (
 
 // KeepRejected stores a copy of a message that was refused for a recipient, if the
 // verdict and the account want one, and reports whether it did. A message that comes
-// again, as servers try again after a temporary error, is there once.
+// again, as servers try again after a temporary error, is there once. What DMARC has said
+// of the message is recorded in any case.
 func (d *Deliverer) KeepRejected(ctx context.Context, del Delivery) bool {
+	d.evaluated(ctx, del)
 	mailbox, keep := d.rejects(del.Recipient.Account)
 	if mailbox == "" || !del.Verdict.KeepCopy || del.Digest == nil {
 		return false
@@ -68,6 +70,8 @@ func (d *Deliverer) keepRejected(ctx context.Context, del Delivery, mailbox stri
 	if uids, _, err := findRejected(ctx, acc, mailbox, 0, del.Digest); err != nil || len(uids) > 0 {
 		return false, err
 	}
+	o := origin(del)
+	o.IsReject = true
 	_, err = acc.Append(ctx, store.NewMessage{
 		Mailbox:  mailbox,
 		Create:   true,
@@ -75,7 +79,8 @@ func (d *Deliverer) keepRejected(ctx context.Context, del Delivery, mailbox stri
 		Prefix:   prefix(del),
 		Flags:    imap.FlagSeen,
 		Received: del.Received,
-		Origin:   origin(del),
+		Origin:   o,
+		Destined: del.Verdict.Destined,
 		Digest:   del.Digest,
 	})
 	if err != nil {

@@ -25,13 +25,14 @@ func refuseUnclearFrom(_ context.Context, v *verdict) bool {
 // followDMARC does what the domain in From asks for messages that are not from it,
 // RFC 9989 §7.4, unless it was forwarded by who can be believed. A failed lookup decides
 // nothing: the message is neither from the domain nor not.
-func followDMARC(_ context.Context, v *verdict) bool {
+func followDMARC(ctx context.Context, v *verdict) bool {
 	if v.IsForward || v.believed {
 		return false
 	}
 	res := v.Auth.DMARC
 	switch res.Requested() {
 	case dmarc.PolicyReject:
+		v.Applied, v.Known = dmarc.PolicyReject, v.knowsOrganization(ctx)
 		return v.reject(ReasonDMARC, fmt.Sprintf("not authenticated as from %s, which asks for a reject", res.From),
 			smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se726MultipleAuthenticationsFailed, "message does not authenticate as from %s, and the dmarc policy of that domain is to reject it", res.From.ASCII))
 	case dmarc.PolicyQuarantine:

@@ -162,8 +162,12 @@ type Verdict struct {
 	Report *Report
 	Fields []HeaderField
 
-	// Overrides are why the policy of the domain in From was not followed, for reports.
+	// For reports to the domain in From: what was done because the message fails DMARC,
+	// why that is not what the domain asks for, and, if it was refused, whether anything
+	// good is known of its organization.
+	Applied   dmarc.Policy
 	Overrides []dmarc.Override
+	Known     bool
 
 	// Origin is what is remembered of the message. It is not shared.
 	Origin *store.Origin

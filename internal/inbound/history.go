@@ -2,9 +2,11 @@ package inbound
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
+	"mox/mlog"
 	"mox/smtp"
 	"mox/store"
 )
@@ -174,6 +176,30 @@ func askReputation(ctx context.Context, v *verdict) bool {
 		return v.fail(ReasonReputationError, err)
 	}
 	return false
+}
+
+// knowsOrganization reports whether the account has got mail from the organization in
+// From that was not junk, or has sent to it.
+func (v *verdict) knowsOrganization(ctx context.Context) bool {
+	acc, err := v.open(ctx)
+	if err != nil || acc == nil || v.author.IsZero() {
+		return false
+	}
+	org, known := v.Origin.MsgFromOrgDomain, false
+	err = acc.Reputation(ctx, func(r *store.Reputation) error {
+		sent, err := r.SentTo(store.ContactOrg, org)
+		known = !sent.IsZero()
+		for _, validated := range []bool{true, false} {
+			l, oerr := r.Outcomes(v.Mailbox, store.EvidenceFromOrg, validated, org, v.now.Add(-domainWindow), domainNewest)
+			ham, _ := count(l)
+			known, err = known || ham > 0, errors.Join(err, oerr)
+		}
+		return err
+	})
+	if err != nil {
+		v.d.opts.Log.ErrorContext(ctx, "looking up organization", mlog.Err(err))
+	}
+	return known
 }
 
 func findRule(r *store.Reputation, a smtp.Address) (*store.SenderRule, error) {

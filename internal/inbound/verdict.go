@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/dmarc"
 	"mox/imap"
 	"mox/mlog"
 	"mox/smtp"
@@ -141,23 +142,21 @@ func (v *verdict) finish(ctx context.Context) {
 			v.Reason, v.FirstTime = ReasonDMARCQuarantine, false
 		}
 	}
+	if v.Accept && v.quarantine {
+		v.Applied = dmarc.PolicyQuarantine
+	}
+	if !v.Accept || v.IsReject || v.Junk {
+		v.Report = nil // It is not accepted as one.
+	}
 	if v.Accept {
 		countRate(v)
-		v.Report = v.reportIfGenuine()
-	} else {
-		v.Report = nil
+	}
+	if v.Report != nil {
+		v.Flags |= imap.FlagSeen
 	}
 	o := v.Origin
 	o.Reasons = v.Reasons
 	o.IsForward, o.IsMailingList, o.IsReject = v.IsForward, v.IsMailingList, v.IsReject
-}
-
-// reportIfGenuine returns the report, unless the message is not accepted for one.
-func (v *verdict) reportIfGenuine() *Report {
-	if v.IsReject || v.Junk {
-		return nil
-	}
-	return v.Report
 }
 
 // open returns the account, or nil if there is nothing of it yet. It is released at the
