@@ -26,6 +26,7 @@ func (c *checker) checkDynamic(s *Snapshot) {
 	for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Accounts)) {
 		c.addAccount(s, name, s.Dynamic.Accounts[name])
 	}
+	s.Routes = c.routes(s, "Routes", s.Dynamic.Routes)
 	c.addReports(s)
 	c.addAliases(s)
 	s.reportsOnly()
@@ -79,6 +80,7 @@ func (c *checker) addDomain(s *Snapshot, name string, f DomainFields) {
 			c.addf(sepField(i), "separator %q is listed twice", sep)
 		}
 	}
+	d.Routes = c.routes(s, field+".Routes", f.Routes)
 	if !d.Domain.IsZero() {
 		s.domains[d.Domain] = d
 	}
@@ -142,6 +144,7 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		a.Destinations[key] = d
 		c.addAddress(s, df, key, Recipient{Account: name, Destination: d})
 	}
+	c.accountQueue(s, field, &a, f)
 	s.accounts[name] = a
 }
 

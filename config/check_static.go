@@ -52,6 +52,8 @@ func (c *checker) checkStatic(s *Snapshot) {
 		Postmaster:  true,
 	}
 	c.hostTLSRPT(s)
+	c.transports(s)
+	c.queue(s)
 	if len(st.Listeners) == 0 {
 		c.addf("Listeners", "at least one listener is needed")
 	}

@@ -8,6 +8,8 @@ type Dynamic struct {
 	Domains map[string]DomainFields `sconf-doc:"The format of this file: one field a line, as name, colon, space and value. What belongs to a field is indented below it with tabs. A line that starts with # is a comment. Values have no quotes and no escapes.\n\n\nDomains that mail is accepted for. Names beyond ASCII are written in Unicode, and all in lower case."`
 
 	Accounts map[string]AccountFields `sconf-doc:"Accounts, by name. An account has mail, a password, and any number of addresses. Its name is that of its directory, and no address."`
+
+	Routes []RouteFields `sconf:"optional" sconf-doc:"Which mail leaves the queue by which of Transports in mox.conf. Before each attempt the first that matches is taken, of those of the account that sends, then of the domain of the sender, then of these. Mail that none matches is delivered directly. Mail to domains of this server never leaves it."`
 }
 
 // DomainFields is one element of Domains in domains.conf.
@@ -25,6 +27,8 @@ type DomainFields struct {
 	DMARC *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about mail from this domain (DMARC aggregate reports). The address must also be in the DMARC record of the domain, as rua."`
 
 	TLSRPT *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about TLS connections for mail to this domain (TLS reports). The address must also be in the TLSRPT record of the domain, as rua."`
+
+	Routes []RouteFields `sconf:"optional" sconf-doc:"Which mail with senders in this domain leaves the queue by which of Transports in mox.conf."`
 
 	Aliases map[string]AliasFields `sconf:"optional" sconf-doc:"Addresses with several members, each of whom gets a copy of mail for the address, by localpart."`
 }
@@ -84,6 +88,12 @@ type AccountFields struct {
 	MaxOutgoingMessagesPerDay int `sconf:"optional" sconf-doc:"To how many recipients the account can send in 24 hours, which limits the damage when someone else got hold of the password. [1000]"`
 
 	MaxFirstTimeRecipientsPerDay int `sconf:"optional" sconf-doc:"To how many recipients that it has never sent to before the account can send in 24 hours. [200]"`
+
+	Routes []RouteFields `sconf:"optional" sconf-doc:"Which mail of the account leaves the queue by which of Transports in mox.conf."`
+
+	KeepRetiredMessagePeriod time.Duration `sconf:"optional" sconf-doc:"For how long it is kept what became of messages that were sent, with all attempts, such as 168h. Notifications about them that come later are recorded there. If absent, not at all."`
+
+	FromIDLoginAddresses []string `sconf:"optional" sconf-doc:"Addresses that programs log in with whose messages get an address with an id of their own as sender, ann+id@example.org, so that errors that come back tell which message they are about. They must be Destinations in a domain with LocalpartCatchallSeparator."`
 
 	CRAMMD5 bool `sconf:"optional" sconf-doc:"Let the account log in with CRAM-MD5, for devices that know nothing better. For that the server keeps what is as good as the password itself. The password must be set again after this was changed."`
 }

@@ -53,6 +53,13 @@ type Snapshot struct {
 	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.
 	UndeleteSize     int64            // In bytes; zero for the default of the store.
 	Listeners        []Listener       // By name.
+	Transports       map[string]Transport
+	Routes           []Route // For all mail that other routes do not match.
+
+	QueueRetryPeriod       time.Duration
+	QueueConcurrency       int
+	QueueDomainConcurrency int
+
 	InitialMailboxes InitialMailboxes // With defaults; names in the form in which they are stored.
 
 	static     *outline // Of mox.conf. Nil if not from a file.
@@ -160,6 +167,7 @@ type Domain struct {
 	// as if the domain was not configured.
 	ReportsOnly   bool
 	DMARC, TLSRPT *ReportAddress            // Where reports about this domain go. Nil for nowhere.
+	Routes        []Route                   // For mail with senders in the domain.
 	Aliases       map[smtp.Localpart]*Alias // By canonical localpart.
 }
 
@@ -186,7 +194,10 @@ type Account struct {
 	QuotaMessageSize             int64 // In bytes; 0 for none.
 	MaxOutgoingMessagesPerDay    int
 	MaxFirstTimeRecipientsPerDay int
-	CRAMMD5                      bool // Logging in with CRAM-MD5 is possible.
+	Routes                       []Route
+	KeepRetiredMessagePeriod     time.Duration  // History of sent messages. Zero for none.
+	FromIDLogins                 []smtp.Address // Canonical. Who logs in with one gets a sender with an id.
+	CRAMMD5                      bool           // Logging in with CRAM-MD5 is possible.
 }
 
 // Destination is where mail for an address goes.

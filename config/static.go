@@ -34,6 +34,14 @@ type Static struct {
 	UndeleteWindow time.Duration `sconf:"optional" sconf-doc:"For how long deleted messages stay on disk, so that they can be brought back. They do not count for quota. [168h, which is 7 days] Negative: they are removed as soon as no mail program shows them any more."`
 
 	UndeleteSize int64 `sconf:"optional" sconf-doc:"How many bytes of deleted messages an account may keep; beyond it the oldest are removed early. [536870912, which is 512 MiB]"`
+
+	Transports map[string]TransportFields `sconf:"optional" sconf-doc:"Ways for mail to leave the queue other than direct delivery, by a name of your choice. Routes in domains.conf say which mail is for them."`
+
+	QueueRetryPeriod time.Duration `sconf:"optional" sconf-doc:"For how long delivery of a message is tried when it fails temporarily, at most 120h. The second attempt is after 7.5 minutes, and each further time is double the one before, up to 8 hours; senders are told of the delay after the fifth attempt, and of the failure after the last. [16h, which makes 8 attempts]"`
+
+	QueueConcurrency int `sconf:"optional" sconf-doc:"How many deliveries are made at the same time. At most 1000. [20]"`
+
+	QueueDomainConcurrency int `sconf:"optional" sconf-doc:"How many deliveries to one domain are made at the same time. [3]"`
 }
 
 // ListenerFields is one element of Listeners in mox.conf.

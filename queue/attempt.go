@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"mox/config"
 	"mox/internal/metrics"
 	"mox/mlog"
 	"mox/queue/queuedb"
@@ -24,10 +27,56 @@ var metricDelivery = metrics.NewHistogramVec("mox_queue_delivery_duration_second
 // errInterrupted is the result of an attempt that was ended by Shutdown.
 var errInterrupted = errors.New("interrupted by shutdown of the server")
 
-// work does a job in its own goroutine.
-func (q *Queue) work(job queuedb.Job) {
-	// The receiver may have to wait for this, so it comes after all else.
-	defer func() { q.done <- job.Lane }()
+// work claims a message of a flow that was picked, does what is to be done, and goes
+// on with others until there is nothing more. What became of a message is recorded in
+// the same commit that claims the next one. It is a goroutine.
+func (q *Queue) work(p picked) {
+	var err error
+	defer func() { q.ended <- err }() // The receiver may have to wait for this.
+	ctx := context.WithoutCancel(q.ctx)
+	job, ok, err := q.db.Claim(ctx, q.claimOptions(p))
+	for {
+		q.sched.claimed(p, ok)
+		if err != nil {
+			// The attempt itself is recorded, so the message is tried again at its time.
+			q.log.ErrorContext(ctx, "recording results of deliveries, or claiming messages", mlog.Err(err))
+			return
+		}
+		var outcomes []queuedb.Outcome
+		if ok {
+			outcomes = q.do(job)
+			q.sched.done(job.Lane)
+		}
+		more := false
+		p, more = q.sched.pick(time.Now())
+		switch {
+		case !more:
+			if len(outcomes) > 0 {
+				if err = q.db.Finish(ctx, outcomes); err != nil {
+					q.log.ErrorContext(ctx, "recording results of deliveries", mlog.Err(err))
+				}
+			}
+			return
+		case len(outcomes) > 0:
+			job, ok, err = q.db.FinishAndClaim(ctx, outcomes, q.claimOptions(p))
+		default:
+			job, ok, err = q.db.Claim(ctx, q.claimOptions(p))
+		}
+	}
+}
+
+func (q *Queue) claimOptions(p picked) queuedb.ClaimOptions {
+	now := time.Now()
+	return queuedb.ClaimOptions{
+		Now:  now,
+		Flow: p.name,
+		Next: func(m queuedb.Message) time.Time { return q.opts.Schedule.nextAttempt(m, now) },
+	}
+}
+
+// do does a job and returns what became of its messages, nothing for those that stay
+// as they are.
+func (q *Queue) do(job queuedb.Job) (outcomes []queuedb.Outcome) {
 	ctx := mlog.WithCid(q.ctx, q.opts.Cids.Next())
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
@@ -38,56 +87,67 @@ func (q *Queue) work(job queuedb.Job) {
 		}
 	}()
 	if job.Notice {
-		q.notify(ctx, job)
-		return
+		return q.notify(ctx, job)
 	}
-	q.attempt(ctx, job)
+	return q.attempt(ctx, job)
 }
 
-// attempt tries to deliver and records what became of it.
-func (q *Queue) attempt(ctx context.Context, job queuedb.Job) {
+// attempt tries to deliver.
+func (q *Queue) attempt(ctx context.Context, job queuedb.Job) []queuedb.Outcome {
 	start := time.Now()
-	results := q.deliver(ctx, job)
+	conf := q.opts.Config.Snapshot()
+	t := q.transport(conf, job.Messages[0])
+	results := q.deliver(ctx, conf, t, job)
 	duration := time.Since(start)
 	outcomes := make([]queuedb.Outcome, len(job.Messages))
-	var delayed []queuedb.Message
 	for i, m := range job.Messages {
 		r := results[i]
 		if q.ctx.Err() != nil && r.Err != nil && smtp.AsError(r.Err) == nil {
 			r.Err = errInterrupted
 		}
-		o := q.outcome(m, r, start, duration)
+		o := q.outcome(m, r)
+		o.Result.Start, o.Result.Duration, o.Result.Transport = start, duration, t.Name()
+		q.tellNow(ctx, job.Base, m, r, &o)
 		outcomes[i] = o
-		q.logResult(ctx, m, r, o, duration)
-		if o.Fate == queuedb.Delivered {
-			q.tellDelivered(ctx, job.Base, m, r, *o.Result)
-		}
-		if o.Fate == queuedb.Retry && m.Attempts == delayAttempt && !m.Sender().IsZero() && m.WantsNotice(smtp.NotifyDelay) {
-			m.Results = append(m.Results, *o.Result)
-			delayed = append(delayed, m)
-		}
+		q.logResult(ctx, m, r, o)
 	}
-	metricDelivery.WithLabelValues(attemptLabel(job), q.opts.Transport.Name(), "", resultLabel(results)).Observe(duration.Seconds())
-	if err := q.db.Finish(context.WithoutCancel(ctx), outcomes); err != nil {
-		// The attempt itself is recorded, so the message is tried again at its time.
-		q.log.ErrorContext(ctx, "recording result of delivery", mlog.Err(err))
-		return
-	}
-	for _, m := range delayed {
-		if err := q.tellDelayed(ctx, job.Base, m); err != nil {
-			q.log.ErrorContext(ctx, "telling sender that message is delayed", mlog.Err(err), slog.Int64("msgid", m.ID))
-		}
-	}
+	metricDelivery.WithLabelValues(q.attemptLabel(job), t.Name(), results[0].TLS, resultLabel(results)).Observe(duration.Seconds())
+	return outcomes
 }
 
-// deliver makes the attempt, and returns a result for each message.
-func (q *Queue) deliver(ctx context.Context, job queuedb.Job) (results []Result) {
-	d := Delivery{Base: job.Base, Messages: job.Messages}
-	sender := job.Messages[0].Sender()
-	if dom, ok := q.opts.Config.Snapshot().Domain(sender.IPDomain.Domain); ok && dom.Disabled {
+// deliver makes the attempt, and returns a result for each message. Those to
+// suppressed addresses fail without it.
+func (q *Queue) deliver(ctx context.Context, conf *config.Snapshot, t Transport, job queuedb.Job) []Result {
+	d := Delivery{Base: job.Base}
+	results := make([]Result, len(job.Messages))
+	var tried []int
+	for i, m := range job.Messages {
+		s, err := q.db.Suppressed(ctx, m.Account, m.Recipient())
+		switch {
+		case errors.Is(err, queuedb.ErrNotFound):
+			d.Messages = append(d.Messages, m)
+			tried = append(tried, i)
+		case err != nil:
+			results[i].Err = err
+		default:
+			results[i].Err = smtp.Errorf(smtp.C554TransactionFailed, smtp.Se10AddressOther, "address is on the suppression list of the account, since %s: %s", formatTime(s.Created), s.Reason)
+		}
+	}
+	if len(tried) == 0 {
+		return results
+	}
+	for i, r := range q.send(ctx, conf, t, d) {
+		results[tried[i]] = r
+	}
+	return results
+}
+
+// send is deliver without suppression.
+func (q *Queue) send(ctx context.Context, conf *config.Snapshot, t Transport, d Delivery) (results []Result) {
+	if dom, ok := conf.Domain(d.Messages[0].Sender().IPDomain.Domain); ok && dom.Disabled {
 		return allFailed(d, smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "domain of sender is temporarily disabled"))
 	}
-	content, err := q.db.OpenContent(job.Base)
+	content, err := q.db.OpenContent(d.Base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return allFailed(d, smtp.Errorf(smtp.C554TransactionFailed, smtp.Se30SystemOther, "message was lost from the storage of the queue").WithCause(err))
 	} else if err != nil {
@@ -102,19 +162,28 @@ func (q *Queue) deliver(ctx context.Context, job queuedb.Job) (results []Result)
 			results = allFailed(d, fmt.Errorf("panic: %v", x))
 		}
 	}()
-	results = q.opts.Transport.Deliver(ctx, d)
-	if len(results) != len(job.Messages) {
-		return allFailed(d, fmt.Errorf("transport returned %d results for %d recipients", len(results), len(job.Messages)))
+	results = t.Deliver(ctx, d)
+	if len(results) != len(d.Messages) {
+		return allFailed(d, fmt.Errorf("transport returned %d results for %d recipients", len(results), len(d.Messages)))
 	}
 	return results
 }
 
 // outcome decides about a message after an attempt.
-func (q *Queue) outcome(m queuedb.Message, r Result, start time.Time, d time.Duration) queuedb.Outcome {
-	res := queuedb.Result{Start: start, Duration: d, Success: r.Err == nil, Remote: r.Remote}
+func (q *Queue) outcome(m queuedb.Message, r Result) queuedb.Outcome {
+	res := queuedb.Result{
+		Success: r.Err == nil, Remote: r.Remote, Host: r.Host, TLS: r.TLS, Unanswered: r.Unanswered,
+		Code: int32(r.Code), Enhanced: r.Enhanced,
+		Transcript: strings.Join(r.Transcript, "\n"),
+	}
+	if r.IP.IsValid() {
+		res.IP = r.IP.String()
+	}
 	o := queuedb.Outcome{ID: m.ID, Result: &res}
 	if r.Err == nil {
-		res.Code, res.Enhanced = smtp.C250Completed, "2.0.0"
+		if res.Code == 0 {
+			res.Code, res.Enhanced = smtp.C250Completed, "2.0.0"
+		}
 		o.Fate, o.Retain = queuedb.Delivered, q.opts.Retain(m.Account)
 		return o
 	}
@@ -123,32 +192,75 @@ func (q *Queue) outcome(m queuedb.Message, r Result, start time.Time, d time.Dur
 	if e != nil {
 		res.Code, res.Enhanced, res.Error = int32(e.Code), e.Enhanced, e.Text
 	}
-	failed := e != nil && e.Permanent() || int(m.Attempts) >= maxAttempts(m)
+	failed := e != nil && e.Permanent() || int(m.Attempts) >= q.opts.Schedule.attempts(m)
 	switch {
 	case errors.Is(r.Err, errInterrupted):
 		o.NextAttempt = time.Now()
-	case failed && (m.Sender().IsZero() || !m.WantsNotice(smtp.NotifyFailure)):
-		o.Fate, o.Retain = queuedb.Drop, q.opts.Retain(m.Account)
 	case failed:
+		o.Undeliverable = undeliverable(res)
 		o.Fate = queuedb.Notify
+		if m.Sender().IsZero() || !m.WantsNotice(smtp.NotifyFailure) {
+			o.Fate, o.Retain = queuedb.Drop, q.opts.Retain(m.Account)
+		}
 	}
 	return o
 }
 
-func (q *Queue) logResult(ctx context.Context, m queuedb.Message, r Result, o queuedb.Outcome, d time.Duration) {
+// undeliverable returns what a final failure tells about the address: nothing, unless
+// it was a server elsewhere that has refused it.
+func undeliverable(r queuedb.Result) queuedb.Undeliverable {
+	if r.Remote == "" || r.Code == 0 {
+		return queuedb.NotUndeliverable
+	}
+	switch r.Code {
+	case 521, 550, 551, 553, 556:
+		return queuedb.SurelyUndeliverable
+	}
+	if r.Code >= 500 {
+		switch _, code, _ := strings.Cut(r.Enhanced, "."); code {
+		case "1.1", "1.2", "1.3", "1.6", "2.1", "7.1":
+			return queuedb.SurelyUndeliverable
+		}
+	}
+	return queuedb.MaybeUndeliverable
+}
+
+// tellNow tells the sender of what is not a failure, before it is recorded: told
+// twice is better than never. What cannot be told is for later.
+func (q *Queue) tellNow(ctx context.Context, base queuedb.Base, m queuedb.Message, r Result, o *queuedb.Outcome) {
+	if m.Sender().IsZero() {
+		return
+	}
+	m.Results = append(slices.Clone(m.Results), *o.Result)
+	switch {
+	case o.Fate == queuedb.Delivered && r.Success != "" && m.WantsNotice(smtp.NotifySuccess):
+		if err := q.tell(ctx, notice{base: base, m: m, success: r.Success}); err != nil {
+			q.log.ErrorContext(ctx, "telling sender that message was delivered, will try again", mlog.Err(err), slog.Int64("msgid", m.ID))
+			o.Fate, o.Success = queuedb.Notify, string(r.Success)
+		}
+	case o.Fate == queuedb.Retry && m.Attempts >= delayAttempt && !m.DelayTold && o.NextAttempt.IsZero() && m.WantsNotice(smtp.NotifyDelay):
+		err := q.tell(ctx, notice{base: base, m: m, delayed: true})
+		o.DelayTold = err == nil
+		if err != nil {
+			q.log.ErrorContext(ctx, "telling sender that message is delayed", mlog.Err(err), slog.Int64("msgid", m.ID))
+		}
+	}
+}
+
+func (q *Queue) logResult(ctx context.Context, m queuedb.Message, r Result, o queuedb.Outcome) {
 	attrs := []any{
 		slog.Int64("msgid", m.ID),
 		slog.String("account", m.Account),
 		slog.Any("mailfrom", m.Sender()),
 		slog.Any("rcptto", m.Recipient()),
 		slog.Int("attempt", int(m.Attempts)),
-		slog.Duration("duration", d),
-		slog.String("transport", q.opts.Transport.Name()),
+		slog.Duration("duration", o.Result.Duration),
+		slog.String("transport", o.Result.Transport),
 	}
-	switch o.Fate {
-	case queuedb.Delivered:
+	switch {
+	case r.Err == nil:
 		q.log.InfoContext(ctx, "message delivered from queue", attrs...)
-	case queuedb.Retry:
+	case o.Fate == queuedb.Retry:
 		attrs = append(attrs, slog.Time("nextattempt", m.NextAttempt), mlog.Err(r.Err))
 		q.log.InfoContext(ctx, "delivery from queue failed, will try again", attrs...)
 	default:
@@ -158,10 +270,10 @@ func (q *Queue) logResult(ctx context.Context, m queuedb.Message, r Result, o qu
 
 // attemptLabel returns the number of the attempt for metrics, which must not have
 // many values.
-func attemptLabel(job queuedb.Job) string {
+func (q *Queue) attemptLabel(job queuedb.Job) string {
 	n := int(job.Messages[0].Attempts)
-	if n > DefaultMaxAttempts {
-		return strconv.Itoa(DefaultMaxAttempts) + "+"
+	if most := len(q.opts.Schedule) + 1; n > most {
+		return strconv.Itoa(most) + "+"
 	}
 	return strconv.Itoa(n)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"time"
 
 	"mox/config"
@@ -21,45 +20,31 @@ import (
 	"mox/smtp"
 )
 
-// notify tells the sender of a failed message, or after a while the postmaster, and
-// removes the message from the queue. If that is not possible now, it is tried
-// again later.
-func (q *Queue) notify(ctx context.Context, job queuedb.Job) {
+// notify tells the sender of a failed message, or of one that was delivered and for
+// which that was not possible then, or after a while the postmaster. Then the message
+// leaves the queue. If it is not possible now, it is tried again later.
+func (q *Queue) notify(ctx context.Context, job queuedb.Job) []queuedb.Outcome {
 	m := job.Messages[0]
-	o := queuedb.Outcome{ID: m.ID, Fate: queuedb.Drop, Retain: q.opts.Retain(m.Account)}
-	var err error
-	if !m.Sender().IsZero() && m.WantsNotice(smtp.NotifyFailure) {
-		err = q.tell(ctx, notice{base: job.Base, m: m, postmaster: m.Notices >= postmasterNotice})
+	outcomes := []queuedb.Outcome{{ID: m.ID, Fate: queuedb.Drop, Retain: q.opts.Retain(m.Account)}}
+	n := notice{base: job.Base, m: m, success: dsn.Action(m.Success), postmaster: m.Notices >= postmasterNotice}
+	wanted := smtp.NotifyFailure
+	if n.success != "" {
+		wanted = smtp.NotifySuccess
 	}
+	if m.Sender().IsZero() || !m.WantsNotice(wanted) {
+		return outcomes
+	}
+	err := q.tell(ctx, n)
 	switch {
 	case err == nil:
 	case int(m.Notices) < maxNotices:
-		q.log.ErrorContext(ctx, "telling sender of failed message, will try again", mlog.Err(err), slog.Int64("msgid", m.ID), slog.Time("nextattempt", m.NextAttempt))
-		return // NextAttempt was moved when the job was claimed.
+		q.log.ErrorContext(ctx, "telling sender of message, will try again", mlog.Err(err), slog.Int64("msgid", m.ID), slog.Time("nextattempt", m.NextAttempt))
+		return nil // NextAttempt was moved when the job was claimed.
 	default:
-		q.log.ErrorContext(ctx, "giving up telling sender of failed message", mlog.Err(err), slog.Int64("msgid", m.ID),
+		q.log.ErrorContext(ctx, "giving up telling sender of message", mlog.Err(err), slog.Int64("msgid", m.ID),
 			slog.String("account", m.Account), slog.Any("mailfrom", m.Sender()), slog.Any("rcptto", m.Recipient()))
 	}
-	if err := q.db.Finish(context.WithoutCancel(ctx), []queuedb.Outcome{o}); err != nil {
-		q.log.ErrorContext(ctx, "removing failed message from queue", mlog.Err(err))
-	}
-}
-
-// tellDelayed tells the sender that a message is not delivered yet.
-func (q *Queue) tellDelayed(ctx context.Context, base queuedb.Base, m queuedb.Message) error {
-	return q.tell(ctx, notice{base: base, m: m, delayed: true})
-}
-
-// tellDelivered tells a sender who has asked for it that a message was delivered. It
-// comes before the message is removed from the queue: told twice is better than never.
-func (q *Queue) tellDelivered(ctx context.Context, base queuedb.Base, m queuedb.Message, r Result, res queuedb.Result) {
-	if r.Success == "" || m.Sender().IsZero() || !m.WantsNotice(smtp.NotifySuccess) {
-		return
-	}
-	m.Results = append(slices.Clone(m.Results), res)
-	if err := q.tell(ctx, notice{base: base, m: m, success: r.Success}); err != nil {
-		q.log.ErrorContext(ctx, "telling sender that message was delivered", mlog.Err(err), slog.Int64("msgid", m.ID))
-	}
+	return outcomes
 }
 
 // notice is what a sender is told of a message. Unless it says something else, the
@@ -68,8 +53,9 @@ type notice struct {
 	base       queuedb.Base
 	m          queuedb.Message
 	delayed    bool
-	success    dsn.Action // Delivered or relayed, if not empty.
+	success    dsn.Action // Delivered, relayed or expanded, if not empty.
 	postmaster bool       // Tell the postmaster instead.
+	schedule   Schedule   // Set by tell.
 }
 
 // failed reports whether the notice is about a failure.
@@ -89,10 +75,22 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 	if err != nil {
 		return fmt.Errorf("read original message: %w", err)
 	}
+	n.schedule = q.opts.Schedule
 	text, err := n.compose(conf, original, content, time.Now())
 	if err != nil {
 		return fmt.Errorf("compose notification: %w", err)
 	}
+	err = q.deliverNotice(ctx, rcpt, mailbox, n.m.Sender(), n.base.SMTPUTF8, text)
+	if err != nil {
+		return err
+	}
+	q.log.InfoContext(ctx, "sender was notified", slog.Int64("msgid", n.m.ID), slog.String("account", rcpt.Account),
+		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.String("action", string(n.action())))
+	return nil
+}
+
+// deliverNotice stores a message of the queue itself.
+func (q *Queue) deliverNotice(ctx context.Context, rcpt config.Recipient, mailbox string, to smtp.Path, utf8 bool, text []byte) error {
 	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: q.opts.TempDir, FS: q.opts.FS})
 	defer spool.Close() // A file that stays is removed at the next start.
 	if _, err := spool.Write(text); err != nil {
@@ -104,9 +102,9 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 	}
 	_, err = q.opts.Deliver.Deliver(ctx, deliver.Delivery{
 		Facts: inbound.Facts{
-			Rcpt:      n.m.Sender(),
+			Rcpt:      to,
 			Recipient: rcpt,
-			SMTPUTF8:  n.base.SMTPUTF8,
+			SMTPUTF8:  utf8,
 			Digest:    digest,
 			Size:      spool.Size(),
 		},
@@ -116,8 +114,6 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 	if err != nil {
 		return fmt.Errorf("deliver notification: %w", err)
 	}
-	q.log.InfoContext(ctx, "sender was notified", slog.Int64("msgid", n.m.ID), slog.String("account", rcpt.Account),
-		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.String("action", string(n.action())))
 	return nil
 }
 

@@ -20,6 +20,7 @@ func (n notice) compose(conf *config.Snapshot, original, content []byte, now tim
 		dsn.Delayed:   "mail delivery delayed",
 		dsn.Delivered: "mail was delivered",
 		dsn.Relayed:   "mail was sent on",
+		dsn.Expanded:  "mail was delivered to a list",
 	}[n.action()]
 	m := dsn.Message{
 		From:      smtp.NewAddress("postmaster", conf.Hostname),
@@ -67,14 +68,16 @@ func (n notice) recipient() dsn.Recipient {
 		Status:   n.status(),
 	}
 	if n.delayed {
-		r.WillRetryUntil, _ = lastAttempt(n.m, n.m.NextAttempt)
+		r.WillRetryUntil, _ = n.schedule.lastAttempt(n.m, n.m.NextAttempt)
 	}
 	res, ok := n.m.LastResult()
 	if !ok {
 		return r
 	}
 	r.LastAttempt = res.Start
-	r.RemoteMTA = dsn.MTA{Name: res.Remote}
+	if r.RemoteMTA = (dsn.MTA{Name: res.Remote}); res.Remote != "" {
+		r.RemoteMTA.Comment = res.IP
+	}
 	if res.Code != 0 && n.success == "" {
 		r.DiagnosticType, r.Diagnostic = "smtp", reply(res)
 	} else {
@@ -90,7 +93,7 @@ func (n notice) status() string {
 	switch {
 	case res.Code != 0 || res.Enhanced != "":
 		return dsn.Status(!n.delayed, int(res.Code), res.Enhanced)
-	case n.delayed || int(n.m.Attempts) >= maxAttempts(n.m):
+	case n.delayed || int(n.m.Attempts) >= n.schedule.attempts(n.m):
 		return "4.4.7" // Delivery time expired, RFC 3463 §3.5.
 	}
 	return "5.0.0"
@@ -121,7 +124,7 @@ func (n notice) text(conf *config.Snapshot) string {
 		line("")
 		line("    %s", rcpt)
 	case dsn.Delayed:
-		at, left := lastAttempt(n.m, n.m.NextAttempt)
+		at, left := n.schedule.lastAttempt(n.m, n.m.NextAttempt)
 		line("Your message has not been delivered yet to:")
 		line("")
 		line("    %s", rcpt)

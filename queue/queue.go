@@ -3,9 +3,8 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +17,10 @@ import (
 )
 
 const (
-	// DefaultConcurrent is how many deliveries are made at a time.
-	DefaultConcurrent = 10
+	// DefaultConcurrent is how many deliveries are made at a time, and
+	// DefaultConcurrentLane how many of these to one domain.
+	DefaultConcurrent     = config.DefaultQueueConcurrency
+	DefaultConcurrentLane = config.DefaultQueueDomainConcurrency
 
 	// sessionLimit is how long one attempt may take.
 	sessionLimit = 30 * time.Minute
@@ -35,9 +36,9 @@ const (
 	// housekeeping is how often history is pruned.
 	housekeeping = time.Hour
 
-	// gaugeInterval is how old the gauges of messages get while there is something to
-	// do.
-	gaugeInterval = 10 * time.Second
+	// gaugeInterval is how old the gauges of messages get. Setting them takes time with
+	// the number of flows.
+	gaugeInterval = time.Minute
 )
 
 var (
@@ -58,14 +59,23 @@ type Options struct {
 	Config  *config.Holder
 	Deliver Deliverer // For notifications to senders.
 
-	Transport  Transport // Nil fails each attempt temporarily.
-	Concurrent int       // Deliveries at a time. Zero is DefaultConcurrent.
+	// Transports are the ways out, by the names that messages and routes have. The empty
+	// name is for messages without any. What has no transport fails temporarily.
+	Transports map[string]Transport
+
+	// Local brings messages to recipients of this server, which do not go through
+	// another transport unless an operator wants that. Nil treats them as all others.
+	Local Transport
+
+	Schedule       Schedule // Times between attempts. Nil is NewSchedule(config.DefaultQueueRetryPeriod).
+	Concurrent     int      // Deliveries at a time. Zero is DefaultConcurrent.
+	ConcurrentLane int      // Deliveries to one domain at a time. Zero is DefaultConcurrentLane.
 
 	TempDir string      // For notifications, on the file system of the accounts.
 	FS      safefile.FS // Nil is the operating system.
 
 	// Retain returns for how long messages of an account are kept as history. Nil is
-	// not at all.
+	// what the configuration says, and 7 days for accounts that are gone.
 	Retain func(account string) time.Duration
 
 	Cids *mlog.CidSource // For ids of attempts in the log. Nil is a source of its own.
@@ -82,6 +92,11 @@ type Queue struct {
 	stop chan struct{} // Closed by Shutdown.
 	idle chan struct{} // Closed when Run has returned.
 
+	ready   chan struct{} // Capacity 1: the scheduler may have something.
+	ended   chan error    // A worker has ended, with an error of the database or nil.
+	workers int           // Of the goroutine of Run.
+	sched   *scheduler
+
 	mu      sync.Mutex // Guards what follows.
 	started bool       // Run was called before Shutdown.
 	stopped bool       // Shutdown was called.
@@ -89,26 +104,21 @@ type Queue struct {
 	// ctx is that of attempts; cancel interrupts them.
 	ctx    context.Context
 	cancel context.CancelFunc
-
-	// Of the goroutine of Run.
-	busy   map[string]bool // Lanes with a job.
-	done   chan string     // Lanes whose job has ended.
-	gauged time.Time       // When the gauges were set.
 }
 
 // New returns a queue that is not running yet.
 func New(opts Options) *Queue {
-	if opts.Transport == nil {
-		opts.Transport = noTransport{}
+	if opts.Schedule == nil {
+		opts.Schedule = NewSchedule(config.DefaultQueueRetryPeriod)
 	}
 	if opts.Concurrent <= 0 {
 		opts.Concurrent = DefaultConcurrent
 	}
+	if opts.ConcurrentLane <= 0 {
+		opts.ConcurrentLane = DefaultConcurrentLane
+	}
 	if opts.FS == nil {
 		opts.FS = safefile.OS
-	}
-	if opts.Retain == nil {
-		opts.Retain = func(string) time.Duration { return 0 }
 	}
 	if opts.Cids == nil {
 		opts.Cids = mlog.NewCidSource(time.Now().UnixMilli())
@@ -118,27 +128,50 @@ func New(opts Options) *Queue {
 	}
 	metrics.PanicPackages("queue")
 	q := &Queue{
-		opts: opts,
-		db:   opts.DB,
-		log:  opts.Log,
-		kick: make(chan struct{}, 1),
-		stop: make(chan struct{}),
-		idle: make(chan struct{}),
-		busy: map[string]bool{},
-		done: make(chan string),
+		opts:  opts,
+		db:    opts.DB,
+		log:   opts.Log,
+		kick:  make(chan struct{}, 1),
+		stop:  make(chan struct{}),
+		idle:  make(chan struct{}),
+		ready: make(chan struct{}, 1),
+		ended: make(chan error),
 	}
+	if q.opts.Retain == nil {
+		q.opts.Retain = q.retain
+	}
+	q.sched = newScheduler(opts.ConcurrentLane, func() { signal(q.ready) })
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	return q
 }
 
-// Kick makes the queue look for messages to deliver, after one was queued, or
-// changed by an operator. It never blocks.
-func (q *Queue) Kick() {
+// retainOfGone is for how long messages of accounts are kept that are not in the
+// configuration any more.
+const retainOfGone = 7 * 24 * time.Hour
+
+// retain returns for how long the configuration wants messages of an account kept.
+func (q *Queue) retain(account string) time.Duration {
+	a, ok := q.opts.Config.Snapshot().Account(account)
+	if !ok {
+		return retainOfGone
+	}
+	return a.KeepRetiredMessagePeriod
+}
+
+// Retain returns for how long messages of an account are kept as history.
+func (q *Queue) Retain(account string) time.Duration { return q.opts.Retain(account) }
+
+// signal makes a channel of capacity 1 ready.
+func signal(c chan struct{}) {
 	select {
-	case q.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
+
+// Kick makes the queue look for messages to deliver. It never blocks. It is not needed
+// after changes of the queue, which the queue sees.
+func (q *Queue) Kick() { signal(q.kick) }
 
 // Run delivers messages until ctx ends or Shutdown is called, and then waits for the
 // deliveries in progress. It is called once. The error is nil, or that the database
@@ -149,25 +182,28 @@ func (q *Queue) Run(ctx context.Context) error {
 	}
 	defer close(q.idle)
 	defer q.drain()
-	maintenance := time.NewTicker(housekeeping)
-	defer maintenance.Stop()
+	var background sync.WaitGroup
+	defer background.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() { q.maintain(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
+	dispatch := dispatcher{q: q}
 	for {
-		wait, err := q.launch(ctx)
+		wait, err := dispatch.run(ctx)
 		if errors.Is(err, queuedb.ErrClosed) {
 			return err
 		}
-		q.gauge(ctx)
 		timer.Reset(wait)
 		select {
 		case <-q.kick:
+		case <-q.ready:
 		case <-timer.C:
-		case lane := <-q.done:
-			delete(q.busy, lane)
-		case <-maintenance.C:
-			q.housekeep(ctx)
+		case err := <-q.ended:
+			q.workers--
+			dispatch.failed(err)
 		case <-q.stop:
 			return nil
 		case <-ctx.Done():
@@ -178,8 +214,9 @@ func (q *Queue) Run(ctx context.Context) error {
 
 // drain waits for the deliveries in progress.
 func (q *Queue) drain() {
-	for len(q.busy) > 0 {
-		delete(q.busy, <-q.done)
+	q.sched.stop()
+	for ; q.workers > 0; q.workers-- {
+		<-q.ended
 	}
 }
 
@@ -220,55 +257,95 @@ func (q *Queue) end() bool {
 	return q.started
 }
 
-// launch starts deliveries as long as something is due and there is a free worker.
-// It returns for how long nothing more can be started.
-func (q *Queue) launch(ctx context.Context) (time.Duration, error) {
-	if err := q.db.ReadOnly(); err != nil {
-		return q.databaseError(ctx, err)
+// dispatcher starts workers. It is part of Run.
+type dispatcher struct {
+	q       *Queue
+	watched bool      // The scheduler knows what is in the database.
+	until   time.Time // When to try the database again after an error.
+}
+
+// failed takes note of the error of a worker.
+func (d *dispatcher) failed(err error) {
+	if err != nil {
+		d.until = time.Now().Add(retryDatabase)
 	}
-	for len(q.busy) < q.opts.Concurrent {
-		now := time.Now()
-		jobs, next, err := q.db.Claim(ctx, queuedb.ClaimOptions{
-			Now:  now,
-			Busy: slices.Collect(maps.Keys(q.busy)),
-			Jobs: q.opts.Concurrent - len(q.busy),
-			Next: func(m queuedb.Message) time.Time { return nextAttempt(m, now) },
-		})
-		if err != nil {
-			return q.databaseError(ctx, err)
+}
+
+// run starts workers as long as something is due and there may be one more. It
+// returns for how long nothing more can be started unless something happens.
+func (d *dispatcher) run(ctx context.Context) (time.Duration, error) {
+	q := d.q
+	if wait := time.Until(d.until); wait > 0 {
+		return wait, nil
+	}
+	if err := d.open(ctx); err != nil {
+		if ctx.Err() != nil || errors.Is(err, queuedb.ErrClosed) {
+			return 0, err
 		}
-		if len(jobs) == 0 {
-			if next.IsZero() {
-				return maxSleep, nil
-			}
-			return min(maxSleep, max(0, time.Until(next))), nil
+		q.log.ErrorContext(ctx, "looking for messages to deliver", mlog.Err(err))
+		d.until = time.Now().Add(retryDatabase)
+		return retryDatabase, nil
+	}
+	for q.workers < q.opts.Concurrent {
+		p, ok := q.sched.pick(time.Now())
+		if !ok {
+			break
 		}
-		for _, job := range jobs {
-			q.busy[job.Lane] = true
-			go q.work(job)
-		}
+		q.workers++
+		go q.work(p)
+	}
+	if next := q.sched.next(); !next.IsZero() {
+		return min(maxSleep, max(0, time.Until(next))), nil
 	}
 	return maxSleep, nil
 }
 
-// databaseError returns for how long to wait after an error of the database.
-func (q *Queue) databaseError(ctx context.Context, err error) (time.Duration, error) {
-	if ctx.Err() != nil || errors.Is(err, queuedb.ErrClosed) {
-		return 0, err
+// open makes the database usable after a disk failure, and the scheduler know what is
+// in it.
+func (d *dispatcher) open(ctx context.Context) error {
+	if err := d.q.db.ReadOnly(); err != nil {
+		d.watched = false
+		if err := d.q.db.Reopen(ctx); err != nil {
+			return fmt.Errorf("reopen queue after disk failure: %w", err)
+		}
 	}
-	q.log.ErrorContext(ctx, "looking for messages to deliver", mlog.Err(err))
-	if err := q.db.Reopen(ctx); err != nil {
-		q.log.ErrorContext(ctx, "reopening queue after disk failure", mlog.Err(err))
+	if d.watched {
+		return nil
 	}
-	return retryDatabase, err
+	if err := d.q.db.Watch(ctx, d.q.sched.update); err != nil {
+		return err
+	}
+	d.watched = true
+	return nil
 }
 
-// gauge sets the gauges, unless that was done a short time ago.
-func (q *Queue) gauge(ctx context.Context) {
-	if time.Since(q.gauged) < gaugeInterval {
-		return
+// maintain does what is not delivering until ctx ends.
+func (q *Queue) maintain(ctx context.Context) {
+	hourly := time.NewTicker(housekeeping)
+	defer hourly.Stop()
+	gauges := time.NewTicker(gaugeInterval)
+	defer gauges.Stop()
+	q.gauge(ctx)
+	q.tellJumps(ctx)
+	for {
+		select {
+		case <-gauges.C:
+			q.gauge(ctx)
+		case <-hourly.C:
+			q.housekeep(ctx)
+			q.tellJumps(ctx)
+		case <-q.db.Alerts():
+			q.tellJumps(ctx)
+		case <-q.stop:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
-	q.gauged = time.Now()
+}
+
+// gauge sets the gauges.
+func (q *Queue) gauge(ctx context.Context) {
 	st, err := q.db.Status(ctx)
 	if err != nil {
 		q.log.DebugContext(ctx, "reading status of queue", mlog.Err(err))
@@ -285,5 +362,8 @@ func (q *Queue) housekeep(ctx context.Context) {
 		q.log.ErrorContext(ctx, "removing history of queue", mlog.Err(err))
 	} else if n > 0 {
 		q.log.DebugContext(ctx, "removed history of queue", slog.Int("messages", n))
+	}
+	if _, err := q.db.PruneFailures(ctx, time.Now()); err != nil {
+		q.log.ErrorContext(ctx, "removing old failures of addresses", mlog.Err(err))
 	}
 }

@@ -83,8 +83,8 @@ func (f *fakeTransport) Deliver(ctx context.Context, d Delivery) []Result {
 	}
 	f.domains[domain]++
 	answer := f.answer
-	if f.domains[domain] > 1 {
-		panic("two deliveries to one domain")
+	if f.domains[domain] > DefaultConcurrentLane {
+		panic("too many deliveries to one domain")
 	}
 	f.mu.Unlock()
 	defer func() {
@@ -196,7 +196,7 @@ func testQueue(t *testing.T, edit func(o *Options), fn func(t *testing.T, e *env
 
 func (e *env) start(edit func(o *Options)) {
 	e.t.Helper()
-	o := Options{DB: e.db, Config: e.conf, Deliver: e, Transport: e.tr, TempDir: e.dir}
+	o := Options{DB: e.db, Config: e.conf, Deliver: e, Transports: map[string]Transport{"": e.tr}, TempDir: e.dir}
 	if edit != nil {
 		edit(&o)
 	}
@@ -333,12 +333,12 @@ func TestScheduleOfTemporaryFailures(t *testing.T) {
 		}
 		prev, want := calls[0].at, firstBackoff
 		for i, c := range calls[1:] {
-			if got, slack := c.at.Sub(prev), jitter<<i; (got - want).Abs() > slack {
+			if got, slack := c.at.Sub(prev), want/jitter; (got - want).Abs() > slack {
 				t.Errorf("interval %d is %v, want %v within %v", i+1, got, want, slack)
 			}
 			prev, want = c.at, 2*want
 		}
-		if total := prev.Sub(start); (total - (15*time.Hour + 52*time.Minute + 30*time.Second)).Abs() > 127*jitter {
+		if total := prev.Sub(start); (total - (15*time.Hour + 52*time.Minute + 30*time.Second)).Abs() > 10*time.Minute {
 			t.Errorf("last attempt after %v", total)
 		}
 
@@ -485,8 +485,8 @@ func TestDeliveriesAreLimitedInAllAndPerDomain(t *testing.T) {
 			time.Sleep(time.Minute)
 			return nil
 		})
-		for i := range 24 {
-			e.enqueue(e.submission("ann@example.org", fmt.Sprintf("a%d@d%d.example", i, i%12)))
+		for i := range 4 * DefaultConcurrent {
+			e.enqueue(e.submission("ann@example.org", fmt.Sprintf("a%d@d%d.example", i, i%DefaultConcurrent)))
 		}
 		synctest.Wait()
 		if now, _ := e.tr.busy(); now != DefaultConcurrent {
@@ -498,6 +498,18 @@ func TestDeliveriesAreLimitedInAllAndPerDomain(t *testing.T) {
 		}
 		if _, most := e.tr.busy(); most != DefaultConcurrent {
 			t.Fatalf("%d at a time", most)
+		}
+		e.tr.take()
+		for i := range 10 {
+			e.enqueue(e.submission("ann@example.org", fmt.Sprintf("a%d@one.example", i)))
+		}
+		synctest.Wait()
+		if now, _ := e.tr.busy(); now != DefaultConcurrentLane {
+			t.Fatalf("%d deliveries to one domain at a time", now)
+		}
+		time.Sleep(10 * time.Minute)
+		if l := e.queued(); len(l) != 0 {
+			t.Fatalf("%d left", len(l))
 		}
 	})
 }
@@ -542,7 +554,7 @@ func TestSenderInADisabledDomainWaits(t *testing.T) {
 }
 
 func TestWithoutTransportTheMessageStaysAndSaysWhy(t *testing.T) {
-	testQueue(t, func(o *Options) { o.Transport = nil }, func(t *testing.T, e *env) {
+	testQueue(t, func(o *Options) { o.Transports = nil }, func(t *testing.T, e *env) {
 		e.enqueue(e.submission("ann@example.org", "a@one.example"))
 		l := e.queued()
 		if r, ok := l[0].LastResult(); len(l) != 1 || !ok || r.Success || !strings.Contains(r.Error, "no transport configured") {
@@ -631,7 +643,7 @@ func TestPanicAndBadAnswersOfATransportAreTemporaryFailures(t *testing.T) {
 }
 
 func TestWrongNumberOfResultsIsAFailure(t *testing.T) {
-	testQueue(t, func(o *Options) { o.Transport = shortTransport{} }, func(t *testing.T, e *env) {
+	testQueue(t, func(o *Options) { o.Transports[""] = shortTransport{} }, func(t *testing.T, e *env) {
 		e.enqueue(e.submission("ann@example.org", "a@one.example", "b@one.example"))
 		for _, m := range e.queued() {
 			if r, ok := m.LastResult(); !ok || !strings.Contains(r.Error, "1 results for 2") {
@@ -742,14 +754,16 @@ func TestInternationalAddressesInNotifications(t *testing.T) {
 
 func TestBackoffOfManyAttemptsIsBounded(t *testing.T) {
 	t.Parallel()
-	for n := 1; n < 100; n++ {
-		if d := backoff(1, n); d <= 0 || d > maxBackoff {
-			t.Fatalf("backoff of attempt %d is %v", n, d)
+	for _, s := range []Schedule{NewSchedule(0), NewSchedule(config.DefaultQueueRetryPeriod), NewSchedule(config.MaxQueueRetryPeriod), {time.Nanosecond}} {
+		for n := 1; n < 100; n++ {
+			if d := s.backoff(1, n); d <= 0 || d > maxBackoff+maxBackoff/jitter {
+				t.Fatalf("backoff of attempt %d is %v", n, d)
+			}
 		}
 	}
 	m := queuedb.Message{Attempts: 3, MaxAttempts: 3}
 	now := time.Now()
-	if at := nextAttempt(m, now); !at.Equal(now.Add(overtime)) || overtime <= sessionLimit {
+	if at := NewSchedule(0).nextAttempt(m, now); !at.Equal(now.Add(overtime)) || overtime <= sessionLimit {
 		t.Fatalf("after the last attempt: %v", at.Sub(now))
 	}
 }

@@ -2,9 +2,11 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/netip"
 
+	"mox/config"
 	"mox/dsn"
 	"mox/queue/queuedb"
 	"mox/smtp"
@@ -81,11 +83,34 @@ func allFailed(d Delivery, err error) []Result {
 	return l
 }
 
-// noTransport is used when there is no other.
-type noTransport struct{}
+// noTransport is used for a name that has no transport.
+type noTransport struct{ name string }
 
 func (noTransport) Name() string { return "none" }
 
-func (noTransport) Deliver(_ context.Context, d Delivery) []Result {
-	return allFailed(d, smtp.Errorf(smtp.C451LocalError, smtp.Se35IncorrectlyConfig, "this server has no transport configured to deliver mail with"))
+func (t noTransport) Deliver(_ context.Context, d Delivery) []Result {
+	if t.name == "" {
+		return allFailed(d, smtp.Errorf(smtp.C451LocalError, smtp.Se35IncorrectlyConfig, "this server has no transport configured to deliver mail with"))
+	}
+	return allFailed(d, smtp.Errorf(smtp.C451LocalError, smtp.Se35IncorrectlyConfig, "transport %q is not configured", t.name))
+}
+
+// transport returns what messages are delivered with that can share a transaction:
+// what an operator has chosen for them, or the local transport, or that of the first
+// route that matches, or the one without a name.
+func (q *Queue) transport(conf *config.Snapshot, m queuedb.Message) Transport {
+	name := m.Transport
+	if name == "" {
+		if _, err := conf.LookupAddress(m.Recipient()); q.opts.Local != nil && !errors.Is(err, config.ErrDomainUnknown) {
+			return q.opts.Local
+		}
+		from, to := m.Sender().IPDomain.Domain, m.Recipient().IPDomain.Domain
+		if r, ok := conf.Route(m.Account, from, to, int(m.Attempts)-1); ok {
+			name = r.Transport
+		}
+	}
+	if t := q.opts.Transports[name]; t != nil {
+		return t
+	}
+	return noTransport{name}
 }

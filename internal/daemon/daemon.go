@@ -171,17 +171,17 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	}
 	d.makeInbound()
 	d.queue = queue.New(queue.Options{
-		DB:        d.queueDB,
-		Config:    d.conf,
-		Deliver:   d.deliver,
+		DB:         d.queueDB,
+		Config:     d.conf,
+		Deliver:    d.deliver,
 		Transports: d.transports(),
-		Schedule:  queue.NewSchedule(s.QueueRetryPeriod),
+		Schedule:   queue.NewSchedule(s.QueueRetryPeriod),
 
 		Concurrent:     s.QueueConcurrency,
 		ConcurrentLane: s.QueueDomainConcurrency,
-		TempDir:   d.store.TempDir(),
-		Cids:      d.cids,
-		Log:       d.logger("queue"),
+		TempDir:        d.store.TempDir(),
+		Cids:           d.cids,
+		Log:            d.logger("queue"),
 	})
 	return nil
 }

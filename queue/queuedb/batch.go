@@ -2,27 +2,33 @@ package queuedb
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/mjl-/bstore"
 )
 
 // batch is the transaction of the changes that are committed together, with the
-// derived records that are written once at its end: lanes, usage and totals.
+// derived records that are written once at its end: flows, usage and totals.
 type batch struct {
 	d  *DB
 	tx *bstore.Tx
 
 	state    state
-	lanes    map[string]struct{} // With messages added, removed or moved.
+	flows    map[string]Head // With messages added, removed or moved; Next is that after the commit.
 	accounts map[string]*usage
+	sendings map[string]*sending
 	erased   []int64 // Contents whose file can be removed after the commit.
 	low      int64   // New state.ContentLow if the range of ids is extended.
 	extend   bool
+	rules    []HoldRule // Read when first needed.
+	hasRules bool
+	after    []func() // Called after the commit, before the next one.
 }
 
 func newBatch(d *DB, tx *bstore.Tx) (*batch, error) {
-	b := &batch{d: d, tx: tx, lanes: map[string]struct{}{}, accounts: map[string]*usage{}}
+	b := &batch{d: d, tx: tx, flows: map[string]Head{}, accounts: map[string]*usage{}, sendings: map[string]*sending{}}
 	b.state.ID = 1
 	if err := tx.Get(&b.state); err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
@@ -57,12 +63,12 @@ func (b *batch) count(m *Message, n int64) error {
 	if m.Failed {
 		b.state.Failed += n
 	}
-	b.lanes[m.Lane] = struct{}{}
+	b.flows[m.Flow] = Head{Flow: m.Flow, Lane: m.Lane, Account: m.Account, Bulk: m.bulk()}
 	return nil
 }
 
 func (b *batch) insert(m *Message) error {
-	m.Lane = m.lane()
+	m.Lane, m.Flow = m.lane(), m.flow()
 	if err := b.tx.Insert(m); err != nil {
 		return fmt.Errorf("insert message: %w", err)
 	}
@@ -81,7 +87,7 @@ func (b *batch) get(id int64) (Message, error) {
 
 // update replaces old by m.
 func (b *batch) update(old, m *Message) error {
-	m.Lane = m.lane()
+	m.Lane, m.Flow = m.lane(), m.flow()
 	if err := b.count(old, -1); err != nil {
 		return err
 	}
@@ -139,14 +145,19 @@ func (b *batch) eraseContent(m *Message) error {
 
 // flush writes the derived records.
 func (b *batch) flush() error {
-	for name := range b.lanes {
-		if err := b.flushLane(name); err != nil {
-			return fmt.Errorf("update lane: %w", err)
+	for _, h := range b.flows {
+		if err := b.flushFlow(h); err != nil {
+			return fmt.Errorf("update flow: %w", err)
 		}
 	}
 	for _, u := range b.accounts {
 		if err := b.flushUsage(*u); err != nil {
 			return fmt.Errorf("update usage: %w", err)
+		}
+	}
+	for _, s := range b.sendings {
+		if err := b.flushSending(s); err != nil {
+			return fmt.Errorf("update history of sending: %w", err)
 		}
 	}
 	if b.extend {
@@ -159,22 +170,26 @@ func (b *batch) flush() error {
 	return nil
 }
 
-// head returns the message of a lane that is due first.
+// head returns the message of a flow that is due first.
 func head(tx *bstore.Tx, name string) (Message, error) {
 	q := bstore.QueryTx[Message](tx)
 	defer q.Close()
-	return q.FilterEqual("Lane", name).FilterEqual("Hold", false).SortAsc("NextAttempt").Limit(1).Next()
+	return q.FilterEqual("Flow", name).FilterEqual("Hold", false).SortAsc("NextAttempt").Limit(1).Next()
 }
 
-func (b *batch) flushLane(name string) error {
-	m, err := head(b.tx, name)
+func (b *batch) flushFlow(h Head) error {
+	m, err := head(b.tx, h.Flow)
 	if err != nil && err != bstore.ErrAbsent {
 		return err
 	}
 	none := err == bstore.ErrAbsent
-	have := lane{Name: name}
+	if !none {
+		h.Next = m.NextAttempt
+	}
+	b.flows[h.Flow] = h
+	have := flow{Name: h.Flow}
 	gerr := b.tx.Get(&have)
-	want := lane{name, m.NextAttempt}
+	want := flow{h.Flow, h.Lane, h.Account, h.Bulk, h.Next}
 	switch {
 	case gerr == bstore.ErrAbsent && none:
 		return nil
@@ -215,4 +230,10 @@ func (b *batch) committed() {
 		b.d.ids.extended(b.state.ContentHigh)
 	}
 	b.d.sweeper.add(b.erased)
+	for _, fn := range b.after {
+		fn()
+	}
+	if watch := b.d.committer.watch; watch != nil && len(b.flows) > 0 {
+		watch(slices.Collect(maps.Values(b.flows)), false)
+	}
 }

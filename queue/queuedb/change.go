@@ -70,12 +70,19 @@ func (d *DB) eachOf(ctx context.Context, ids []int64, fn func(b *batch, m Messag
 // SetHold puts messages on hold or releases them, and returns how many were
 // changed. Failed messages are left alone: what remains is to tell their sender.
 func (d *DB) SetHold(ctx context.Context, f Filter, hold bool) (int, error) {
+	return d.setHold(ctx, f, hold, "put on hold by hand")
+}
+
+func (d *DB) setHold(ctx context.Context, f Filter, hold bool, reason string) (int, error) {
 	n, err := d.each(ctx, f, func(b *batch, m Message) (bool, error) {
 		if m.Hold == hold || m.Failed {
 			return false, nil
 		}
 		old := m
-		m.Hold = hold
+		m.Hold, m.HoldReason = hold, ""
+		if hold {
+			m.HoldReason = reason
+		}
 		return true, b.update(&old, &m)
 	})
 	if err != nil {
@@ -89,6 +96,20 @@ func (d *DB) Schedule(ctx context.Context, f Filter, at time.Time) (int, error) 
 	n, err := d.each(ctx, f, func(b *batch, m Message) (bool, error) {
 		old := m
 		m.NextAttempt = at
+		return true, b.update(&old, &m)
+	})
+	if err != nil {
+		return n, fmt.Errorf("schedule: %w", err)
+	}
+	return n, nil
+}
+
+// Postpone adds to the time of the next attempt of messages, and returns how many
+// were changed.
+func (d *DB) Postpone(ctx context.Context, f Filter, by time.Duration) (int, error) {
+	n, err := d.each(ctx, f, func(b *batch, m Message) (bool, error) {
+		old := m
+		m.NextAttempt = m.NextAttempt.Add(by)
 		return true, b.update(&old, &m)
 	})
 	if err != nil {
@@ -145,11 +166,11 @@ func (d *DB) Fail(ctx context.Context, f Filter, reason string) (int, error) {
 }
 
 // Drop removes messages without telling their senders, and returns how many.
-// Retain is as for Outcome.
-func (d *DB) Drop(ctx context.Context, f Filter, retain time.Duration) (int, error) {
+// Retain returns for how long those of an account are kept as history.
+func (d *DB) Drop(ctx context.Context, f Filter, retain func(account string) time.Duration) (int, error) {
 	n, err := d.each(ctx, f, func(b *batch, m Message) (bool, error) {
 		at := now()
-		return true, b.remove(&m, false, at, at.Add(retain))
+		return true, b.remove(&m, m.Success != "", at, at.Add(retain(m.Account)))
 	})
 	if err != nil {
 		return n, fmt.Errorf("drop messages: %w", err)

@@ -117,7 +117,7 @@ func TestChangesOfManyMessagesAreDoneInParts(t *testing.T) {
 		t.Fatalf("failed %d, %v", n, err)
 	}
 	verify(t, d)
-	if n, err := d.Drop(ctxbg, Filter{}, 0); n != 700 || err != nil {
+	if n, err := d.Drop(ctxbg, Filter{}, forget); n != 700 || err != nil {
 		t.Fatalf("dropped %d, %v", n, err)
 	}
 	d.sweeper.sweep()
@@ -189,12 +189,14 @@ func TestVerifyFindsAndRepairFixes(t *testing.T) {
 				return tx.Update(&st)
 			})
 		}, "totals", true},
-		{"lane", func(t *testing.T, d *DB, l []Message) {
-			write(t, d, func(tx *bstore.Tx) error { return tx.Delete(&lane{Name: "one.example"}) })
-		}, "lanes", true},
-		{"time of lane", func(t *testing.T, d *DB, l []Message) {
-			write(t, d, func(tx *bstore.Tx) error { return tx.Update(&lane{"one.example", time.Now().Add(time.Hour)}) })
-		}, "lane", true},
+		{"flow", func(t *testing.T, d *DB, l []Message) {
+			write(t, d, func(tx *bstore.Tx) error { return tx.Delete(&flow{Name: "one.example\tn\tmjl"}) })
+		}, "flows", true},
+		{"time of flow", func(t *testing.T, d *DB, l []Message) {
+			write(t, d, func(tx *bstore.Tx) error {
+				return tx.Update(&flow{"one.example\tn\tmjl", "one.example", "mjl", false, time.Now().Add(time.Hour)})
+			})
+		}, "flow", true},
 		{"usage", func(t *testing.T, d *DB, l []Message) {
 			write(t, d, func(tx *bstore.Tx) error { return tx.Update(&usage{"mjl", 7, 1}) })
 		}, "account", true},

@@ -10,11 +10,45 @@ import (
 	"github.com/mjl-/bstore"
 )
 
+// Head tells when the first message of a flow is due that is not on hold. The
+// messages of a flow have the same lane, account and class.
+type Head struct {
+	Flow    string
+	Lane    string
+	Account string
+	Bulk    bool
+	Next    time.Time // Zero if there is none any more.
+}
+
+// Watch makes fn be called with all heads and true, and from then on with those that
+// may have changed after each commit, in order. It replaces an earlier fn. Since
+// commits wait for it, fn must be quick, and it must not call the database. After
+// Reopen, Watch must be called again.
+func (d *DB) Watch(ctx context.Context, fn func(heads []Head, all bool)) error {
+	err := d.committer.do(ctx, &change{apply: func(b *batch) error {
+		var l []Head
+		for f, err := range bstore.QueryTx[flow](b.tx).All() {
+			if err != nil {
+				return err
+			}
+			l = append(l, Head{f.Name, f.Lane, f.Account, f.Bulk, f.NextAttempt})
+		}
+		b.after = append(b.after, func() {
+			b.d.committer.watch = fn
+			fn(l, true)
+		})
+		return nil
+	}})
+	if err != nil {
+		return fmt.Errorf("read flows: %w", err)
+	}
+	return nil
+}
+
 // ClaimOptions are for Claim.
 type ClaimOptions struct {
 	Now  time.Time
-	Busy []string // Lanes with a job in progress.
-	Jobs int      // At most this many jobs.
+	Flow string
 
 	// Next returns when a message is to be tried again if nothing more is heard of
 	// this attempt. The message already counts the attempt, or for a failed message
@@ -24,8 +58,7 @@ type ClaimOptions struct {
 
 // Job is what can be delivered in one go: messages with one content that go to
 // one domain and have the same history and wishes, so that one SMTP transaction
-// will do. A job with Notice set has one failed message whose sender is to be
-// told.
+// will do. A job with Notice set has one message whose sender is to be told.
 type Job struct {
 	Lane     string
 	Notice   bool
@@ -33,75 +66,67 @@ type Job struct {
 	Messages []Message // At most MaxClaim.
 }
 
-// Claim takes the messages that are due first, at most one job of each lane that
-// is not busy. The attempt and the moved NextAttempt are on stable storage when it
-// returns. If nothing is due, it returns no jobs and the time at which something
-// will be, zero if that is unknown.
-func (d *DB) Claim(ctx context.Context, o ClaimOptions) ([]Job, time.Time, error) {
-	lanes, next, err := d.due(ctx, o)
-	if err != nil || len(lanes) == 0 {
-		return nil, next, err
-	}
-	var jobs []Job
-	err = d.committer.do(ctx, &change{apply: func(b *batch) error {
-		jobs = nil
-		for _, name := range lanes {
-			job, err := b.claim(name, o)
-			if err == bstore.ErrAbsent {
-				continue // Something has changed since due looked.
-			} else if err != nil {
-				return err
+// errNotDue says that nothing can be claimed.
+var errNotDue = errors.New("no due message in flow")
+
+// Claim takes the message of a flow that is due first, and those that can go with
+// it. The attempt and the moved NextAttempt are on stable storage when it returns.
+// Without a due message it returns false.
+func (d *DB) Claim(ctx context.Context, o ClaimOptions) (Job, bool, error) {
+	var job Job
+	err := d.committer.do(ctx, &change{
+		check: func(b *batch) error {
+			first, err := head(b.tx, o.Flow)
+			if err == bstore.ErrAbsent || err == nil && first.NextAttempt.After(o.Now) {
+				return errNotDue
 			}
-			jobs = append(jobs, job)
+			return err
+		},
+		apply: func(b *batch) (err error) {
+			job, err = b.claim(o)
+			return err
+		},
+	})
+	if err == errNotDue {
+		return Job{}, false, nil
+	} else if err != nil {
+		return Job{}, false, fmt.Errorf("claim: %w", err)
+	}
+	return job, true, nil
+}
+
+// FinishAndClaim does Finish and then Claim in one commit.
+func (d *DB) FinishAndClaim(ctx context.Context, outcomes []Outcome, o ClaimOptions) (Job, bool, error) {
+	var job Job
+	var due bool
+	err := d.committer.do(ctx, &change{apply: func(b *batch) error {
+		if err := b.finishAll(outcomes); err != nil {
+			return err
 		}
-		return nil
+		var err error
+		job, err = b.claim(o)
+		due = err == nil
+		if err == errNotDue {
+			err = nil
+		}
+		return err
 	}})
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("claim: %w", err)
+		return Job{}, false, fmt.Errorf("record results: %w", err)
 	}
-	return jobs, time.Time{}, nil
+	return job, due, nil
 }
 
-// due returns lanes with a due message, and if there are none, when there will be
-// one. The records read are those returned and the busy ones.
-func (d *DB) due(ctx context.Context, o ClaimOptions) (lanes []string, next time.Time, err error) {
-	err = d.read(ctx, func(tx *bstore.Tx) error {
-		q := bstore.QueryTx[lane](tx).SortAsc("NextAttempt").Limit(len(o.Busy) + o.Jobs)
-		for l, err := range q.All() {
-			if err != nil {
-				return err
-			}
-			if len(lanes) == o.Jobs {
-				return nil
-			}
-			if slices.Contains(o.Busy, l.Name) {
-				continue
-			}
-			if l.NextAttempt.After(o.Now) {
-				next = l.NextAttempt
-				return nil
-			}
-			lanes = append(lanes, l.Name)
-		}
-		return nil
-	})
-	if err != nil {
-		err = fmt.Errorf("look for due messages: %w", err)
-	}
-	return lanes, next, err
-}
-
-// claim records an attempt for the first message of a lane and those that can go
-// with it, or returns ErrAbsent if it is not due.
-func (b *batch) claim(name string, o ClaimOptions) (Job, error) {
-	first, err := head(b.tx, name)
-	if err != nil {
+// claim records an attempt for the first message of a flow and those that can go
+// with it, or returns errNotDue.
+func (b *batch) claim(o ClaimOptions) (Job, error) {
+	first, err := head(b.tx, o.Flow)
+	if err == bstore.ErrAbsent || err == nil && first.NextAttempt.After(o.Now) {
+		return Job{}, errNotDue
+	} else if err != nil {
 		return Job{}, err
 	}
-	if first.NextAttempt.After(o.Now) {
-		return Job{}, bstore.ErrAbsent
-	}
-	job := Job{Lane: name, Notice: first.Failed, Base: Base{ID: first.ContentID}}
+	job := Job{Lane: first.Lane, Notice: first.Failed, Base: Base{ID: first.ContentID}}
 	if err := b.tx.Get(&job.Base); err != nil {
 		return Job{}, fmt.Errorf("read content: %w", err)
 	}
@@ -158,7 +183,8 @@ const (
 	Retry Fate = iota
 	// Delivered removes it.
 	Delivered
-	// Notify keeps the failed message until its sender has been told.
+	// Notify keeps the failed message until its sender has been told. If Outcome.Success
+	// is set, it was delivered.
 	Notify
 	// Drop removes the failed message: the sender has been told, or is not to be.
 	Drop
@@ -172,22 +198,29 @@ type Outcome struct {
 
 	NextAttempt time.Time     // For Retry and Notify. Zero keeps what the message has, for Notify it is now.
 	Retain      time.Duration // For Delivered and Drop: how long to keep it as history. Zero is not at all.
+	Success     string        // For Notify: see Message.
+	DelayTold   bool          // The sender was told of the delay.
+
+	// Undeliverable says what a failure tells about the address of the recipient.
+	Undeliverable Undeliverable
 }
 
 // Finish records what became of messages. Messages that are gone, because an
 // operator dropped them during the attempt, are passed over.
 func (d *DB) Finish(ctx context.Context, outcomes []Outcome) error {
-	err := d.committer.do(ctx, &change{apply: func(b *batch) error {
-		at := now()
-		for _, o := range outcomes {
-			if err := b.finish(o, at); err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
-		}
-		return nil
-	}})
+	err := d.committer.do(ctx, &change{apply: func(b *batch) error { return b.finishAll(outcomes) }})
 	if err != nil {
 		return fmt.Errorf("record results: %w", err)
+	}
+	return nil
+}
+
+func (b *batch) finishAll(outcomes []Outcome) error {
+	at := now()
+	for _, o := range outcomes {
+		if err := b.finish(o, at); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	return nil
 }
@@ -200,14 +233,18 @@ func (b *batch) finish(o Outcome, at time.Time) error {
 	m := old
 	if o.Result != nil {
 		m.addResult(*o.Result)
-	}
-	switch o.Fate {
-	case Delivered, Drop:
-		if err := b.remove(&m, o.Fate == Delivered, at, at.Add(o.Retain)); err != nil {
+		if err := b.judgeAddress(&m, o, at); err != nil {
 			return err
 		}
-		return nil
+	}
+	m.DelayTold = m.DelayTold || o.DelayTold
+	switch o.Fate {
+	case Delivered, Drop:
+		return b.remove(&m, o.Fate == Delivered || m.Success != "", at, at.Add(o.Retain))
 	case Notify:
+		if !m.Failed {
+			m.Success = o.Success
+		}
 		m.fail(at)
 	}
 	if m.Failed && o.Fate == Retry {
@@ -226,13 +263,20 @@ func (m *Message) fail(at time.Time) {
 		return
 	}
 	m.Failed = true
-	m.Hold = false
+	m.Hold, m.HoldReason = false, ""
 	m.NextAttempt = at
 }
 
 func (m *Message) addResult(r Result) {
 	r.Error = clip(r.Error)
 	r.Remote = clip(r.Remote)
+	r.Host = clipTo(r.Host, maxKey)
+	r.TLS = clipTo(r.TLS, maxKey)
+	r.Transport = clipTo(r.Transport, maxKey)
+	r.Transcript = clipTo(r.Transcript, MaxTranscript)
 	l := append(slices.Clone(m.Results), r)
 	m.Results = l[max(0, len(l)-MaxResults):]
+	for i := range m.Results[:max(0, len(m.Results)-MaxTranscripts)] {
+		m.Results[i].Transcript = ""
+	}
 }

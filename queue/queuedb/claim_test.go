@@ -35,12 +35,12 @@ func TestClaimTakesOneJobOfEachLaneEarliestFirst(t *testing.T) {
 	at("1b", "a2@one.example", 0)
 	at("future", "d@four.example", 2*time.Hour)
 
-	jobs, next, err := d.Claim(ctxbg, ClaimOptions{Now: base.Add(-time.Second), Jobs: 10, Next: later(time.Hour)})
+	jobs, next, err := claimDue(d, claimOptions{now: base.Add(-time.Second), jobs: 10, next: later(time.Hour)})
 	tcheck(t, err)
 	if len(jobs) != 0 || !next.Equal(base) {
 		t.Fatalf("got %v and next %v, want nothing and %v", jobs, next, base)
 	}
-	jobs, _, err = d.Claim(ctxbg, ClaimOptions{Now: base.Add(time.Hour), Jobs: 2, Next: later(time.Hour)})
+	jobs, _, err = claimDue(d, claimOptions{now: base.Add(time.Hour), jobs: 2, next: later(time.Hour)})
 	tcheck(t, err)
 	if len(jobs) != 2 || jobs[0].Lane != "one.example" || jobs[1].Lane != "two.example" {
 		t.Fatalf("got %+v, want the earliest two lanes", jobs)
@@ -54,7 +54,7 @@ func TestClaimTakesOneJobOfEachLaneEarliestFirst(t *testing.T) {
 	if len(jobs) != 1 || jobs[0].Lane != "three.example" {
 		t.Fatalf("got %+v, want the lane that is not busy", jobs)
 	}
-	jobs, _, err = d.Claim(ctxbg, ClaimOptions{Now: base.Add(3 * time.Hour), Busy: []string{"three.example", "two.example"}, Jobs: 1, Next: later(time.Hour)})
+	jobs, _, err = claimDue(d, claimOptions{now: base.Add(3 * time.Hour), busy: []string{"three.example", "two.example"}, jobs: 1, next: later(time.Hour)})
 	tcheck(t, err)
 	if len(jobs) != 1 || jobs[0].Lane != "one.example" {
 		t.Fatalf("got %+v, want one job", jobs)
@@ -64,7 +64,7 @@ func TestClaimTakesOneJobOfEachLaneEarliestFirst(t *testing.T) {
 	if len(jobs) != 1 || recipients(jobs[0].Messages)[0] != "a3@one.example" {
 		t.Fatalf("got %+v, want the next of lane one", jobs)
 	}
-	jobs, next, err = d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Jobs: 10, Next: later(time.Hour)})
+	jobs, next, err = claimDue(d, claimOptions{now: time.Now(), jobs: 10, next: later(time.Hour)})
 	tcheck(t, err)
 	if want := base.Add(2 * time.Hour); len(jobs) != 0 || next.After(want) {
 		t.Fatalf("got %v, next %v, want nothing until at most %v", jobs, next, want)
@@ -83,7 +83,7 @@ func TestAttemptIsRecordedBeforeItIsMade(t *testing.T) {
 		}
 		return now.Add(8 * time.Minute)
 	}
-	jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: now, Jobs: 1, Next: backoff})
+	jobs, _, err := claimDue(d, claimOptions{now: now, jobs: 1, next: backoff})
 	tcheck(t, err)
 	if len(jobs) != 1 {
 		t.Fatalf("jobs %v", jobs)
@@ -187,7 +187,7 @@ func TestOperatorsChangeDuringAnAttemptIsKept(t *testing.T) {
 	one := func(i int) Filter { return Filter{IDs: []int64{l[i].ID}} }
 	_, err := d.Fail(ctxbg, one(0), "operator")
 	tcheck(t, err)
-	_, err = d.Drop(ctxbg, one(1), 0)
+	_, err = d.Drop(ctxbg, one(1), forget)
 	tcheck(t, err)
 	_, err = d.SetHold(ctxbg, one(2), true)
 	tcheck(t, err)
@@ -225,16 +225,16 @@ func TestResultsAreBounded(t *testing.T) {
 }
 
 // The number of records that a claim reads must not depend on the length of the
-// queue, not even when most of it is due and in a busy lane.
+// queue, not even when most of it is due and in the same flow.
 func TestClaimReadsAFewRecordsOfALongQueue(t *testing.T) {
 	t.Parallel()
 	d := testOpen(t, Options{AccountMessages: -1})
 	cost := func() uint {
 		before := d.bdb.Stats()
-		jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now().Add(time.Hour), Busy: []string{"busy.example"}, Jobs: 1, Next: later(0)})
+		job, ok, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now().Add(time.Hour), Flow: "busy.example\tn\ta", Next: later(0)})
 		tcheck(t, err)
-		if len(jobs) != 1 {
-			t.Fatalf("jobs %v", jobs)
+		if !ok || len(job.Messages) != 1 {
+			t.Fatalf("job %+v", job)
 		}
 		after := d.bdb.Stats()
 		return after.Records.Get + after.Records.Cursor + after.Index.Cursor - before.Records.Get - before.Records.Cursor - before.Index.Cursor
@@ -255,7 +255,7 @@ func TestClaimReadsAFewRecordsOfALongQueue(t *testing.T) {
 					return fmt.Errorf("no ids")
 				}
 				at := now().Add(time.Duration(i) * time.Millisecond)
-				if err := b.submit(Base{ID: id.id, Size: 1}, []Message{{Account: "a", RecipientDomain: domain, Queued: at, NextAttempt: at}}); err != nil {
+				if err := b.submit(Base{ID: id.id, Size: 1}, []Message{{Account: "a", RecipientDomain: domain, Queued: at, NextAttempt: at}}, false); err != nil {
 					return err
 				}
 			}
@@ -283,7 +283,7 @@ func BenchmarkClaimFinish(b *testing.B) {
 		tcheck(b, err)
 	}
 	for b.Loop() {
-		jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Jobs: 10, Next: later(0)})
+		jobs, _, err := claimDue(d, claimOptions{now: time.Now(), jobs: 10, next: later(0)})
 		tcheck(b, err)
 		var out []Outcome
 		for _, j := range jobs {

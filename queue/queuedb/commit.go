@@ -37,6 +37,8 @@ type committer struct {
 	quit chan struct{}
 	done chan struct{}
 
+	watch func([]Head, bool) // Of the committing goroutine. Nil is none.
+
 	mu      sync.Mutex // Guards what follows.
 	pending []*change
 	stopped bool

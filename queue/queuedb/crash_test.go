@@ -79,7 +79,7 @@ func (c *crashTest) enqueue() error {
 
 func (c *crashTest) attempt() error {
 	now := time.Now()
-	jobs, _, err := c.d.Claim(ctxbg, ClaimOptions{Now: now, Jobs: 2, Next: later(time.Duration(c.rng.IntN(2)) * time.Hour)})
+	jobs, _, err := claimDue(c.d, claimOptions{now: now, jobs: 2, next: later(time.Duration(c.rng.IntN(2)) * time.Hour)})
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (c *crashTest) drop() error {
 		return nil
 	}
 	c.doubt = []int64{id}
-	if _, err := c.d.Drop(ctxbg, Filter{IDs: []int64{id}}, 0); err != nil {
+	if _, err := c.d.Drop(ctxbg, Filter{IDs: []int64{id}}, forget); err != nil {
 		return err
 	}
 	c.doubt = nil
@@ -331,7 +331,7 @@ func scenario(t *testing.T, d *DB, fsys *faultFS) []error {
 		add(err)
 		s.Close() // May be what fails: the file is then left in the temporary directory.
 	}
-	jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Jobs: 10, Next: later(0)})
+	jobs, _, err := claimDue(d, claimOptions{now: time.Now(), jobs: 10, next: later(0)})
 	add(err)
 	for _, job := range jobs {
 		add(d.Finish(ctxbg, []Outcome{{ID: job.Messages[0].ID, Fate: Delivered}}))

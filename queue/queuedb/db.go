@@ -37,7 +37,7 @@ var (
 )
 
 // version is that of the storage format.
-const version = 1
+const version = 2
 
 // Options are for [Open].
 type Options struct {
@@ -52,6 +52,13 @@ type Options struct {
 
 	AccountMessages int64 // Messages an account can have in the queue. Zero is DefaultAccountMessages, negative no limit.
 	AccountSize     int64 // Octets an account can have in the queue. Zero is DefaultAccountSize, negative no limit.
+
+	// JumpFloor and JumpFactor say when the sending of an account has jumped, as when
+	// someone else got hold of its password: when it has sent to more recipients in 24
+	// hours than JumpFloor, and than JumpFactor times its busiest day of the last 30.
+	// Zero is DefaultJumpFloor and DefaultJumpFactor. A negative floor is never.
+	JumpFloor  int64
+	JumpFactor int64
 }
 
 // DB is the queue on disk. See the package comment for what it promises.
@@ -67,6 +74,7 @@ type DB struct {
 	dbMu sync.RWMutex // Guards bdb: read-locked while it is used, locked to replace it.
 	bdb  *bstore.DB   // Nil when closed, or when reopening has failed.
 
+	alerts    chan struct{} // Capacity 1.
 	ids       idPool
 	committer committer
 	sweeper   sweeper
@@ -88,7 +96,13 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.AccountSize == 0 {
 		o.AccountSize = DefaultAccountSize
 	}
-	d := &DB{opts: o, log: o.Log, fs: o.FS, dir: filepath.Join(o.Dir, "queue"), commit: (*bstore.Tx).Commit}
+	if o.JumpFloor == 0 {
+		o.JumpFloor = DefaultJumpFloor
+	}
+	if o.JumpFactor <= 0 {
+		o.JumpFactor = DefaultJumpFactor
+	}
+	d := &DB{opts: o, log: o.Log, fs: o.FS, dir: filepath.Join(o.Dir, "queue"), commit: (*bstore.Tx).Commit, alerts: make(chan struct{}, 1)}
 	d.committer.init(d)
 	d.sweeper.init(d)
 	if err := d.open(ctx, o.CheckPages); err != nil {
@@ -130,7 +144,7 @@ func (d *DB) open(ctx context.Context, check bool) error {
 
 // recordTypes returns the types of the records in the database.
 func recordTypes() []any {
-	return []any{Message{}, Base{}, retired{}, lane{}, erase{}, usage{}, state{}}
+	return []any{Message{}, Base{}, retired{}, flow{}, erase{}, usage{}, state{}, HoldRule{}, Suppression{}, failures{}, sending{}}
 }
 
 // makeDirs creates the directories of the queue, durably.

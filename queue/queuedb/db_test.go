@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,12 +100,52 @@ func later(d time.Duration) func(Message) time.Time {
 	return func(Message) time.Time { return time.Now().Add(d) }
 }
 
+// claimOptions are for claimDue.
+type claimOptions struct {
+	now  time.Time
+	busy []string // Lanes.
+	jobs int
+	next func(Message) time.Time
+}
+
+// claimDue claims what is due first, one job of each lane that is not busy. Without
+// any it returns when something will be due.
+func claimDue(d *DB, o claimOptions) (jobs []Job, next time.Time, err error) {
+	var flows []flow
+	err = d.read(ctxbg, func(tx *bstore.Tx) (err error) {
+		flows, err = bstore.QueryTx[flow](tx).SortAsc("NextAttempt").List()
+		return err
+	})
+	busy := slices.Clone(o.busy)
+	for _, f := range flows {
+		if err != nil || len(jobs) == o.jobs || f.NextAttempt.After(o.now) {
+			if len(jobs) == 0 {
+				next = f.NextAttempt
+			}
+			break
+		}
+		if slices.Contains(busy, f.Lane) {
+			continue
+		}
+		busy = append(busy, f.Lane)
+		var job Job
+		var ok bool
+		if job, ok, err = d.Claim(ctxbg, ClaimOptions{Now: o.now, Flow: f.Name, Next: o.next}); ok {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs, next, err
+}
+
 func claim(t testing.TB, d *DB, busy ...string) []Job {
 	t.Helper()
-	jobs, _, err := d.Claim(ctxbg, ClaimOptions{Now: time.Now(), Busy: busy, Jobs: 10, Next: later(time.Hour)})
+	jobs, _, err := claimDue(d, claimOptions{now: time.Now(), busy: busy, jobs: 10, next: later(time.Hour)})
 	tcheck(t, err)
 	return jobs
 }
+
+// forget keeps no history.
+func forget(string) time.Duration { return 0 }
 
 func finishAll(t testing.TB, d *DB, fate Fate, l []Message) {
 	t.Helper()
@@ -367,7 +408,7 @@ func TestAChangeThatFailsDoesNotFailItsBatch(t *testing.T) {
 		out := make([]Message, len(l))
 		return &change{apply: func(b *batch) error {
 			copy(out, l)
-			return b.submit(base, out)
+			return b.submit(base, out, false)
 		}, dirs: []string{dir}, done: make(chan struct{})}, &out
 	}
 	c1, l1 := prepare(submission(t, "good", "b@two.example"))

@@ -22,6 +22,7 @@ type Submission struct {
 	NextAttempt time.Time // Zero is now.
 	MaxAttempts int32
 	Hold        bool
+	Bulk        bool // Waits with bulk mail, also if it does not look like it.
 	RequireTLS  *bool
 	Transport   string
 }
@@ -80,6 +81,7 @@ func (s *Submission) messages() ([]Message, error) {
 		next = at
 	}
 	l := make([]Message, len(s.Recipients))
+	s.Transport = clipTo(s.Transport, maxKey)
 	for i, r := range s.Recipients {
 		m := Message{
 			Hold:        s.Hold,
@@ -103,7 +105,8 @@ func (s *Submission) messages() ([]Message, error) {
 		l[i] = m
 	}
 	s.Base.Subject = clip(s.Base.Subject)
-	s.Base.MessageID = clip(s.Base.MessageID)
+	s.Base.MessageID = clipTo(s.Base.MessageID, maxKey)
+	s.Base.EnvID = clipTo(s.Base.EnvID, maxKey)
 	return l, nil
 }
 
@@ -144,7 +147,7 @@ func (d *DB) enqueue(ctx context.Context, s *Submission, l []Message) ([]Message
 		},
 		apply: func(b *batch) error {
 			copy(stored, l)
-			return b.submit(base, stored)
+			return b.submit(base, stored, s.Bulk)
 		},
 		dirs: []string{dir},
 	})
@@ -199,7 +202,10 @@ func (b *batch) checkSubmission(l []Message, size int64) error {
 }
 
 // submit inserts a content and its messages.
-func (b *batch) submit(base Base, l []Message) error {
+func (b *batch) submit(base Base, l []Message, bulk bool) error {
+	if err := b.classify(l, bulk); err != nil {
+		return err
+	}
 	if err := b.tx.Insert(&base); err != nil {
 		return fmt.Errorf("insert content: %w", err)
 	}
@@ -220,11 +226,12 @@ func (b *batch) submit(base Base, l []Message) error {
 }
 
 // clip keeps a text that someone else has written at a size fit for a record.
-func clip(s string) string {
-	if len(s) <= MaxErrorText {
+func clip(s string) string { return clipTo(s, MaxErrorText) }
+
+func clipTo(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	n := MaxErrorText
 	for n > 0 && s[n]&0xc0 == 0x80 { // Not in the middle of a UTF-8 sequence.
 		n--
 	}

@@ -13,6 +13,17 @@ const (
 	// MaxErrorText is how many octets of a text that may come from a remote are kept.
 	MaxErrorText = 4096
 
+	// MaxTranscript is how many octets of the transcript of an attempt are kept, and
+	// MaxTranscripts how many results of a message have one.
+	MaxTranscript  = 4096
+	MaxTranscripts = 3
+
+	// MaxHoldRules is how many hold rules there can be: each submission looks at all.
+	MaxHoldRules = 1000
+
+	// maxKey is how many octets are kept of a text that messages are found by.
+	maxKey = 1000
+
 	// MaxPrefix is the largest header prefix, in octets.
 	MaxPrefix = 64 << 10
 

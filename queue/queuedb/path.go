@@ -39,11 +39,24 @@ func (m Message) Recipient() smtp.Path {
 	return joinPath(m.RecipientLocalpart, m.RecipientDomain)
 }
 
-// lane returns the lane of the message: deliveries to a domain are done one after
-// the other, and so are the notices for an account.
+// lane returns the lane of the message: how many deliveries are made at a time is
+// a matter of where they go, and notices for an account are a lane of their own.
 func (m Message) lane() string {
 	if m.Failed {
 		return "@" + m.Account
 	}
 	return m.RecipientDomain
+}
+
+// bulk reports whether the message waits with bulk mail. Notices do not.
+func (m Message) bulk() bool { return m.Bulk && !m.Failed }
+
+// flow returns the name of the flow of the message. Neither domains nor names of
+// accounts have a tab.
+func (m Message) flow() string {
+	class := "n"
+	if m.bulk() {
+		class = "b"
+	}
+	return m.lane() + "\t" + class + "\t" + m.Account
 }

@@ -5,89 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/mjl-/bstore"
 
 	"mox/internal/safefile"
 )
-
-// Filter selects messages; zero fields select all.
-type Filter struct {
-	IDs             []int64 // At most MaxList.
-	Account         string
-	RecipientDomain string // As stored: ASCII, or an address literal in brackets.
-	FromID          string
-	Hold            *bool
-	Failed          *bool
-	Due             time.Time // Only messages with NextAttempt at or before this.
-}
-
-// query returns a query for the filter, which the caller must finish.
-func (f Filter) query(tx *bstore.Tx) *bstore.Query[Message] {
-	q := bstore.QueryTx[Message](tx)
-	if f.IDs != nil {
-		q.FilterIDs(f.IDs)
-	}
-	if f.Account != "" {
-		q.FilterEqual("Account", f.Account)
-	}
-	if f.RecipientDomain != "" {
-		q.FilterEqual("RecipientDomain", f.RecipientDomain)
-	}
-	if f.FromID != "" {
-		q.FilterEqual("FromID", f.FromID)
-	}
-	if f.Hold != nil {
-		q.FilterEqual("Hold", *f.Hold)
-	}
-	if f.Failed != nil {
-		q.FilterEqual("Failed", *f.Failed)
-	}
-	if !f.Due.IsZero() {
-		q.FilterLessEqual("NextAttempt", f.Due)
-	}
-	return q
-}
-
-// Page selects a part of a list.
-type Page struct {
-	AfterID int64 // Only messages with a higher id, for the next page.
-	Max     int   // At most this many. Zero, and more than MaxList, is MaxList.
-}
-
-// List returns messages by id.
-func (d *DB) List(ctx context.Context, f Filter, p Page) ([]Message, error) {
-	var l []Message
-	err := d.read(ctx, func(tx *bstore.Tx) error {
-		q := f.query(tx)
-		if p.AfterID > 0 {
-			q.FilterGreater("ID", p.AfterID)
-		}
-		var err error
-		l, err = q.SortAsc("ID").Limit(listMax(p.Max)).List()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list queue: %w", err)
-	}
-	return l, nil
-}
-
-// ListDue returns messages by next attempt, the first max of them.
-func (d *DB) ListDue(ctx context.Context, f Filter, max int) ([]Message, error) {
-	var l []Message
-	err := d.read(ctx, func(tx *bstore.Tx) error {
-		var err error
-		l, err = f.query(tx).SortAsc("NextAttempt").Limit(listMax(max)).List()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list queue: %w", err)
-	}
-	return l, nil
-}
 
 // Get returns a message with what it shares with others, or an error that matches
 // ErrNotFound.
@@ -161,7 +84,8 @@ type Status struct {
 	Next     time.Time
 }
 
-// Status returns the state of the queue. It takes time with the number of lanes.
+// Status returns the state of the queue. It takes time with the number of
+// flows.
 func (d *DB) Status(ctx context.Context) (Status, error) {
 	var s Status
 	err := d.read(ctx, func(tx *bstore.Tx) error {
@@ -170,13 +94,17 @@ func (d *DB) Status(ctx context.Context) (Status, error) {
 			return err
 		}
 		s = Status{Messages: st.Messages, Held: st.Held, Failed: st.Failed, Size: st.Size}
-		for l, err := range bstore.QueryTx[lane](tx).All() {
+		lane := "" // Flows are in the order of their names, which begin with the lane.
+		for f, err := range bstore.QueryTx[flow](tx).All() {
 			if err != nil {
 				return err
 			}
-			s.Lanes++
-			if s.Next.IsZero() || l.NextAttempt.Before(s.Next) {
-				s.Next = l.NextAttempt
+			if f.Lane != lane {
+				lane = f.Lane
+				s.Lanes++
+			}
+			if s.Next.IsZero() || f.NextAttempt.Before(s.Next) {
+				s.Next = f.NextAttempt
 			}
 		}
 		return nil
@@ -201,22 +129,4 @@ func (d *DB) Usage(ctx context.Context, account string) (messages, size int64, e
 		return 0, 0, fmt.Errorf("queue usage: %w", err)
 	}
 	return u.Messages, u.Size, nil
-}
-
-// checkIDs keeps lists of ids bounded.
-func (f Filter) check() error {
-	if len(f.IDs) > MaxList {
-		return fmt.Errorf("%w: %d ids, at most %d", ErrTooLarge, len(f.IDs), MaxList)
-	}
-	return nil
-}
-
-// chunk returns the first MaxList ids of the filter from after on, ascending.
-func (d *DB) chunk(ctx context.Context, f Filter, after int64) ([]int64, error) {
-	var ids []int64
-	err := d.read(ctx, func(tx *bstore.Tx) error {
-		return f.query(tx).FilterGreater("ID", after).SortAsc("ID").Limit(MaxList).IDs(&ids)
-	})
-	slices.Sort(ids)
-	return ids, err
 }

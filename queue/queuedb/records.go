@@ -11,8 +11,13 @@ import (
 type Message struct {
 	ID        int64
 	ContentID int64  `bstore:"nonzero,index ContentID+Lane"` // Shared by the recipients of a submission.
-	Lane      string `bstore:"nonzero,index Lane+Hold+NextAttempt"`
+	Lane      string `bstore:"nonzero"`                      // What shares a limit of deliveries at a time: the recipient domain, or the notices of an account.
+	Flow      string `bstore:"index Flow+Hold+NextAttempt"`  // What takes its turn in a lane: one account, bulk or not.
+	Bulk      bool   // Of a submission to many, or one of very many: other mail goes first.
 	Hold      bool   // Not to be attempted until an operator releases it.
+
+	// HoldReason says, to the operator, why the message is on hold, or empty.
+	HoldReason string
 
 	Account string    `bstore:"index"` // That submitted it, or that the system sends for.
 	Queued  time.Time `bstore:"nonzero"`
@@ -35,6 +40,13 @@ type Message struct {
 	Failed  bool
 	Notices int32
 
+	// Success is not empty for a message that was delivered and whose sender is still
+	// to be told, which has asked for that. It is an action as in a notification, and
+	// Failed is set too: no more attempts are made.
+	Success string
+
+	DelayTold bool // The sender was told that the message is delayed.
+
 	// What the sender wants to be told, RFC 3461 §4.1 and §4.2. Notify has the bits of
 	// smtp.Notify. The original recipient is decoded, its type is empty if there is none.
 	Notify            uint8
@@ -54,6 +66,13 @@ type Result struct {
 	Enhanced string // Enhanced code such as "5.1.1", empty if there was none.
 	Error    string // For the operator and the sender, at most MaxErrorText octets.
 	Remote   string // Name of the server that answered, empty if none did.
+
+	Transport  string // By which it was tried.
+	Host       string // What was connected to last, empty for nothing.
+	IP         string // Of Host.
+	Unanswered bool   // All was sent and no reply came: the next attempt may deliver it a second time.
+	TLS        string // How the connection was protected, as in the metrics of the queue. Empty if there was none.
+	Transcript string // Of the conversation, cut to MaxTranscript octets; only the last MaxTranscripts results of a message have one.
 }
 
 // LastResult returns the result of the last finished attempt.
@@ -84,13 +103,13 @@ type Base struct {
 	ID            int64             `bstore:"noauto,typename Content"` // Also the name of the file.
 	Size          int64             // Of prefix and file, in octets.
 	Prefix        []byte            // Header fields added at submission, before the octets of the file.
-	MessageID     string            // As in the header, with brackets.
+	MessageID     string            `bstore:"index"` // As in the header, with brackets.
 	Subject       string            // Decoded.
 	EightBit      bool              // Has octets above 127: needs 8BITMIME.
 	SMTPUTF8      bool              // Needs SMTPUTF8.
 	FutureRelease string            // "for;<seconds>" or "until;<time>" as requested, RFC 4865 §5.1.2.
 	Ret           string            // "FULL", "HDRS" or empty, RFC 3461 §4.3.
-	EnvID         string            // Decoded, for notifications. RFC 3461 §4.4
+	EnvID         string            `bstore:"index"` // Decoded, for notifications. RFC 3461 §4.4
 	Extra         map[string]string // Key/value data that travels with the message.
 }
 
@@ -109,6 +128,8 @@ type retired struct {
 	Account         string    `bstore:"index"`
 	RecipientDomain string    `bstore:"index"`
 	FromID          string    `bstore:"index"`
+	MessageID       string    `bstore:"index"` // Of the content.
+	EnvID           string    `bstore:"index"` // Of the content.
 	LastActivity    time.Time `bstore:"nonzero,index"`
 	KeepUntil       time.Time `bstore:"nonzero,index"`
 	Success         bool
@@ -120,11 +141,72 @@ type retiredData struct {
 	Base    Base
 }
 
-// lane tells when the first message of a lane that is not on hold is due. There
+// flow tells when the first message of a flow that is not on hold is due. There
 // is a record only while there is such a message.
-type lane struct {
-	Name        string    `bstore:"typename Lane"`
-	NextAttempt time.Time `bstore:"nonzero,index"`
+type flow struct {
+	Name        string `bstore:"typename Flow"`
+	Lane        string `bstore:"nonzero"`
+	Account     string `bstore:"nonzero"`
+	Bulk        bool
+	NextAttempt time.Time `bstore:"nonzero"`
+}
+
+// HoldRule puts messages on hold as they are queued. All fields that are set must
+// match; without any it matches all messages.
+type HoldRule struct {
+	ID              int64
+	Created         time.Time `bstore:"nonzero"`
+	Account         string
+	SenderDomain    string // As stored: ASCII, or an address literal in brackets.
+	RecipientDomain string
+	Reason          string // For the operator.
+
+	// Automatic rules were added because the sending of Account jumped, see Options.
+	// Told says that the postmaster knows.
+	Automatic bool
+	Told      bool
+}
+
+// Suppression is an address that an account is not to send to any more.
+type Suppression struct {
+	ID       int64
+	Created  time.Time `bstore:"nonzero"`
+	Account  string    `bstore:"nonzero,index"`
+	Base     string    `bstore:"nonzero,unique Base+Account"` // What addresses are compared by, see SuppressionBase.
+	Original string    // The address that it was added for.
+	Manual   bool      // Added by somebody, as opposed to a failed delivery.
+	Reason   string    // At most MaxErrorText octets.
+}
+
+// failures counts final failures in a row for an address.
+type failures struct {
+	ID      int64       `bstore:"typename Failures"`
+	Account string      `bstore:"nonzero"`
+	Base    string      `bstore:"nonzero,unique Base+Account"` // As of Suppression.
+	Times   []time.Time // Oldest first, less than maxFailures.
+	Last    time.Time   `bstore:"nonzero,index"`
+}
+
+// sending is what an account has queued in the past: how much of late, for telling
+// bulk mail, and how much a day, for seeing a jump.
+type sending struct {
+	Account string      `bstore:"typename Sending"`
+	Level   float64     // Recipients queued of late, see burstRate.
+	LevelAt time.Time   // When Level was that.
+	Hours   []hourCount // Of the last 24 hours, oldest first.
+	Days    []dayCount  // Before those in Hours, oldest first, at most historyDays.
+	Cleared time.Time   // When an operator removed the hold for a jump.
+}
+
+// hourCount counts recipients in an hour, dayCount in a day, both UTC.
+type hourCount struct {
+	Hour int64 // Since 1970.
+	N    int64
+}
+
+type dayCount struct {
+	Day int64 // Since 1970.
+	N   int64
 }
 
 // erase is a content whose record is gone and whose file is to be removed.

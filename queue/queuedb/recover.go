@@ -26,6 +26,12 @@ func (d *DB) recover(ctx context.Context, bdb *bstore.DB) error {
 		if err != nil {
 			return fmt.Errorf("read state: %w", err)
 		}
+		if st.Version == 1 {
+			if err := addFlows(tx); err != nil {
+				return fmt.Errorf("upgrade queue: %w", err)
+			}
+			st.Version = version
+		}
 		if st.Version != version {
 			return fmt.Errorf("queue has storage format %d, this program knows %d", st.Version, version)
 		}
@@ -136,6 +142,28 @@ func (d *DB) syncMoved(from []string) error {
 	for _, dir := range append(dirs, from...) {
 		if err := d.fs.SyncDir(dir); err != nil {
 			return fmt.Errorf("%w: %w", errSync, err)
+		}
+	}
+	return nil
+}
+
+// addFlows makes flows for the messages of storage format 1, which had none.
+func addFlows(tx *bstore.Tx) error {
+	l, err := bstore.QueryTx[Message](tx).List()
+	if err != nil {
+		return err
+	}
+	b := &batch{tx: tx, flows: map[string]Head{}}
+	for _, m := range l {
+		m.Flow = m.flow()
+		if err := tx.Update(&m); err != nil {
+			return err
+		}
+		b.flows[m.Flow] = Head{Flow: m.Flow, Lane: m.Lane, Account: m.Account}
+	}
+	for _, h := range b.flows {
+		if err := b.flushFlow(h); err != nil {
+			return err
 		}
 	}
 	return nil

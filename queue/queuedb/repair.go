@@ -9,7 +9,7 @@ import (
 )
 
 // Repair fixes what Verify finds as far as that can be done without guessing:
-// totals, usages and lanes are computed again, files without record go to the
+// totals, usages and flows are computed again, files without record go to the
 // directory for lost files, and messages without their file fail, so that their
 // senders are told. It returns the problems that remain. The queue must not be in
 // use otherwise.
@@ -72,9 +72,9 @@ func (d *DB) failMissing(ctx context.Context, contents []int64) error {
 	return nil
 }
 
-// rebuild computes lanes, usages and totals again.
+// rebuild computes flows, usages and totals again.
 func rebuild(b *batch) error {
-	if _, err := bstore.QueryTx[lane](b.tx).Delete(); err != nil {
+	if _, err := bstore.QueryTx[flow](b.tx).Delete(); err != nil {
 		return err
 	}
 	if _, err := bstore.QueryTx[usage](b.tx).Delete(); err != nil {

@@ -25,6 +25,8 @@ func (b *batch) retire(m *Message, success bool, at, keepUntil time.Time) error 
 		Account:         m.Account,
 		RecipientDomain: m.RecipientDomain,
 		FromID:          m.FromID,
+		MessageID:       base.MessageID,
+		EnvID:           base.EnvID,
 		LastActivity:    at,
 		KeepUntil:       keepUntil,
 		Success:         success,

@@ -21,7 +21,7 @@ type Problem struct {
 type problemKind int
 
 const (
-	problemDerived problemKind = iota // A count or lane that does not follow from the messages.
+	problemDerived problemKind = iota // A count or flow that does not follow from the messages.
 	problemRecord                     // A record that cannot be right.
 	problemMissing                    // A content without file, or with one of the wrong size.
 	problemOrphan                     // A file without record.
@@ -35,7 +35,7 @@ func problemf(kind problemKind, id int64, format string, args ...any) Problem {
 }
 
 // Verify checks all that docs/storage.md says of the queue: that files and
-// contents agree, that each message has its content, and that lanes, usage and
+// contents agree, that each message has its content, and that flows, usage and
 // totals follow from the messages. It can be called while the queue is in use.
 func (d *DB) Verify(ctx context.Context) ([]Problem, error) {
 	return d.verify(ctx, false)
@@ -44,7 +44,7 @@ func (d *DB) Verify(ctx context.Context) ([]Problem, error) {
 // verify is Verify, also for a database that is opened for checking only, in which
 // no id is in use.
 func (d *DB) verify(ctx context.Context, offline bool) ([]Problem, error) {
-	v := verifier{d: d, offline: offline, contents: map[int64]contentCheck{}, lanes: map[string]lane{}, usages: map[string]*usage{}}
+	v := verifier{d: d, offline: offline, contents: map[int64]contentCheck{}, flows: map[string]flow{}, usages: map[string]*usage{}}
 	if err := d.read(ctx, v.records); err != nil {
 		return nil, fmt.Errorf("verify queue: %w", err)
 	}
@@ -68,7 +68,7 @@ type verifier struct {
 	problems []Problem
 	contents map[int64]contentCheck
 	erased   map[int64]bool
-	lanes    map[string]lane
+	flows    map[string]flow
 	usages   map[string]*usage
 	state    state
 }
@@ -135,8 +135,8 @@ func (v *verifier) message(m Message, total *state) {
 		c.account = m.Account
 		v.contents[m.ContentID] = c
 	}
-	if m.Lane != m.lane() {
-		v.add(problemRecord, 0, "message %d is in lane %q, not %q", m.ID, m.Lane, m.lane())
+	if m.Lane != m.lane() || m.Flow != m.flow() {
+		v.add(problemRecord, 0, "message %d is in flow %q of lane %q, not %q of %q", m.ID, m.Flow, m.Lane, m.flow(), m.lane())
 	}
 	total.Messages++
 	if m.Hold {
@@ -149,8 +149,8 @@ func (v *verifier) message(m Message, total *state) {
 	if m.Hold {
 		return
 	}
-	if l, ok := v.lanes[m.Lane]; !ok || m.NextAttempt.Before(l.NextAttempt) {
-		v.lanes[m.Lane] = lane{m.Lane, m.NextAttempt}
+	if f, ok := v.flows[m.Flow]; !ok || m.NextAttempt.Before(f.NextAttempt) {
+		v.flows[m.Flow] = flow{m.Flow, m.Lane, m.Account, m.bulk(), m.NextAttempt}
 	}
 }
 
@@ -162,20 +162,21 @@ func (v *verifier) totals(want state) {
 	}
 }
 
-// derived compares lanes and usages with those computed, and reads erase rows.
+// derived compares flows and usages with those computed, and reads erase rows.
 func (v *verifier) derived(tx *bstore.Tx) error {
 	n := 0
-	for l, err := range bstore.QueryTx[lane](tx).All() {
+	for f, err := range bstore.QueryTx[flow](tx).All() {
 		if err != nil {
 			return err
 		}
 		n++
-		if want, ok := v.lanes[l.Name]; !ok || !want.NextAttempt.Equal(l.NextAttempt) {
-			v.add(problemDerived, 0, "lane %q has its next attempt at %v; the messages say %v", l.Name, l.NextAttempt, want.NextAttempt)
+		want, ok := v.flows[f.Name]
+		if !ok || !want.NextAttempt.Equal(f.NextAttempt) || f.Lane != want.Lane || f.Account != want.Account || f.Bulk != want.Bulk {
+			v.add(problemDerived, 0, "flow %q has its next attempt at %v; the messages say %v", f.Name, f.NextAttempt, want.NextAttempt)
 		}
 	}
-	if n != len(v.lanes) {
-		v.add(problemDerived, 0, "there are %d lanes; the messages say %d", n, len(v.lanes))
+	if n != len(v.flows) {
+		v.add(problemDerived, 0, "there are %d flows; the messages say %d", n, len(v.flows))
 	}
 	n = 0
 	for u, err := range bstore.QueryTx[usage](tx).All() {
