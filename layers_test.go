@@ -51,7 +51,7 @@ var layers = []layer{
 		"internal/inbound",
 	}},
 	{"L4b", "", []string{"internal/submit", "internal/deliver"}},
-	{"L4c", "", []string{"queue", "internal/reports"}},
+	{"L4c", "", []string{"queue queue/transport", "internal/reports"}},
 	{"L4d", "", []string{"internal/admin"}},
 	{"L5", "what two protocols need is an engine, not a part of one of the servers", []string{"smtpserver imapserver"}},
 	{"L6", "", []string{

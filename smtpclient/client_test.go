@@ -354,7 +354,14 @@ s> 220 2.0.0 go
 			opts := options(t)
 			opts.TLS.Config = &tls.Config{RootCAs: ca.Pool()}
 			tc.edit(&opts.TLS)
+			var verified []TLSInfo
+			opts.TLS.OnVerify = func(info TLSInfo) { verified = append(verified, info) }
 			c, err := New(t.Context(), conn, opts)
+			if handshake := tc.tls || tc.name == "required, unverified" || tc.name == "own verification fails" || tc.name == "EHLO refused after TLS"; handshake != (len(verified) == 1) {
+				t.Errorf("verification was seen %d times", len(verified))
+			} else if handshake && ((verified[0].PKIXErr != nil) != tc.pkix || (verified[0].VerifyErr != nil) != (tc.err.Err == bad)) {
+				t.Errorf("verification was seen as %+v", verified[0])
+			}
 			if tc.err.Command != "" {
 				wantError(t, err, tc.err)
 				return
@@ -398,6 +405,27 @@ func TestTLSClientCertificateRefusedIsAnErrorOfTLS(t *testing.T) {
 	opts.TLS.Config = &tls.Config{RootCAs: ca.Pool()}
 	_, err := New(t.Context(), conn, opts)
 	wantError(t, err, Error{Command: "greeting", Err: ErrTLS})
+	wait()
+}
+
+func TestTLSClientCertificate(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	config := ca.ServerConfig(t, "mail.example")
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, ca.Pool()
+	conn, wait := peer(t, "s+ starttls\ns> 220 mail.example\ns< EHLO client.example\ns> 250-mail.example\ns> 250 AUTH EXTERNAL\n"+
+		"s< AUTH EXTERNAL =\ns> 235 2.7.0 ok\n"+quit, startTLS(config))
+	opts := options(t)
+	opts.TLS.Mode, opts.TLS.VerifyPKIX = TLSImmediate, true
+	opts.TLS.Config = &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{ca.IssueClient(t, testkit.ECDSA, "client.example")}}
+	opts.Auth = func([]string, *tls.ConnectionState) (sasl.Client, error) { return sasl.NewExternalClient(""), nil }
+	c, err := New(t.Context(), conn, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
 	wait()
 }
 

@@ -52,6 +52,10 @@ type TLSOptions struct {
 	// IgnoreVerifyErrors uses the connection even if verification fails, for messages
 	// with "TLS-Required: No", RFC 8689 §3. The errors are in TLSInfo.
 	IgnoreVerifyErrors bool
+
+	// OnVerify, if not nil, is called when the certificate of the server was looked at,
+	// also if that ends the connection, with PKIXErr and VerifyErr set. It is for reports.
+	OnVerify func(TLSInfo)
 }
 
 // TLSInfo is what came of TLS on a connection.
@@ -88,6 +92,9 @@ func (o TLSOptions) config(info *TLSInfo) *tls.Config {
 		info.PKIXErr = o.verifyPKIX(config, cs)
 		if o.Verify != nil {
 			info.VerifyErr = o.Verify(cs)
+		}
+		if o.OnVerify != nil {
+			o.OnVerify(*info)
 		}
 		switch {
 		case o.IgnoreVerifyErrors:
