@@ -159,9 +159,28 @@ func TestOldEvaluationsAreRemoved(t *testing.T) {
 		t.Errorf("removed %d, %v", n, err)
 	}
 	addAll(t, d, evaluation("a.example", "192.0.2.1", day)) // As of 2024.
-	d.writeLater()
+	d.writeAndPrune(ctxbg, time.Now())
 	if l, err := d.Evaluations(ctxbg, "a.example", time.Time{}, day.AddDate(1, 0, 0)); err != nil || len(l) != 0 {
 		t.Errorf("%d evaluations after a write, %v", len(l), err)
+	}
+}
+
+func TestEvaluationsAreWrittenInTheBackground(t *testing.T) {
+	t.Parallel()
+	d := openDB(t)
+	addAll(t, d, evaluation("a.example", "192.0.2.1", time.Now()))
+	for deadline := time.Now().Add(time.Minute); ; {
+		n, err := bstore.QueryDB[Evaluation](ctxbg, d.evals).Count()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was written")
+		}
+		d.writer.running.Wait()
 	}
 }
 

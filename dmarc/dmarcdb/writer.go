@@ -24,6 +24,8 @@ type writer struct {
 	pruned  int64 // Hour in which old records were removed last.
 
 	writing sync.Mutex // Held while pending is written.
+
+	running sync.WaitGroup // Of writeLater, for each timer that has not been stopped.
 }
 
 // An evaluationKey says which evaluations are the same.
@@ -60,6 +62,7 @@ func (d *DB) AddEvaluation(e Evaluation) error {
 	}
 	w.pending[key] = &e
 	if w.timer == nil {
+		w.running.Add(1)
 		w.timer = time.AfterFunc(writeDelay, d.writeLater)
 	}
 	return nil
@@ -67,18 +70,22 @@ func (d *DB) AddEvaluation(e Evaluation) error {
 
 // writeLater writes in the background.
 func (d *DB) writeLater() {
+	defer d.writer.running.Done()
 	defer func() {
 		if x := recover(); x != nil {
 			metrics.Panic(pkgName)
 			d.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	ctx := context.Background()
+	d.writeAndPrune(context.Background(), time.Now())
+}
+
+// writeAndPrune writes what waits, and once in an hour removes what is old.
+func (d *DB) writeAndPrune(ctx context.Context, now time.Time) {
 	if err := d.Flush(ctx); err != nil {
 		return // It was logged.
 	}
 	w := &d.writer
-	now := time.Now()
 	w.mu.Lock()
 	due := w.pruned < hour(now) && !w.closed
 	if due {
@@ -113,15 +120,18 @@ func (w *writer) take() map[evaluationKey]*Evaluation {
 	batch := w.pending
 	w.pending = map[evaluationKey]*Evaluation{}
 	if w.timer != nil {
-		w.timer.Stop()
+		if w.timer.Stop() {
+			w.running.Done()
+		}
 		w.timer = nil
 	}
 	return batch
 }
 
-// stopWriter writes what is left.
+// stopWriter writes what is left, and waits until nothing is done in the background.
 func (d *DB) stopWriter() error {
 	w := &d.writer
+	defer w.running.Wait()
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	w.mu.Lock()
