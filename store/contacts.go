@@ -131,6 +131,26 @@ type SenderRule struct {
 	Since  time.Time
 }
 
+// ParseSender returns the sender of a rule in the form in which rules have it, of an
+// address or an @ and a domain, in any case of letters and with domains also in Unicode.
+func ParseSender(s string) (string, error) {
+	if domain, ok := strings.CutPrefix(s, "@"); ok {
+		d, err := dns.ParseDomain(domain)
+		if err != nil {
+			return "", fmt.Errorf("domain %q: %w", domain, err)
+		}
+		return "@" + d.ASCII, nil
+	}
+	if !strings.Contains(s, "@") {
+		return "", fmt.Errorf("%q is not an address; for all addresses at a domain write @%s", s, s)
+	}
+	a, err := smtp.ParseAddress(s, smtp.Lenient)
+	if err != nil {
+		return "", fmt.Errorf("address %q: %w", s, err)
+	}
+	return SenderKeys(a)[0], nil
+}
+
 // SenderKeys returns the rules that an address can have, the most specific first.
 func SenderKeys(a smtp.Address) []string {
 	l := []string{strings.ToLower(a.XString(false))}

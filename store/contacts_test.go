@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,6 +185,43 @@ func TestMostSpecificSenderRuleWins(t *testing.T) {
 		if removed, err := j.RemoveSenderRule(ctx, "@example"); err != nil || removed != want {
 			t.Errorf("remove: %v, %v", removed, err)
 		}
+	}
+}
+
+func TestParseSender(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"Ann@Example.ORG":          "ann@example.org",
+		"@Example.ORG":             "@example.org",
+		"@bücher.example":          "@xn--bcher-kva.example",
+		"Ü@bücher.example":         "ü@xn--bcher-kva.example",
+		`"an n"@example.org`:       `"an n"@example.org`,
+		"@example":                 "@example",
+		"@xn--bcher-kva.example":   "@xn--bcher-kva.example",
+		"ann@xn--bcher-kva.exam":   "ann@xn--bcher-kva.exam",
+		"":                         "",
+		"@":                        "",
+		"example.org":              "",
+		"ann@":                     "",
+		"@ann@example.org":         "",
+		"@exa mple.org":            "",
+		"ann@example.org, b@c.org": "",
+		"<ann@example.org>":        "",
+		"@.":                       "",
+	} {
+		got, err := ParseSender(in)
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("%q: got %q, %v; expected %q", in, got, err, want)
+		}
+		if want == "" {
+			continue
+		}
+		if again, err := ParseSender(got); again != got || err != nil {
+			t.Errorf("%q: got %q, %v the second time", got, again, err)
+		}
+	}
+	if _, err := ParseSender("example.org"); err == nil || !strings.Contains(err.Error(), "write @example.org") {
+		t.Errorf("got %v", err)
 	}
 }
 

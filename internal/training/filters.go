@@ -42,7 +42,8 @@ func (t *Trainer) path(a *account) string {
 	return filepath.Join(t.opts.Dir, "accounts", a.name, FileName)
 }
 
-// Classify judges a message for an account. Ok is false if it has no filter.
+// Classify judges a message for an account. Ok is false if it has no filter, or one that
+// is damaged all the time: mail goes on without.
 func (t *Trainer) Classify(ctx context.Context, name string, tokens *junk.Tokens) (v junk.Verdict, ok bool, err error) {
 	conf, found := t.opts.Config.Snapshot().Account(name)
 	if !found || conf.JunkFilter == nil {
@@ -53,16 +54,18 @@ func (t *Trainer) Classify(ctx context.Context, name string, tokens *junk.Tokens
 	t.mu.Unlock()
 	for again := true; ; again = false {
 		f, err := t.acquire(ctx, a, *conf.JunkFilter)
-		if err != nil {
-			return junk.Verdict{}, false, err
-		}
-		v, err := f.Classify(ctx, tokens)
-		err = errors.Join(err, t.release(f))
-		if again && errors.Is(err, junk.ErrDamaged) {
-			err = t.discard(ctx, a, f, err)
-			if err == nil {
-				continue
+		if err == nil {
+			v, err = f.Classify(ctx, tokens)
+			err = errors.Join(err, t.release(f))
+			if again && errors.Is(err, junk.ErrDamaged) {
+				if err = t.discard(ctx, a, f, err); err == nil {
+					continue
+				}
 			}
+		}
+		if errors.Is(err, junk.ErrDamaged) {
+			t.log.Error("mail is not judged by content", "account", name, mlog.Err(err))
+			return junk.Verdict{}, false, nil
 		}
 		return v, err == nil, err
 	}
@@ -246,7 +249,7 @@ func (t *Trainer) openFile(ctx context.Context, a *account, conf config.JunkFilt
 	f, err := t.openPath(ctx, path, conf)
 	switch {
 	case err == nil && f.Last() > acc.LastLesson():
-		err = fmt.Errorf("filter has taken row %d, but the account has had only %d: one of them was restored", f.Last(), acc.LastLesson())
+		err = fmt.Errorf("%w: it has taken row %d, but the account has had only %d, so one of them was restored", junk.ErrDamaged, f.Last(), acc.LastLesson())
 		err = errors.Join(err, f.close())
 	case errors.Is(err, junk.ErrDamaged), errors.Is(err, junk.ErrVersion):
 	default:

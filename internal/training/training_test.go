@@ -469,6 +469,15 @@ func TestDamageThatComesBackIsNotRepairedAllTheTime(t *testing.T) {
 	}
 	tcheck(t, e.Flush(ctxbg, "ann"))
 	e.want("ann", 1, 1)
+	// Mail goes on without a filter then.
+	tcheck(t, e.detach(a, nil))
+	e.damage("ann", func(b []byte) []byte { return b[:1] })
+	if _, ok, err := e.Classify(ctxbg, "ann", tokens(t, text(1, true))); ok || err != nil {
+		t.Errorf("classify: %v, %v", ok, err)
+	}
+	if err := e.Flush(ctxbg, "ann"); err != nil {
+		t.Errorf("nothing to learn: %v", err)
+	}
 }
 
 // current returns the open filter of an account.
