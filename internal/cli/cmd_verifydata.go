@@ -12,6 +12,7 @@ import (
 	"mox/config"
 	"mox/dmarc/dmarcdb"
 	"mox/internal/authdb"
+	"mox/internal/training"
 	"mox/queue/queuedb"
 	"mox/store"
 	"mox/tlsrpt/tlsrptdb"
@@ -23,10 +24,10 @@ var cmdVerifyData = command{
 	help: `Check that a data directory is in order.
 
 All that docs/storage.md says must hold is checked: databases, message files with
-their sizes, counts, UIDs, quota and threads, the queue, logins, and reports. The
-data directory is that of the configuration if none is given. No server may be
-running on it. What is wrong is printed, and the exit code is 1 then, also if it
-was corrected.
+their sizes, counts, UIDs, quota and threads, junk filters, the queue, logins, and
+reports. The data directory is that of the configuration if none is given. No server
+may be running on it. What is wrong is printed, and the exit code is 1 then, also if
+it was corrected.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		fix := fs.Bool("fix", false, "correct counts, and move message files without a record to a directory \"lost\"")
@@ -117,12 +118,13 @@ func verifyData(ctx context.Context, e *env, dir string, opts store.VerifyOption
 	}
 }
 
-// verifyDatabases adds what is wrong with the databases that are not of an account.
+// verifyDatabases adds what is wrong with the databases that are not of the store.
 func verifyDatabases(ctx context.Context, dir string, f *findings) error {
 	for _, db := range []struct {
 		name   string
 		verify func(ctx context.Context, dir string) ([]string, error)
 	}{
+		{"junk filter", training.Verify},
 		{"logins", authdb.Verify},
 		{"dmarc", dmarcdb.Verify},
 		{"tls reports", tlsrptdb.Verify},

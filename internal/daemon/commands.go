@@ -37,6 +37,11 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"apppasswordadd":     d.ctlAppPasswordAdd,
 		"apppasswordrm":      d.ctlAppPasswordRemove,
 		"loginattempts":      d.ctlLoginAttempts,
+		"retrain":            d.ctlRetrain,
+		"reputation":         d.ctlReputation,
+		"senderslist":        d.ctlSendersList,
+		"sendersset":         d.ctlSendersSet,
+		"sendersrm":          d.ctlSendersRemove,
 		"loglevels":          d.ctlLogLevels,
 		"setloglevels":       d.ctlSetLogLevels,
 	}

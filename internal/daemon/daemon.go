@@ -22,6 +22,7 @@ import (
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/internal/submit"
+	"mox/internal/training"
 	"mox/mlog"
 	"mox/queue"
 	"mox/queue/queuedb"
@@ -59,22 +60,23 @@ type Daemon struct {
 	conf    *config.Holder
 	cids    *mlog.CidSource
 
-	floor   *safefile.Floor
-	store   *store.Store
-	queueDB *queuedb.DB
-	queue   *queue.Queue
-	authDB  *authdb.DB
-	dmarcDB *dmarcdb.DB
-	tlsDB   *tlsrptdb.DB
-	checker *identity.Checker
-	dns     dns.Resolver // Nil for no lookups.
-	decider *inbound.Decider
-	deliver *deliver.Deliverer
-	smtp    *smtpserver.Server
-	imap    *imapserver.Server
-	ctl     *ctl.Server
-	sockets []*Socket
-	control net.Listener
+	floor    *safefile.Floor
+	store    *store.Store
+	queueDB  *queuedb.DB
+	queue    *queue.Queue
+	authDB   *authdb.DB
+	dmarcDB  *dmarcdb.DB
+	tlsDB    *tlsrptdb.DB
+	checker  *identity.Checker
+	dns      dns.Resolver // Nil for no lookups.
+	training *training.Trainer
+	decider  *inbound.Decider
+	deliver  *deliver.Deliverer
+	smtp     *smtpserver.Server
+	imap     *imapserver.Server
+	ctl      *ctl.Server
+	sockets  []*Socket
+	control  net.Listener
 
 	stopping chan struct{} // Closed when the daemon is to stop.
 	stopOnce sync.Once
@@ -131,6 +133,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Floor:            d.floor,
 		Quota:            d.quota,
 		Policy:           d.policy,
+		Lessons:          func(account string) { d.training.Wake(account) },
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
 		UndeleteWindow:   s.UndeleteWindow,
 		UndeleteBytes:    s.UndeleteSize,
@@ -167,6 +170,9 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return fmt.Errorf("prepare login: %w", err)
 	}
 	if d.dns, err = d.resolver(s); err != nil {
+		return err
+	}
+	if err := d.makeTraining(s.DataDir); err != nil {
 		return err
 	}
 	d.makeInbound()
@@ -257,6 +263,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	if d.control, err = ctl.Listen(s.DataDir); err != nil {
 		return err
 	}
+	d.training.Start()
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
 	for _, sock := range d.sockets {

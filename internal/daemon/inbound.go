@@ -12,6 +12,7 @@ func (d *Daemon) makeInbound() {
 		Store:    d.store,
 		Config:   d.conf,
 		Resolver: d.dns,
+		Junk:     d.training,
 		Reports:  inbound.NewReportReader(),
 		Log:      d.logger("inbound"),
 	})
