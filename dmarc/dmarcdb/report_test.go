@@ -232,15 +232,16 @@ func TestMetricsCountMessagesOfStoredReports(t *testing.T) {
 	d := openDB(t)
 	f := feedback("m", 2)
 	f.Records[0].Count = 40
+	domain := fmt.Sprintf("metrics%d.example", time.Now().UnixNano()) // Metrics stay when tests are run again.
 	for range 2 { // The second time it is a duplicate.
-		_, err := d.AddReport(ctxbg, incoming(t, f, "metrics.example", "reporter.example"), Reference{})
+		_, err := d.AddReport(ctxbg, incoming(t, f, domain, "reporter.example"), Reference{})
 		if err != nil && !errors.Is(err, ErrDuplicate) {
 			t.Fatal(err)
 		}
 	}
 	for name, want := range map[string]string{
-		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="fail",domain="metrics.example",spf="fail"}`: "40",
-		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="pass",domain="metrics.example",spf="fail"}`: "1",
+		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="fail",domain="` + domain + `",spf="fail"}`: "40",
+		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="pass",domain="` + domain + `",spf="fail"}`: "1",
 	} {
 		if got := metricValue(t, name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
