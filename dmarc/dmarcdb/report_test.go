@@ -233,7 +233,7 @@ func TestMetricsCountMessagesOfStoredReports(t *testing.T) {
 	f := feedback("m", 2)
 	f.Records[0].Count = 40
 	domain := fmt.Sprintf("metrics%d.example", time.Now().UnixNano()) // Metrics stay when tests are run again.
-	for range 2 { // The second time it is a duplicate.
+	for range 2 {                                                     // The second time it is a duplicate.
 		_, err := d.AddReport(ctxbg, incoming(t, f, domain, "reporter.example"), Reference{})
 		if err != nil && !errors.Is(err, ErrDuplicate) {
 			t.Fatal(err)
