@@ -81,6 +81,7 @@ func (c *checker) addDomain(s *Snapshot, name string, f DomainFields) {
 		}
 	}
 	d.Routes = c.routes(s, field+".Routes", f.Routes)
+	c.addDKIM(s, field+".DKIM", &d, f.DKIM)
 	if !d.Domain.IsZero() {
 		s.domains[d.Domain] = d
 	}

@@ -178,7 +178,7 @@ func TestErrorsOfDomainsConfNameLineAndField(t *testing.T) {
 	tests := []struct {
 		name, from, to, want string
 	}{
-		{"unknown field", "\t\tDisabled: true\n", "\t\tDisabled: true\n\t\tDKIM: nil\n", `domains.conf:11: Domains.off.example.DKIM: unknown key "DKIM"`},
+		{"unknown field", "\t\tDisabled: true\n", "\t\tDisabled: true\n\t\tBIMI: nil\n", `domains.conf:11: Domains.off.example.BIMI: unknown key "BIMI"`},
 		{"domain as A-label", "\t☺.example: nil\n", "\txn--74h.example: nil\n",
 			"domains.conf:11: Domains.xn--74h.example: domain \"xn--74h.example\" must be written in unicode and lower case, as \"☺.example\"\n" +
 				"domains.conf:19: Accounts.ann.Destinations.ann@☺.example: domain \"☺.example\" of address is not in Domains"},

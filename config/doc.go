@@ -14,10 +14,14 @@
 // it is refused with file and line. Errors are collected, not only the first is
 // reported, as [Errors] with file, line and field.
 //
+// Private keys for DKIM are read with domains.conf, because what cannot sign must not
+// come into use; a key file that changes alone is read when domains.conf changes.
+//
 // The package opens no data and no network connections. It does not know what a
 // password is: those are in the store. A Snapshot is safe for concurrent use and
 // must not be changed; sessions keep the one they started with for as long as it
 // takes to answer a command. A Holder is safe for concurrent use.
 //
-// RFCs: 5321 (addresses, and the postmaster that must exist, RFC 5321 §4.5.1).
+// RFCs: 5321 (addresses, and the postmaster that must exist, RFC 5321 §4.5.1), 6376 and
+// 8301 (DKIM).
 package config

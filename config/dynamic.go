@@ -24,6 +24,8 @@ type DomainFields struct {
 
 	LocalpartCaseSensitive bool `sconf:"optional" sconf-doc:"Upper and lower case make different localparts in this domain."`
 
+	DKIM *DKIMFields `sconf:"optional" sconf-doc:"Sign messages with this domain in From, so that receivers can see that they are from here and unchanged. The keys must be in DNS. If absent, messages are not signed."`
+
 	DMARC *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about mail from this domain (DMARC aggregate reports). The address must also be in the DMARC record of the domain, as rua."`
 
 	TLSRPT *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about TLS connections for mail to this domain (TLS reports). The address must also be in the TLSRPT record of the domain, as rua."`
@@ -31,6 +33,34 @@ type DomainFields struct {
 	Routes []RouteFields `sconf:"optional" sconf-doc:"Which mail with senders in this domain leaves the queue by which of Transports in mox.conf."`
 
 	Aliases map[string]AliasFields `sconf:"optional" sconf-doc:"Addresses with several members, each of whom gets a copy of mail for the address, by localpart."`
+}
+
+// DKIMFields is the section DKIM of a domain in domains.conf.
+type DKIMFields struct {
+	Selectors map[string]SelectorFields `sconf-doc:"Keys, by name. The public key of a name is in DNS in a TXT record at <name>._domainkey.<domain>, which mox dkim txt prints. Names beyond ASCII are written in Unicode."`
+
+	Sign []string `sconf:"optional" sconf-doc:"Names in Selectors of the keys to sign with. Each adds a signature: one with an RSA key for all receivers, and one with an Ed25519 key for those who know that, are a good choice. Others in Selectors are not used yet, or not any more."`
+}
+
+// SelectorFields is one element of Selectors in section DKIM in domains.conf.
+type SelectorFields struct {
+	Hash string `sconf:"optional" sconf-doc:"Hash of signatures. There is only one that receivers accept. [sha256]"`
+
+	Canonicalization CanonicalizationFields `sconf:"optional" sconf-doc:"Which changes on the way to the receiver a signature survives. Relaxed allows other white space, which some servers make."`
+
+	Headers []string `sconf:"optional" sconf-doc:"Header fields to sign, instead of the usual ones. From must be among them. [From, To, Cc, Bcc, Reply-To, References, In-Reply-To, Subject, Date, Message-ID, MIME-Version, Content-Type and Content-Transfer-Encoding, and if a message has them some others such as Sender and List-Unsubscribe]"`
+
+	DontSealHeaders bool `sconf:"optional" sconf-doc:"Let others add further header fields with the names of signed ones, which a reader may see instead. For mailing lists that need it."`
+
+	Expiration time.Duration `sconf:"optional" sconf-doc:"For how long after signing receivers should accept a signature, such as 72h, so that old messages cannot be sent again by others. If absent, without limit."`
+
+	PrivateKeyFile string `sconf-doc:"File with the private key, RSA with at least 1024 bits or Ed25519, in PEM format of PKCS #8, as mox dkim genrsa and mox dkim gened25519 make it. A relative path starts at the directory of this file."`
+}
+
+// CanonicalizationFields is the section Canonicalization of a selector.
+type CanonicalizationFields struct {
+	HeaderRelaxed *bool `sconf:"optional" sconf-doc:"For the header. [true]"`
+	BodyRelaxed   *bool `sconf:"optional" sconf-doc:"For the body. [true]"`
 }
 
 // ReportFields is a section DMARC or TLSRPT of a domain in domains.conf.

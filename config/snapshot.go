@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mox/dkim"
 	"mox/dns"
 	"mox/internal/ratelimit"
 	"mox/internal/safefile"
@@ -161,6 +162,11 @@ type Domain struct {
 	Description   string
 	Separators    []string // Of localparts: what follows one is not part of the address.
 	CaseSensitive bool     // Whether upper and lower case of localparts differ.
+
+	// Selectors are the keys for DKIM, by name as in the file, and Sign those to sign
+	// messages of the domain with.
+	Selectors map[string]dkim.Selector
+	Sign      []dkim.Selector
 
 	// ReportsOnly: the domain has no addresses but those for reports, of which at
 	// least one is for another domain or at another domain. For all other mail it is
