@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"mox/config"
 	"mox/dkim"
@@ -15,9 +17,15 @@ import (
 	"mox/store"
 )
 
-// maxMatched is how much of a header field is matched with expressions of rulesets, in
-// bytes. What takes time is not up to the sender.
-const maxMatched = 4 << 10
+// Limits of what it takes to match rulesets. Expressions take time that grows with their
+// size and that of the text: neither their authors nor senders can make it explode.
+const (
+	// maxMatched is how much of a header field is matched, in bytes.
+	maxMatched = 4 << 10
+	// maxMatching is how long header fields are matched for one recipient. Rulesets about
+	// the header do not match after that.
+	maxMatching = 2 * time.Second
+)
 
 // chooseMailbox finds the mailbox that the address is configured with, or that a
 // ruleset chooses: the first one that matches.
@@ -64,13 +72,24 @@ func (v *verdict) matches(r *config.Ruleset) bool {
 		return any
 	}
 	h, err := v.shared.header()
-	return err == nil && matchHeaders(h, r.Headers)
+	if err != nil {
+		return false
+	}
+	start := time.Now()
+	ok := matchHeaders(h, r.Headers, start.Add(maxMatching-v.matching))
+	v.matching += time.Since(start)
+	if v.matching > maxMatching {
+		v.d.opts.Log.Warn("rulesets about the header take too long, and do not match any more", slog.String("account", v.Recipient.Account), slog.Duration("time", v.matching))
+	}
+	return ok
 }
 
-// matchHeaders reports whether there is a header field for each match.
-func matchHeaders(h *message.Header, matches []config.HeaderMatch) bool {
+// matchHeaders reports whether there is a header field for each match, as far as that is
+// found out before a time.
+func matchHeaders(h *message.Header, matches []config.HeaderMatch, until time.Time) bool {
 	for _, m := range matches {
-		if !slices.ContainsFunc(h.Fields, func(f message.Field) bool { return matchField(f, m) }) {
+		found := slices.ContainsFunc(h.Fields, func(f message.Field) bool { return matchField(f, m, until) })
+		if !found {
 			return false
 		}
 	}
@@ -78,19 +97,23 @@ func matchHeaders(h *message.Header, matches []config.HeaderMatch) bool {
 }
 
 // matchField matches a field as it is, and as it is shown.
-func matchField(f message.Field, m config.HeaderMatch) bool {
+func matchField(f message.Field, m config.HeaderMatch, until time.Time) bool {
 	name := f.Name[:min(len(f.Name), maxMatched)]
-	if !m.Name.Match(bytes.ToLower(bytes.TrimSpace(name))) {
+	if time.Now().After(until) || !m.Name.Match(bytes.ToLower(bytes.TrimSpace(name))) {
 		return false
 	}
 	f.Value = f.Value[:min(len(f.Value), maxMatched)]
 	raw := f.Unfolded()
-	if m.Value.MatchString(lowerTrimmed(raw)) {
+	if m.Value.MatchString(matchable(raw)) {
 		return true
 	}
 	decoded := message.DecodeText(raw)
-	return decoded != raw && m.Value.MatchString(lowerTrimmed(decoded))
+	return decoded != raw && m.Value.MatchString(matchable(decoded))
 }
+
+// matchable returns a value in lower case, and with single spaces, for where a field is
+// folded is up to the servers on the way.
+func matchable(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 
 func lowerTrimmed(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 

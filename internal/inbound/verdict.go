@@ -65,6 +65,8 @@ type verdict struct {
 	author  smtp.Address    // In From. Zero if there is not exactly one.
 	ruleset *config.Ruleset // That matches, or nil.
 
+	matching time.Duration // What matching rulesets with the header has taken.
+
 	opened *store.Account // Nil until needed.
 	rule   *store.SenderRule
 	past   signal // What the account knows of the sender.
