@@ -15,8 +15,9 @@ import (
 // Before a message from elsewhere is decided about: who it is from, and what in its
 // header poses as ours.
 
-// reasonField tells users why they got a message, so nobody else may.
-const reasonField = "X-Mox-Reason"
+// ourFields tell users why they got a message, and what is wrong with a report, so
+// nobody else may.
+var ourFields = []string{"X-Mox-Reason", inbound.DMARCReportErrorField, inbound.TLSReportErrorField}
 
 // authenticate finds out who a message from elsewhere is from, if the server can look
 // that up, and then removes what poses as ours from its header. What another server
@@ -48,7 +49,7 @@ func (s *session) removeForged(t *transaction, m *incoming) (rerr error) {
 		}
 		head = h.Raw
 	}
-	kept, n := trace.RemoveForged(head, trace.Ours{AuthservIDs: []string{s.lis.Hostname.ASCII}, Names: []string{reasonField}})
+	kept, n := trace.RemoveForged(head, trace.Ours{AuthservIDs: []string{s.lis.Hostname.ASCII}, Names: ourFields})
 	if n == 0 {
 		return nil
 	}

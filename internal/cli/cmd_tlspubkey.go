@@ -67,6 +67,7 @@ The server must be running.
 		}
 		return pem.Encode(e.out, &pem.Block{Type: "CERTIFICATE", Bytes: der})
 	}),
+	dashed: true,
 }
 
 var cmdTLSPubKeyAdd = command{
@@ -119,6 +120,7 @@ Sessions that have logged in with it go on. The server must be running.
 	setup: withServer(1, 1, func(_ *env, c *ctl.Client, args []string) error {
 		return c.Do("tlspubkeyrm", args[0])
 	}),
+	dashed: true,
 }
 
 var cmdTLSPubKeyGen = command{

@@ -17,6 +17,10 @@ type command struct {
 
 	// setup defines flags and returns what runs the command.
 	setup func(fs *flag.FlagSet) runFunc
+
+	// dashed says that there are no flags, and that arguments can begin with a dash, as
+	// some fingerprints do.
+	dashed bool
 }
 
 // runFunc runs a command with the arguments that are left after flags.
@@ -51,6 +55,24 @@ func commands() []command {
 		cmdAppPasswordAdd,
 		cmdAppPasswordRemove,
 		cmdLoginAttempts,
+		cmdQueueList,
+		cmdQueueHold,
+		cmdQueueUnhold,
+		cmdQueueSchedule,
+		cmdQueueTransport,
+		cmdQueueRequireTLS,
+		cmdQueueFail,
+		cmdQueueDrop,
+		cmdQueueDump,
+		cmdQueueHoldRulesList,
+		cmdQueueHoldRulesAdd,
+		cmdQueueHoldRulesRemove,
+		cmdQueueRetiredList,
+		cmdQueueRetiredPrint,
+		cmdQueueSuppressList,
+		cmdQueueSuppressAdd,
+		cmdQueueSuppressRemove,
+		cmdQueueSuppressLookup,
 		cmdMessageParse,
 		cmdDNSLookup,
 		cmdSPFParse,

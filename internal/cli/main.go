@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"mox/config"
@@ -98,6 +99,9 @@ func unknownCommand(w io.Writer, args []string, candidates []command) int {
 
 func (e *env) runCommand(ctx context.Context, c command, args []string) error {
 	fs, run := c.flags()
+	if c.dashed && len(args) > 0 && !slices.Contains([]string{"-h", "-help", "--help", "--"}, args[0]) {
+		return run(ctx, e, args)
+	}
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		c.writeHelp(e.out)
 		return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"runtime"
+	"sync"
 )
 
 // procsPerCPU is how many goroutines may run for each CPU. A server waits for the
@@ -12,9 +13,9 @@ import (
 const procsPerCPU = 2
 
 // useProcs sets how many goroutines of a server run at the same time, unless the
-// environment has GOMAXPROCS.
-func useProcs() {
+// environment has GOMAXPROCS. It does so once in a process.
+var useProcs = sync.OnceFunc(func() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(procsPerCPU * runtime.GOMAXPROCS(0))
 	}
-}
+})

@@ -106,6 +106,7 @@ func TestUsersLogInWithClientCertificates(t *testing.T) {
 	}
 	pubkey("", "get", fingerprint).want(t, 0, string(cert), "")
 	pubkey("", "get", "x").want(t, 1, "", "no such public key")
+	pubkey("", "get", "-x").want(t, 1, "", "no such public key") // One in 64 fingerprints begins like this.
 	pubkey("", "rm", fingerprint).want(t, 0, "", "")
 	pubkey("", "rm", fingerprint).want(t, 1, "", "no such public key")
 	logins(false)
