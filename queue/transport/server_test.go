@@ -183,7 +183,7 @@ func (s *server) talk(nc net.Conn, ss *session) {
 			reply = s.setup.hook(ss, command)
 		}
 		if reply == "close" {
-			return false, false
+			return true, false
 		}
 		if reply == "" {
 			reply = usual
@@ -217,7 +217,7 @@ func (s *server) talk(nc net.Conn, ss *session) {
 			if s.setup.tls == nil || ss.tls {
 				usual = "502 5.5.1 not offered"
 			}
-			if taken, ok = answer(line, usual); taken {
+			if taken, ok = answer(line, usual); taken && ok {
 				if ok = secure(); ok {
 					br = bufio.NewReader(conn)
 				}
@@ -240,7 +240,7 @@ func (s *server) talk(nc net.Conn, ss *session) {
 			if len(m.rcpts) == 0 {
 				usual = "503 5.5.1 no recipients"
 			}
-			if taken, ok = answer(line, usual); !taken {
+			if taken, ok = answer(line, usual); !taken || !ok {
 				break
 			}
 			content, err := io.ReadAll(smtp.NewDataReader(br, 1<<30))
@@ -287,7 +287,7 @@ func (s *server) end(m *received, answer func(command, usual string) (bool, bool
 	n := len(s.messages)
 	s.mu.Unlock()
 	taken, ok := answer(".", "250 2.0.0 taken")
-	if !taken && ok {
+	if !taken {
 		s.mu.Lock()
 		s.messages = slices.Delete(s.messages, n-1, n)
 		s.mu.Unlock()

@@ -74,11 +74,13 @@ func network(t testing.TB, server *testkit.DNSServer, pool *Pool) Network {
 		t.Fatal(err)
 	}
 	return Network{
-		Hostname: dns.IPDomain{Domain: domain(t, "sender.example")},
+		Hostname: newHostname(t),
 		Resolver: r,
 		Pool:     pool,
 	}
 }
+
+func newHostname(t testing.TB) dns.IPDomain { return dns.IPDomain{Domain: domain(t, "sender.example")} }
 
 func domain(t testing.TB, s string) dns.Domain {
 	t.Helper()
