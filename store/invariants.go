@@ -252,6 +252,16 @@ func (v *verifier) judgements(tx *bstore.Tx) error {
 		if _, ok := v.contents[j.ContentID]; !ok {
 			v.errorf("judged content %d does not exist", j.ContentID)
 		}
+		if j.Round > v.state.LessonRound+1 {
+			v.errorf("judged content %d was learned in round %d, which is to come", j.ContentID, j.Round)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = bstore.QueryTx[lesson](tx).FilterGreater("Row", v.state.LessonRow).ForEach(func(l lesson) error {
+		v.errorf("lesson %d is after the last, %d", l.Row, v.state.LessonRow)
 		return nil
 	})
 	if err != nil {

@@ -395,6 +395,46 @@ func TestRelearnWhileMessagesAreJudged(t *testing.T) {
 	}
 }
 
+func TestVerifyFindsWrongJudgements(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(tx *Tx, m Message) error
+		want   string
+	}{
+		{"judged content that is not there", func(tx *Tx, _ Message) error { return tx.btx.Insert(&judged{ContentID: 99999}) }, "judged content 99999 does not exist"},
+		{"judgement of a round to come", func(tx *Tx, m Message) error {
+			return tx.btx.Update(&judged{ContentID: m.ContentID, Junk: true, Round: 2})
+		}, "learned in round 2"},
+		{"lesson to come", func(tx *Tx, m Message) error { return tx.btx.Insert(&lesson{ContentID: m.ContentID}) }, "lesson 2 is after the last, 1"},
+		{"outcome of another judgement", func(tx *Tx, m Message) error {
+			return tx.btx.Update(&judged{ContentID: m.ContentID, Round: 1})
+		}, "junk true, of which that is not known"},
+		{"no outcomes", func(tx *Tx, m Message) error {
+			return tx.btx.Insert(&reputation{Key: reputationKey(m.MailboxID, EvidenceFrom, true, "x")})
+		}, "has 0 outcomes"},
+		{"mailbox that is not there", func(tx *Tx, _ Message) error {
+			return tx.btx.Insert(&reputation{Key: reputationKey(99, EvidenceFrom, true, "x")})
+		}, "mailbox that does not exist"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			j := &judgeTest{T: t}
+			j.Account = testAccount(t, func(o *Options) { o.Policy = func(string) Policy { return Policy{Train: true} } })
+			m := j.deliver("Inbox", testOrigin(1), func(m *NewMessage) { m.Flags = imap.FlagJunk })
+			j.update(func(tx *Tx) error {
+				tx.written = true
+				return tc.change(tx, m)
+			})
+			problems, err := j.Verify(ctx)
+			if err != nil || !strings.Contains(strings.Join(problems, "\n"), tc.want) {
+				t.Errorf("got %q, %v, expected %q", problems, err, tc.want)
+			}
+		})
+	}
+}
+
 func TestMailboxTellsWhatArrives(t *testing.T) {
 	t.Parallel()
 	const junk, ham = imap.FlagJunk, imap.FlagNotJunk
