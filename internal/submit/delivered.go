@@ -66,7 +66,10 @@ func (s *Submitter) NotifyDelivered(ctx context.Context, d Delivered) error {
 		Account:    conf.Postmaster().Account,
 		Recipients: []queuedb.Recipient{{To: d.Mail.ReversePath, Notify: smtp.NotifyNever}},
 		Spool:      spool,
-		Base:       queuedb.Base{MessageID: m.MessageID, Subject: m.Subject, SMTPUTF8: utf8, EightBit: utf8},
+		Base: queuedb.Base{
+			Prefix:    s.SignSystem(ctx, m.From.Domain, spool, spool.Size()),
+			MessageID: m.MessageID, Subject: m.Subject, SMTPUTF8: utf8, EightBit: utf8,
+		},
 	})
 	if err != nil {
 		return queueError(err)

@@ -1,8 +1,10 @@
 // Package submit is the one way out for messages: what users submit, and later
 // what the system sends. It checks that the user may send the message as it is,
-// completes its header, applies the limits on what an account sends, and puts it
-// in the queue. When [Submitter.Submit] returns nil, the message is on stable
-// storage for all recipients, which share one file.
+// completes its header, signs it with the keys of the domain in From, applies the
+// limits on what an account sends, and puts it in the queue. When
+// [Submitter.Submit] returns nil, the message is on stable storage for all
+// recipients, which share one file. Other packages that queue messages of the system
+// have them signed by [Submitter.SignSystem].
 //
 // Errors are *smtp.Error values, with text for the user; one about a limit names
 // the setting to raise. Their kind, as in metrics, is told by [Kind].
@@ -13,5 +15,5 @@
 // A [Submitter] is safe for concurrent use.
 //
 // RFCs: 6409 (submission), 5322 (header fields), 4865 (FUTURERELEASE), 6531
-// (SMTPUTF8), 8689 §5 (TLS-Required).
+// (SMTPUTF8), 8689 §5 (TLS-Required), 6376 (DKIM).
 package submit
