@@ -699,14 +699,14 @@ func TestHistoryIsKeptAndPruned(t *testing.T) {
 	testQueue(t, func(o *Options) { o.Retain = retain }, func(t *testing.T, e *env) {
 		e.enqueue(e.submission("ann@example.org", "a@one.example"))
 		synctest.Wait()
-		r, err := e.db.ListRetired(ctxbg, queuedb.RetiredFilter{})
+		r, err := e.db.ListRetired(ctxbg, queuedb.RetiredFilter{}, queuedb.RetiredPage{})
 		tcheck(t, err)
 		if len(r) != 1 || !r[0].Success {
 			t.Fatalf("retired %+v", r)
 		}
 		time.Sleep(74 * time.Hour)
 		synctest.Wait()
-		if r, err = e.db.ListRetired(ctxbg, queuedb.RetiredFilter{}); err != nil || len(r) != 0 {
+		if r, err = e.db.ListRetired(ctxbg, queuedb.RetiredFilter{}, queuedb.RetiredPage{}); err != nil || len(r) != 0 {
 			t.Fatalf("retired %+v, %v", r, err)
 		}
 	})

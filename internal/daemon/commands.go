@@ -24,7 +24,7 @@ import (
 // commands are what the control socket understands. Parameters are lines in the
 // order in which the functions read them.
 func (d *Daemon) commands() map[string]ctl.Handler {
-	return map[string]ctl.Handler{
+	m := map[string]ctl.Handler{
 		"stop":               d.ctlStop,
 		"status":             d.ctlStatus,
 		"deliver":            d.ctlDeliver,
@@ -45,6 +45,8 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"loglevels":          d.ctlLogLevels,
 		"setloglevels":       d.ctlSetLogLevels,
 	}
+	maps.Copy(m, d.queueCommands())
+	return m
 }
 
 // ctlStop stops the server. The connection is closed when the server has stopped,

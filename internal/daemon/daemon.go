@@ -26,6 +26,7 @@ import (
 	"mox/mlog"
 	"mox/queue"
 	"mox/queue/queuedb"
+	"mox/queue/transport"
 	"mox/smtpserver"
 	"mox/store"
 	"mox/tlsrpt/tlsrptdb"
@@ -180,7 +181,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		DB:         d.queueDB,
 		Config:     d.conf,
 		Deliver:    d.deliver,
-		Transports: d.transports(),
+		Transports: d.transports(s),
 		Schedule:   queue.NewSchedule(s.QueueRetryPeriod),
 
 		Concurrent:     s.QueueConcurrency,
@@ -194,18 +195,24 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 
 // transports returns how mail leaves the queue. For what is not there, attempts fail
 // temporarily.
-func (d *Daemon) transports() map[string]queue.Transport {
-	if !d.opts.Localserve {
-		return nil
+func (d *Daemon) transports(s *config.Snapshot) map[string]queue.Transport {
+	m := map[string]queue.Transport{}
+	for name, t := range s.Transports {
+		if t.Kind == config.TransportFail {
+			m[name] = transport.NewFail(transport.FailOptions{Name: name, Code: t.Error.Code, Message: t.Error.Text})
+		}
 	}
-	return map[string]queue.Transport{"": queue.NewLocal(queue.LocalOptions{
-		Config:   d.conf,
-		Decide:   d.decider,
-		Deliver:  d.deliver,
-		TempDir:  d.store.TempDir(),
-		Account:  smtpserver.LocalserveAccount,
-		Simulate: true,
-	})}
+	if d.opts.Localserve {
+		m[""] = queue.NewLocal(queue.LocalOptions{
+			Config:   d.conf,
+			Decide:   d.decider,
+			Deliver:  d.deliver,
+			TempDir:  d.store.TempDir(),
+			Account:  smtpserver.LocalserveAccount,
+			Simulate: true,
+		})
+	}
+	return m
 }
 
 // serve binds the listeners and starts all that runs in the background.

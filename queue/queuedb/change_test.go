@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func TestRetiredMessagesAreKeptForAWhile(t *testing.T) {
 		{ID: l[2].ID, Fate: Delivered},
 	}))
 	verify(t, d)
-	r, err := d.ListRetired(ctxbg, RetiredFilter{})
+	r, err := d.ListRetired(ctxbg, RetiredFilter{}, RetiredPage{})
 	tcheck(t, err)
 	if len(r) != 2 || r[0].Message.ID != l[1].ID || r[0].Success || !r[1].Success || r[0].Base.Subject != "hello" || r[0].Base.Prefix != nil {
 		t.Fatalf("retired %+v", r)
@@ -150,17 +151,52 @@ func TestRetiredMessagesAreKeptForAWhile(t *testing.T) {
 		t.Fatalf("result %+v", res)
 	}
 	yes := true
-	for _, f := range []RetiredFilter{{Success: &yes}, {RecipientDomain: "one.example"}, {BeforeID: l[1].ID}, {Account: "mjl", Max: 1, BeforeID: l[1].ID}} {
-		r, err := d.ListRetired(ctxbg, f)
+	none, fake := "", "fake"
+	for _, tc := range []struct {
+		f    RetiredFilter
+		p    RetiredPage
+		want []int64
+	}{
+		{RetiredFilter{}, RetiredPage{}, []int64{l[1].ID, l[0].ID}},
+		{RetiredFilter{}, RetiredPage{Asc: true, ByActivity: true}, []int64{l[0].ID, l[1].ID}},
+		{RetiredFilter{}, RetiredPage{Asc: true, ByActivity: true, Max: 1}, []int64{l[0].ID}},
+		{RetiredFilter{}, RetiredPage{Asc: true, AfterID: l[0].ID}, []int64{l[1].ID}},
+		{RetiredFilter{}, RetiredPage{AfterID: l[1].ID}, []int64{l[0].ID}},
+		{RetiredFilter{}, RetiredPage{ByActivity: true, AfterID: r[0].Message.ID, AfterActivity: r[0].LastActivity}, []int64{l[0].ID}},
+		{RetiredFilter{}, RetiredPage{ByActivity: true, Asc: true, AfterID: r[1].Message.ID, AfterActivity: r[1].LastActivity}, []int64{l[1].ID}},
+		{RetiredFilter{Success: &yes}, RetiredPage{}, []int64{l[0].ID}},
+		{RetiredFilter{RecipientDomain: "one.example"}, RetiredPage{}, []int64{l[0].ID}},
+		{RetiredFilter{To: "@ONE.example"}, RetiredPage{}, []int64{l[0].ID}},
+		{RetiredFilter{To: "A@one"}, RetiredPage{}, []int64{l[0].ID}},
+		{RetiredFilter{From: "@sender.example", Account: "mjl"}, RetiredPage{}, []int64{l[1].ID, l[0].ID}},
+		{RetiredFilter{From: "other"}, RetiredPage{}, nil},
+		{RetiredFilter{IDs: []int64{l[1].ID, 999}}, RetiredPage{}, []int64{l[1].ID}},
+		{RetiredFilter{QueuedAfter: time.Now()}, RetiredPage{}, nil},
+		{RetiredFilter{QueuedBefore: time.Now(), ActivityAfter: time.Now().Add(-time.Hour)}, RetiredPage{Max: 1}, []int64{l[1].ID}},
+		{RetiredFilter{ActivityBefore: time.Now().Add(-time.Hour)}, RetiredPage{}, nil},
+		{RetiredFilter{Transport: &none}, RetiredPage{}, []int64{l[1].ID, l[0].ID}},
+		{RetiredFilter{Transport: &fake}, RetiredPage{}, nil},
+	} {
+		r, err := d.ListRetired(ctxbg, tc.f, tc.p)
 		tcheck(t, err)
-		if len(r) != 1 || r[0].Message.ID != l[0].ID {
-			t.Errorf("filter %+v: %+v", f, r)
+		var got []int64
+		for _, v := range r {
+			got = append(got, v.Message.ID)
 		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%+v, %+v: got %v, want %v", tc.f, tc.p, got, tc.want)
+		}
+	}
+	if r, err := d.GetRetired(ctxbg, l[0].ID); err != nil || r.Message.ID != l[0].ID {
+		t.Errorf("get: %+v, %v", r, err)
+	}
+	if _, err := d.GetRetired(ctxbg, 999); !errors.Is(err, ErrNotFound) {
+		t.Errorf("get of none: %v", err)
 	}
 	if n, err := d.PruneRetired(ctxbg, time.Now().Add(90*time.Minute)); n != 1 || err != nil {
 		t.Fatalf("pruned %d, %v", n, err)
 	}
-	r, err = d.ListRetired(ctxbg, RetiredFilter{})
+	r, err = d.ListRetired(ctxbg, RetiredFilter{}, RetiredPage{})
 	tcheck(t, err)
 	if len(r) != 1 || r[0].Message.ID != l[1].ID {
 		t.Fatalf("left %+v", r)

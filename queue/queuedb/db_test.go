@@ -338,7 +338,7 @@ func TestFromIDIsUsedOnce(t *testing.T) {
 	if _, err := d.Enqueue(ctxbg, s); !errors.Is(err, ErrFromIDUsed) {
 		t.Fatalf("got %v for the fromid of a retired message, want ErrFromIDUsed", err)
 	}
-	r, err := d.ListRetired(ctxbg, RetiredFilter{FromID: "id1"})
+	r, err := d.ListRetired(ctxbg, RetiredFilter{FromID: "id1"}, RetiredPage{})
 	tcheck(t, err)
 	if len(r) != 1 || !r[0].Success || r[0].Message.ID != l[0].ID {
 		t.Fatalf("retired %+v", r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mjl-/bstore"
@@ -46,37 +47,108 @@ func (r retired) decode() (Retired, error) {
 	return Retired{d.Message, d.Base, r.LastActivity, r.KeepUntil, r.Success}, nil
 }
 
-// RetiredFilter selects retired messages; zero fields select all.
+// RetiredFilter selects retired messages; zero fields select all. Fields are as those
+// of Filter where they have the same name.
 type RetiredFilter struct {
+	IDs             []int64
 	Account         string
-	RecipientDomain string // As stored: ASCII, or an address literal in brackets.
+	RecipientDomain string
 	FromID          string
 	Success         *bool
-	BeforeID        int64 // Only messages with a lower id, for the next page.
-	Max             int   // At most this many. Zero, and more than MaxList, is MaxList.
+
+	From, To                      string
+	QueuedBefore, QueuedAfter     time.Time
+	ActivityBefore, ActivityAfter time.Time // About LastActivity, exclusive.
+	Transport                     *string   // Of the last attempt.
 }
 
-// ListRetired returns retired messages, the highest id first.
-func (d *DB) ListRetired(ctx context.Context, f RetiredFilter) ([]Retired, error) {
+// RetiredPage selects a part of a list, as Page.
+type RetiredPage struct {
+	ByActivity bool // In the order of LastActivity, else of ids.
+	Asc        bool // Oldest first, else newest first.
+
+	AfterID       int64     // Of the last message before this page. Zero is from the beginning.
+	AfterActivity time.Time // With ByActivity: LastActivity of that message.
+	Max           int       // At most this many. Zero, and more than MaxList, is MaxList.
+}
+
+// query returns a query for the filter, without what is not in columns.
+func (f RetiredFilter) query(tx *bstore.Tx) *bstore.Query[retired] {
+	q := bstore.QueryTx[retired](tx)
+	if f.IDs != nil {
+		q.FilterIDs(f.IDs)
+	}
+	domain := f.RecipientDomain
+	if d, ok := strings.CutPrefix(f.To, "@"); ok {
+		domain = strings.ToLower(d)
+	}
+	for field, value := range map[string]string{"Account": f.Account, "RecipientDomain": domain, "FromID": f.FromID} {
+		if value != "" {
+			q.FilterEqual(field, value)
+		}
+	}
+	if f.Success != nil {
+		q.FilterEqual("Success", *f.Success)
+	}
+	if !f.ActivityBefore.IsZero() {
+		q.FilterLess("LastActivity", f.ActivityBefore)
+	}
+	if !f.ActivityAfter.IsZero() {
+		q.FilterGreater("LastActivity", f.ActivityAfter)
+	}
+	return q
+}
+
+// matches reports whether the rest of the filter is true of a message.
+func (f RetiredFilter) matches(r Retired) bool {
+	m := r.Message
+	address := func(localpart, domain, want string) bool {
+		if d, ok := strings.CutPrefix(want, "@"); ok {
+			return strings.EqualFold(domain, d)
+		}
+		return want == "" || addressHas(localpart, domain, want)
+	}
+	last, _ := m.LastResult()
+	return address(m.SenderLocalpart, m.SenderDomain, f.From) && address(m.RecipientLocalpart, m.RecipientDomain, f.To) &&
+		(f.QueuedBefore.IsZero() || m.Queued.Before(f.QueuedBefore)) && (f.QueuedAfter.IsZero() || m.Queued.After(f.QueuedAfter)) &&
+		(f.Transport == nil || last.Transport == *f.Transport)
+}
+
+// sorted returns q in order, from after the last message of the page before.
+func (p RetiredPage) sorted(q *bstore.Query[retired]) *bstore.Query[retired] {
+	fields := []string{"ID"}
+	if p.ByActivity {
+		fields = []string{"LastActivity", "ID"}
+	}
+	if p.AfterID > 0 {
+		p.after(q)
+	}
+	if p.Asc {
+		return q.SortAsc(fields...)
+	}
+	return q.SortDesc(fields...)
+}
+
+func (p RetiredPage) after(q *bstore.Query[retired]) {
+	switch {
+	case !p.ByActivity && p.Asc:
+		q.FilterGreater("ID", p.AfterID)
+	case !p.ByActivity:
+		q.FilterLess("ID", p.AfterID)
+	case p.Asc:
+		q.FilterGreaterEqual("LastActivity", p.AfterActivity)
+		q.FilterFn(func(r retired) bool { return r.LastActivity.After(p.AfterActivity) || r.ID > p.AfterID })
+	default:
+		q.FilterLessEqual("LastActivity", p.AfterActivity)
+		q.FilterFn(func(r retired) bool { return r.LastActivity.Before(p.AfterActivity) || r.ID < p.AfterID })
+	}
+}
+
+// ListRetired returns a page of retired messages.
+func (d *DB) ListRetired(ctx context.Context, f RetiredFilter, p RetiredPage) ([]Retired, error) {
 	var l []Retired
 	err := d.read(ctx, func(tx *bstore.Tx) error {
-		q := bstore.QueryTx[retired](tx)
-		if f.Account != "" {
-			q.FilterEqual("Account", f.Account)
-		}
-		if f.RecipientDomain != "" {
-			q.FilterEqual("RecipientDomain", f.RecipientDomain)
-		}
-		if f.FromID != "" {
-			q.FilterEqual("FromID", f.FromID)
-		}
-		if f.Success != nil {
-			q.FilterEqual("Success", *f.Success)
-		}
-		if f.BeforeID > 0 {
-			q.FilterLess("ID", f.BeforeID)
-		}
-		for r, err := range q.SortDesc("ID").Limit(listMax(f.Max)).All() {
+		for r, err := range p.sorted(f.query(tx)).All() {
 			if err != nil {
 				return err
 			}
@@ -84,7 +156,12 @@ func (d *DB) ListRetired(ctx context.Context, f RetiredFilter) ([]Retired, error
 			if err != nil {
 				return err
 			}
-			l = append(l, v)
+			if f.matches(v) {
+				l = append(l, v)
+			}
+			if len(l) == listMax(p.Max) {
+				break
+			}
 		}
 		return nil
 	})
@@ -92,6 +169,18 @@ func (d *DB) ListRetired(ctx context.Context, f RetiredFilter) ([]Retired, error
 		return nil, fmt.Errorf("list retired messages: %w", err)
 	}
 	return l, nil
+}
+
+// GetRetired returns a retired message, or an error that matches ErrNotFound.
+func (d *DB) GetRetired(ctx context.Context, id int64) (Retired, error) {
+	l, err := d.ListRetired(ctx, RetiredFilter{IDs: []int64{id}}, RetiredPage{})
+	if err == nil && len(l) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Retired{}, fmt.Errorf("get retired message %d: %w", id, err)
+	}
+	return l[0], nil
 }
 
 // pruneBatch is how many retired messages go in one commit.

@@ -113,23 +113,34 @@ func findRetired(tx *bstore.Tx, k SentKey) ([]Sent, error) {
 	return l, nil
 }
 
-// AddResult adds a result to a message that is in the queue or was, as a notification
-// from elsewhere says, and reports whether that has put the address on the
-// suppression list. Nothing else about the message changes. The error matches
-// ErrNotFound if there is no such message any more.
-func (d *DB) AddResult(ctx context.Context, id int64, r Result, u Undeliverable) (suppressed bool, rerr error) {
+// Added is a result of a message, as a notification from elsewhere says.
+type Added struct {
+	ID            int64 // Of the message.
+	Result        Result
+	Undeliverable Undeliverable
+}
+
+// AddResults adds results to messages that are in the queue or were, and reports for
+// each whether that has put the address on the suppression list. Nothing else about
+// the messages changes. Those that are gone are passed over.
+func (d *DB) AddResults(ctx context.Context, l []Added) ([]bool, error) {
+	suppressed := make([]bool, len(l))
 	err := d.committer.do(ctx, &change{apply: func(b *batch) error {
-		suppressed = false
 		at := now()
-		m, err := b.addResult(id, r, at)
-		if err != nil || u == NotUndeliverable {
-			return err
+		for i, a := range l {
+			suppressed[i] = false
+			m, err := b.addResult(a.ID, a.Result, at)
+			if err == nil && a.Undeliverable != NotUndeliverable {
+				suppressed[i], err = b.undeliverable(&m, SuppressionBase(m.Recipient()), a.Undeliverable, a.Result, at)
+			}
+			if err != nil && err != ErrNotFound {
+				return err
+			}
 		}
-		suppressed, err = b.undeliverable(&m, SuppressionBase(m.Recipient()), u, r, at)
-		return err
+		return nil
 	}})
 	if err != nil {
-		return false, fmt.Errorf("add result: %w", err)
+		return nil, fmt.Errorf("add results: %w", err)
 	}
 	return suppressed, nil
 }
