@@ -141,7 +141,7 @@ func (s *Submitter) submit(ctx context.Context, sub Submission) (Result, error) 
 	if len(sub.Rcpts) == 0 {
 		return Result{}, smtp.Errorf(smtp.C554TransactionFailed, smtp.Se10AddressOther, "no recipients").WithCause(ErrBadMessage)
 	}
-	q, err := s.prepare(conf, sub)
+	q, err := s.prepare(ctx, conf, sub)
 	if err != nil {
 		return Result{}, err
 	}
@@ -167,7 +167,7 @@ func (s *Submitter) submit(ctx context.Context, sub Submission) (Result, error) 
 }
 
 // prepare checks the message and makes of it what is queued.
-func (s *Submitter) prepare(conf *config.Snapshot, sub Submission) (queuedb.Submission, error) {
+func (s *Submitter) prepare(ctx context.Context, conf *config.Snapshot, sub Submission) (queuedb.Submission, error) {
 	h, err := message.ReadHeader(sub.Spool, sub.Spool.Size(), message.Limits{})
 	if err != nil {
 		return queuedb.Submission{}, queueError(fmt.Errorf("read header: %w", err))
@@ -209,6 +209,7 @@ func (s *Submitter) prepare(conf *config.Snapshot, sub Submission) (queuedb.Subm
 	}
 	q.NextAttempt = release(sub.Mail)
 	q.Base.Prefix, q.Base.MessageID = complete(conf, sub, &h)
+	q.Base.Prefix = s.signUser(ctx, conf, &h, q.Base.Prefix, sub)
 	for i, p := range sub.Rcpts {
 		if p.IsPostmaster() {
 			p.IPDomain = dns.IPDomain{Domain: conf.Hostname}
