@@ -74,7 +74,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	// Not for another transport.
 	o := w.direct.opts
 	o.Name = "other"
-	if got, _ := deliver(t, NewDirect(o), w.delivery("a@one.example")); got != "250" {
+	if got, _ := deliverBy(t, NewDirect(o), w.delivery("a@one.example")); got != "250" {
 		t.Error(got)
 	}
 	if n, _ := mx.connections(); n != 4 {

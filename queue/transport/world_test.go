@@ -120,10 +120,10 @@ func (w *world) delivery(rcpts ...string) queue.Delivery {
 // each, with "!" if it is permanent.
 func (w *world) deliver(d queue.Delivery) (string, []queue.Result) {
 	w.t.Helper()
-	return deliver(w.t, w.direct, d)
+	return deliverBy(w.t, w.direct, d)
 }
 
-func deliver(t testing.TB, tr queue.Transport, d queue.Delivery) (string, []queue.Result) {
+func deliverBy(t testing.TB, tr queue.Transport, d queue.Delivery) (string, []queue.Result) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
