@@ -116,6 +116,13 @@ func (f *fakeTransport) busy() (now, most int) {
 	return f.now, f.most
 }
 
+// seen returns the calls so far.
+func (f *fakeTransport) seen() []call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
 func (f *fakeTransport) take() []call {
 	f.mu.Lock()
 	defer f.mu.Unlock()

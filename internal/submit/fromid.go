@@ -69,6 +69,10 @@ func FromID(conf *config.Snapshot, p smtp.Path) string {
 	return id
 }
 
+// jumpFloorPercent is which part of what an account may send in a day is never taken
+// for a jump of its sending.
+const jumpFloorPercent = 30
+
 // isBulk reports whether a message says that it is one of many: such mail goes behind
 // that of persons.
 func isBulk(h *message.Header) bool {

@@ -53,6 +53,7 @@ func Kind(err error) string {
 		{ErrMissingSMTPUTF8, "missingsmtputf8"},
 		{ErrMessageLimit, "messagelimiterror"},
 		{ErrRecipientLimit, "recipientlimiterror"},
+		{ErrFromID, "badfromid"},
 	}
 	for _, t := range table {
 		if errors.Is(err, t.err) {
@@ -94,7 +95,7 @@ func New(opts Options) *Submitter {
 // Submission is a message of a user.
 type Submission struct {
 	Account string
-	Login   string           // Login address, for the log.
+	Login   string           // Login address, for the log, and to see whether the sender gets an id.
 	Mail    smtp.MailCommand // The null reverse-path is allowed.
 	Rcpts   []smtp.Path      // At least one.
 
@@ -141,7 +142,7 @@ func (s *Submitter) submit(ctx context.Context, sub Submission) (Result, error) 
 	if len(sub.Rcpts) == 0 {
 		return Result{}, smtp.Errorf(smtp.C554TransactionFailed, smtp.Se10AddressOther, "no recipients").WithCause(ErrBadMessage)
 	}
-	q, err := s.prepare(ctx, conf, sub)
+	q, err := s.prepare(ctx, conf, account, sub)
 	if err != nil {
 		return Result{}, err
 	}
@@ -167,7 +168,7 @@ func (s *Submitter) submit(ctx context.Context, sub Submission) (Result, error) 
 }
 
 // prepare checks the message and makes of it what is queued.
-func (s *Submitter) prepare(ctx context.Context, conf *config.Snapshot, sub Submission) (queuedb.Submission, error) {
+func (s *Submitter) prepare(ctx context.Context, conf *config.Snapshot, account config.Account, sub Submission) (queuedb.Submission, error) {
 	h, err := message.ReadHeader(sub.Spool, sub.Spool.Size(), message.Limits{})
 	if err != nil {
 		return queuedb.Submission{}, queueError(fmt.Errorf("read header: %w", err))
@@ -192,6 +193,8 @@ func (s *Submitter) prepare(ctx context.Context, conf *config.Snapshot, sub Subm
 		Account:    sub.Account,
 		Spool:      sub.Spool,
 		RequireTLS: requireTLS(&h),
+		Bulk:       isBulk(&h),
+		JumpFloor:  int64(account.MaxOutgoingMessagesPerDay) * jumpFloorPercent / 100,
 		Base: queuedb.Base{
 			Subject:  h.Text("Subject"),
 			EightBit: sub.Digest.Needs8BitMIME(),
@@ -219,6 +222,9 @@ func (s *Submitter) prepare(ctx context.Context, conf *config.Snapshot, sub Subm
 			r.Notify, r.Original = sub.DSN[i].Notify, sub.DSN[i].OriginalRecipient
 		}
 		q.Recipients = append(q.Recipients, r)
+	}
+	if err := addFromIDs(account, conf, sub, q.Recipients); err != nil {
+		return queuedb.Submission{}, err
 	}
 	return q, nil
 }
@@ -298,6 +304,9 @@ func randomID() string {
 func queueError(err error) error {
 	if smtp.AsError(err) != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if errors.Is(err, queuedb.ErrFromIDUsed) {
+		return smtp.Errorf(smtp.C554TransactionFailed, smtp.Se17BadSenderSyntax, "the id in MAIL FROM is in use already").WithCause(errors.Join(ErrFromID, err))
 	}
 	code, se, text := smtp.C451LocalError, smtp.Se30SystemOther, "error processing"
 	switch {

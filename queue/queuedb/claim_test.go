@@ -1,7 +1,6 @@
 package queuedb
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -255,7 +254,7 @@ func TestClaimReadsAFewRecordsOfALongQueue(t *testing.T) {
 					return fmt.Errorf("no ids")
 				}
 				at := now().Add(time.Duration(i) * time.Millisecond)
-				if err := b.submit(Base{ID: id.id, Size: 1}, []Message{{Account: "a", RecipientDomain: domain, Queued: at, NextAttempt: at}}, false); err != nil {
+				if err := b.submit(Base{ID: id.id, Size: 1}, []Message{{Account: "a", RecipientDomain: domain, Queued: at, NextAttempt: at}}, &Submission{}); err != nil {
 					return err
 				}
 			}
@@ -268,29 +267,5 @@ func TestClaimReadsAFewRecordsOfALongQueue(t *testing.T) {
 	large := cost()
 	if large > small+10 {
 		t.Fatalf("claim read %d records of 100 messages, %d of 900", small, large)
-	}
-}
-
-func BenchmarkClaimFinish(b *testing.B) {
-	d := testOpen(b, Options{AccountMessages: -1})
-	s := submission(b, "x", "a@one.example")
-	s.Recipients = s.Recipients[:0]
-	for i := range MaxRecipients {
-		s.Recipients = append(s.Recipients, Recipient{To: path(b, fmt.Sprintf("a%d@d%d.example", i, i%100))})
-	}
-	for range 20 {
-		_, err := d.Enqueue(context.Background(), s)
-		tcheck(b, err)
-	}
-	for b.Loop() {
-		jobs, _, err := claimDue(d, claimOptions{now: time.Now(), jobs: 10, next: later(0)})
-		tcheck(b, err)
-		var out []Outcome
-		for _, j := range jobs {
-			for _, m := range j.Messages {
-				out = append(out, Outcome{ID: m.ID, Fate: Retry})
-			}
-		}
-		tcheck(b, d.Finish(ctxbg, out))
 	}
 }

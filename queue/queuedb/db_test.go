@@ -408,7 +408,7 @@ func TestAChangeThatFailsDoesNotFailItsBatch(t *testing.T) {
 		out := make([]Message, len(l))
 		return &change{apply: func(b *batch) error {
 			copy(out, l)
-			return b.submit(base, out, false)
+			return b.submit(base, out, &s)
 		}, dirs: []string{dir}, done: make(chan struct{})}, &out
 	}
 	c1, l1 := prepare(submission(t, "good", "b@two.example"))

@@ -22,7 +22,8 @@ type Submission struct {
 	NextAttempt time.Time // Zero is now.
 	MaxAttempts int32
 	Hold        bool
-	Bulk        bool // Waits with bulk mail, also if it does not look like it.
+	Bulk        bool  // Waits with bulk mail, also if it does not look like it.
+	JumpFloor   int64 // Of the account instead of that of Options, if it is higher.
 	RequireTLS  *bool
 	Transport   string
 }
@@ -147,7 +148,7 @@ func (d *DB) enqueue(ctx context.Context, s *Submission, l []Message) ([]Message
 		},
 		apply: func(b *batch) error {
 			copy(stored, l)
-			return b.submit(base, stored, s.Bulk)
+			return b.submit(base, stored, s)
 		},
 		dirs: []string{dir},
 	})
@@ -202,8 +203,8 @@ func (b *batch) checkSubmission(l []Message, size int64) error {
 }
 
 // submit inserts a content and its messages.
-func (b *batch) submit(base Base, l []Message, bulk bool) error {
-	if err := b.classify(l, bulk); err != nil {
+func (b *batch) submit(base Base, l []Message, s *Submission) error {
+	if err := b.classify(l, s); err != nil {
 		return err
 	}
 	if err := b.tx.Insert(&base); err != nil {

@@ -60,7 +60,8 @@ func (b *batch) flushSending(s *sending) error {
 
 // classify fills in what depends on what else its account sends, and on the hold
 // rules, before new messages are inserted.
-func (b *batch) classify(l []Message, bulk bool) error {
+func (b *batch) classify(l []Message, sub *Submission) error {
+	bulk := sub.Bulk
 	rules, err := b.holdRules()
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (b *batch) classify(l []Message, bulk bool) error {
 		bulk = s.burst(len(l), m.Queued) || bulk
 		held := slices.ContainsFunc(rules, func(r HoldRule) bool { return r.Automatic && r.Account == m.Account })
 		if !held {
-			if err := b.countSending(s, len(l), m.Queued); err != nil {
+			if err := b.countSending(s, len(l), m.Queued, sub.JumpFloor); err != nil {
 				return err
 			}
 			rules = b.rules
@@ -91,11 +92,11 @@ func (b *batch) classify(l []Message, bulk bool) error {
 }
 
 // countSending counts recipients, and adds a hold rule if they are a jump.
-func (b *batch) countSending(s *sending, n int, at time.Time) error {
+func (b *batch) countSending(s *sending, n int, at time.Time, floor int64) error {
 	s.count(int64(n), at)
 	o := b.d.opts
 	sent, busiest := s.today(), s.busiest()
-	if o.JumpFloor < 0 || sent <= o.JumpFloor || sent <= o.JumpFactor*busiest || at.Sub(s.Cleared) < jumpPause {
+	if o.JumpFloor < 0 || sent <= max(floor, o.JumpFloor) || sent <= o.JumpFactor*busiest || at.Sub(s.Cleared) < jumpPause {
 		return nil
 	}
 	return b.sendingJumped(s.Account, at, sent, busiest)
