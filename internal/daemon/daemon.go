@@ -133,7 +133,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Log:              d.logger("store"),
 		Floor:            d.floor,
 		Quota:            d.quota,
-		Policy:           d.policy,
+		Policy:           deliver.Policy(d.conf),
 		Lessons:          func(account string) { d.training.Wake(account) },
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
 		UndeleteWindow:   s.UndeleteWindow,

@@ -3,7 +3,6 @@ package daemon
 import (
 	"mox/internal/deliver"
 	"mox/internal/inbound"
-	"mox/store"
 )
 
 // makeInbound makes the engines for mail that comes in.
@@ -23,15 +22,4 @@ func (d *Daemon) makeInbound() {
 		Reports:     deliver.ReportStores{DMARC: d.dmarcDB, TLS: d.tlsDB},
 		Evaluations: d.dmarcDB,
 	})
-}
-
-// policy returns what the configuration says of flags for junk in an account, as it is
-// now.
-func (d *Daemon) policy(account string) store.Policy {
-	a, _ := d.conf.Snapshot().Account(account)
-	p := store.Policy{RejectsMailbox: a.RejectsMailbox, Introbox: a.Introbox, Train: a.JunkFilter != nil}
-	if a.AutomaticJunkFlags.Enabled {
-		p.JunkFlags = a.AutomaticJunkFlags.Flags
-	}
-	return p
 }
