@@ -51,11 +51,17 @@ var aLongTimeAgo = time.Unix(1, 0)
 // is to be called when done.
 func (c *conn) begin(ctx context.Context) func() {
 	c.ctx = ctx
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		// An error means that the connection is closed, which will do too.
 		_ = c.raw.SetDeadline(aLongTimeAgo)
 	})
-	return func() { stop() }
+	return func() {
+		if !stop() {
+			<-ended // Or it would hit the call after this one.
+		}
+	}
 }
 
 // deadline returns when d is over, or the context, whichever comes first.

@@ -134,7 +134,7 @@ func (b *budget) share(n int) time.Duration {
 	return max(minDial, time.Duration(*b)/time.Duration(max(n, 1)))
 }
 
-// spend takes the time since start away.
-func (b *budget) spend(start time.Time) {
-	*b -= budget(time.Since(start))
+// spend takes time away.
+func (b *budget) spend(d time.Duration) {
+	*b -= budget(d)
 }

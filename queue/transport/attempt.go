@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"mox/dsn"
 	"mox/mlog"
 	"mox/queue"
+	"mox/queue/queuedb"
 	"mox/smtp"
 	"mox/smtpclient"
 )
@@ -47,20 +49,44 @@ func (a *attempt) finish() []queue.Result {
 	return a.results
 }
 
-// requireTLS returns the wish of the sender, which is the same for all messages: nil
-// for none, true for REQUIRETLS, false for "TLS-Required: No".
-func (a *attempt) requireTLS() *bool {
-	return a.d.Messages[0].RequireTLS
-}
-
+// needsTLS reports whether the sender wants REQUIRETLS. All messages of a delivery
+// should have the same wish; if not, the stricter one counts.
 func (a *attempt) needsTLS() bool {
-	v := a.requireTLS()
-	return v != nil && *v
+	return slices.ContainsFunc(a.d.Messages, func(m queuedb.Message) bool { return m.RequireTLS != nil && *m.RequireTLS })
 }
 
+// ignoresTLS reports whether the message has "TLS-Required: No".
 func (a *attempt) ignoresTLS() bool {
-	v := a.requireTLS()
-	return v != nil && !*v
+	return !slices.ContainsFunc(a.d.Messages, func(m queuedb.Message) bool { return m.RequireTLS == nil || *m.RequireTLS })
+}
+
+// order returns addresses in the order in which to try them. Without earlier
+// attempts it is free, and those to which there is a connection come first.
+func (a *attempt) order(ctx context.Context, ips []netip.Addr, linkTo func(netip.Addr) link) []netip.Addr {
+	if len(ips) == 0 {
+		return nil
+	}
+	dialed := a.n.Addresses.Dialed(ctx, a.d.Base.ID, linkTo(ips[0]).host.String())
+	ips = orderAddresses(ips, dialed, MaxAddresses)
+	if len(dialed) > 0 {
+		return ips
+	}
+	idle := func(ip netip.Addr) int {
+		if a.n.Pool.hasIdle(linkTo(ip).key(a.n.Name)) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(ips, func(x, y netip.Addr) int { return idle(x) - idle(y) })
+	return ips
+}
+
+// dialed remembers an address, unless it could not be connected to.
+func (a *attempt) dialed(ctx context.Context, l link, err error) {
+	var e *smtpclient.Error
+	if !errors.As(err, &e) || e.Command != "connect" {
+		a.n.Addresses.SetDialed(ctx, a.d.Base.ID, l.host.String(), l.addr.Addr())
+	}
 }
 
 // fail notes an error for all pending recipients, that may be tried at other hosts.
@@ -150,6 +176,7 @@ func (a *attempt) send(ctx context.Context, l link, soften bool, open func(c *co
 		}
 		if reused {
 			c.rec = a.rec
+			a.dialed(ctx, l, nil)
 			metricConnection.WithLabelValues("reused").Inc()
 			a.rec.add("using connection to %s %s again", l.host, l.addr)
 		}
@@ -166,7 +193,9 @@ func (a *attempt) send(ctx context.Context, l link, soften bool, open func(c *co
 func (a *attempt) transact(ctx context.Context, c *conn, l link, todo []int, soften, reused bool) (again []int) {
 	defer a.n.Pool.put(c)
 	c.messages++
+	c.spent = true // Should there be a panic.
 	results, err := c.client.Deliver(ctx, a.envelope(todo))
+	c.spent = false
 	if reused && a.isDead(ctx, c, results) {
 		a.rec.add("connection does not work any more: %v", err)
 		return todo

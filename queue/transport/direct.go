@@ -187,7 +187,7 @@ func (a *directAttempt) named(ctx context.Context, name dns.Domain) error {
 	lctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	h, err := dane.LookupHost(lctx, a.log, a.n.Resolver, a.dest, name, a.t.opts.Port)
 	cancel()
-	tgt.budget.spend(start)
+	tgt.budget.spend(time.Since(start))
 	tgt.dane = &h
 	if errors.Is(err, dane.ErrTLSA) {
 		metricDANEErrors.Inc()
@@ -234,13 +234,15 @@ func (a *directAttempt) count(h dane.Host) {
 
 // host tries the addresses of a host until one can be used.
 func (a *directAttempt) host(ctx context.Context, tgt target) error {
-	content, name := a.d.Base.ID, tgt.host.String()
-	ips := orderAddresses(tgt.ips, a.n.Addresses.Dialed(ctx, content, name), MaxAddresses)
 	req := a.requirement(tgt)
+	linkTo := func(ip netip.Addr) link {
+		return link{host: tgt.host, addr: netip.AddrPortFrom(ip, uint16(a.t.opts.Port)), req: req}
+	}
+	ips := a.order(ctx, tgt.ips, linkTo)
 	// A policy about our address may be different for the other family.
 	soften := a.d.Messages[0].Attempts <= 1 && isDualStack(tgt.ips)
 	for i, ip := range ips {
-		l := link{host: tgt.host, addr: netip.AddrPortFrom(ip, uint16(a.t.opts.Port)), req: req}
+		l := linkTo(ip)
 		err := a.address(ctx, &tgt, l, tgt.budget.share(len(ips)-i), soften)
 		if err == nil {
 			return nil
@@ -257,16 +259,12 @@ func (a *directAttempt) host(ctx context.Context, tgt target) error {
 // address tries an address, and where that is allowed a second time without TLS
 // after TLS has failed.
 func (a *directAttempt) address(ctx context.Context, tgt *target, l link, timeout time.Duration, soften bool) error {
-	content, name := a.d.Base.ID, tgt.host.String()
 	first := true
 	open := func(l link) func(c *conn) error {
 		return func(c *conn) error {
-			start := time.Now()
 			return a.n.open(ctx, c, l, timeout, func(c *conn, info smtpclient.TLSInfo, err error) {
-				tgt.budget.spend(start)
-				if !isConnect(err) {
-					a.n.Addresses.SetDialed(ctx, content, name, l.addr.Addr())
-				}
+				tgt.budget.spend(c.dialed)
+				a.dialed(ctx, l, err)
 				if first {
 					a.opened(ctx, *tgt, l, c, info, err)
 				}
@@ -275,6 +273,9 @@ func (a *directAttempt) address(ctx context.Context, tgt *target, l link, timeou
 	}
 	err := a.send(ctx, l, soften, open(l))
 	if !a.mayFallBack(ctx, *tgt, l, err) {
+		if tgt.did && errors.Is(err, smtpclient.ErrTLS) && l.req.label == modeLabel(smtpclient.TLSRequired) {
+			err = smtp.Errorf(smtp.C451LocalError, smtp.Se75CryptographicFailure, "TLS failed, and the server did TLS before").WithCause(err)
+		}
 		return err
 	}
 	metricFallback.Inc()
@@ -283,11 +284,6 @@ func (a *directAttempt) address(ctx context.Context, tgt *target, l link, timeou
 	first = false
 	l.req.mode, l.req.label = smtpclient.TLSSkip, modeLabel(smtpclient.TLSSkip)
 	return a.send(ctx, l, soften, open(l))
-}
-
-func isConnect(err error) bool {
-	var e *smtpclient.Error
-	return errors.As(err, &e) && e.Command == "connect"
 }
 
 // mayFallBack reports whether an error of TLS is no reason to give up.

@@ -123,6 +123,7 @@ type opened func(c *conn, info smtpclient.TLSInfo, err error)
 func (n *Network) open(ctx context.Context, c *conn, l link, timeout time.Duration, done opened) error {
 	start := time.Now()
 	nc, err := n.dial(ctx, l.addr, timeout)
+	c.dialed = time.Since(start)
 	metricConnection.WithLabelValues(connectionLabel(err)).Inc()
 	if err != nil {
 		c.rec.add("connect %s %s: %v", l.host, l.addr, err)

@@ -61,8 +61,10 @@ type key struct {
 type conn struct {
 	key      key
 	client   *smtpclient.Client
-	local    string // Our address.
+	local    string        // Our address.
+	dialed   time.Duration // How long it took to connect.
 	born     time.Time
+	since    time.Time // When it became idle.
 	messages int
 	spent    bool      // The server does not want another message on it.
 	rec      *recorder // Of the attempt that uses it, nil when idle.
@@ -170,6 +172,7 @@ func (p *Pool) put(c *conn) {
 	}
 	p.idle[c.key] = append(p.idle[c.key], c)
 	p.waiting++
+	c.since = time.Now()
 	c.timer = time.AfterFunc(p.opts.Idle, func() { p.expire(c) })
 	p.announce()
 	p.gauge()
@@ -254,9 +257,15 @@ func (p *Pool) remove(c *conn) bool {
 	return false
 }
 
+// hasIdle reports whether there is an idle connection for k.
+func (p *Pool) hasIdle(k key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle[k]) > 0
+}
+
 // victim takes out an idle connection in favour of one to d: to d itself if that has
-// too many, else the one that has been idle for longest among the first of all kinds.
-// Nil if none would help. The lock is held.
+// too many, else the one that has been idle for longest. Nil if none would help. The lock is held.
 func (p *Pool) victim(d destination) *conn {
 	full := p.perDest[d] >= p.opts.PerDestination
 	var oldest *conn
@@ -264,7 +273,7 @@ func (p *Pool) victim(d destination) *conn {
 		if full && k.destination != d {
 			continue
 		}
-		if c := l[0]; oldest == nil || c.born.Before(oldest.born) {
+		if c := l[0]; oldest == nil || c.since.Before(oldest.since) {
 			oldest = c
 		}
 	}

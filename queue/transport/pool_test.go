@@ -82,6 +82,21 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
+func TestAddressWithAConnectionIsPreferred(t *testing.T) {
+	t.Parallel()
+	a, b := serve(t, serverSetup{}), serve(t, serverSetup{})
+	w := newWorld(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\n", b.ip)}, nil)
+	w.want("250", w.delivery("a@one.example"))
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\none.example A %s\n", a.ip, b.ip)})
+	for range 5 {
+		w.want("250", w.delivery("a@one.example"))
+	}
+	n, _ := a.connections()
+	if k, _ := b.connections(); n != 0 || k != 1 {
+		t.Errorf("%d and %d connections", n, k)
+	}
+}
+
 func TestRequirementsForTLSDoNotShareConnections(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testkit.DNSOptions{}, nil)

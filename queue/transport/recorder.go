@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mox/smtp"
 	"mox/smtpclient"
 )
 
@@ -30,7 +31,8 @@ func (r *recorder) reply(command string, reply smtpclient.Reply) {
 		r.add("%s: no reply", command)
 		return
 	}
-	if len(reply.Lines) == 0 { // The TLS handshake.
+	if len(reply.Lines) == 0 || command == "auth" && reply.Code == smtp.C334ContinueAuth {
+		// The TLS handshake, and challenges, which are nobody else's business.
 		r.add("%s: %d", command, reply.Code)
 		return
 	}

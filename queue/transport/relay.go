@@ -99,19 +99,18 @@ func (t *Relay) deliver(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	content, name := a.d.Base.ID, t.opts.Host.String()
-	ips = orderAddresses(ips, a.n.Addresses.Dialed(ctx, content, name), MaxAddresses)
-	req := t.requirement(h)
+	req, login := t.requirement(h), t.login()
+	linkTo := func(ip netip.Addr) link {
+		return link{host: t.opts.Host, addr: netip.AddrPortFrom(ip, uint16(t.opts.Port)), req: req, login: login}
+	}
+	ips = a.order(ctx, ips, linkTo)
 	for i, ip := range ips {
-		l := link{host: t.opts.Host, addr: netip.AddrPortFrom(ip, uint16(t.opts.Port)), req: req, login: t.login()}
+		l := linkTo(ip)
 		timeout := left.share(len(ips) - i)
 		err := a.send(ctx, l, false, func(c *conn) error {
-			start := time.Now()
-			return a.n.open(ctx, c, l, timeout, func(_ *conn, _ smtpclient.TLSInfo, err error) {
-				left.spend(start)
-				if !isConnect(err) {
-					a.n.Addresses.SetDialed(ctx, content, name, ip)
-				}
+			return a.n.open(ctx, c, l, timeout, func(c *conn, _ smtpclient.TLSInfo, err error) {
+				left.spend(c.dialed)
+				a.dialed(ctx, l, err)
 			})
 		})
 		if err == nil {
@@ -137,7 +136,8 @@ func (t *Relay) lookup(ctx context.Context, a *attempt, left *budget) ([]netip.A
 		}
 		return ips, nil, nil
 	}
-	defer left.spend(time.Now())
+	start := time.Now()
+	defer func() { left.spend(time.Since(start)) }()
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
 	verifies := t.opts.Mode != smtpclient.TLSSkip && !t.opts.InsecureSkipVerify

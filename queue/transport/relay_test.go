@@ -238,10 +238,14 @@ func TestRelayUsesTheStrongestMechanism(t *testing.T) {
 	}
 	o.TLS = &tls.Config{RootCAs: ca.Pool()}
 	w := &world{t: t}
-	if got, r := deliverBy(t, NewRelay(o), w.delivery("a@one.example")); got != "250" {
+	got, r := deliverBy(t, NewRelay(o), w.delivery("a@one.example"))
+	if got != "250" {
 		t.Errorf("got %s: %v", got, r[0].Err)
 	}
 	wg.Wait()
+	if tr := strings.Join(r[0].Transcript, "\n"); !strings.Contains(tr, "auth: 334\nauth: 334\nauth: 235 ") {
+		t.Errorf("transcript:\n%s", tr)
+	}
 	if !strings.Contains(line, "AUTH SCRAM-SHA-256-PLUS ") {
 		t.Errorf("server got:\n%s", line)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mox/dane"
 	"mox/dns"
@@ -72,13 +73,14 @@ type sessionTLS struct {
 	failed error // Of the handshake or after, not about the certificate.
 	info   smtpclient.TLSInfo
 	seen   bool // A connection was made far enough to tell.
+	ended  bool // It was of no use then, though TLS may have been fine for one of the policies.
 }
 
 var errNotOffered = errors.New("transport: starttls not offered")
 
 // opened notes how TLS went on a new connection.
 func (a *directAttempt) opened(ctx context.Context, tgt target, l link, c *conn, info smtpclient.TLSInfo, err error) {
-	s := sessionTLS{local: c.local, remote: l.addr.Addr().String(), info: info, seen: true}
+	s := sessionTLS{local: c.local, remote: l.addr.Addr().String(), info: info, seen: true, ended: err != nil}
 	var e *smtpclient.Error
 	errors.As(err, &e)
 	switch {
@@ -88,9 +90,9 @@ func (a *directAttempt) opened(ctx context.Context, tgt target, l link, c *conn,
 		if s.failed = e; info.VerifyErr != nil || l.req.pkix && info.PKIXErr != nil {
 			s.failed = nil // It is in info.
 		}
-	case e != nil && info.PKIXErr == nil && info.State == nil:
-		return // It did not come to TLS.
-	case e == nil && info.State == nil:
+	case e != nil:
+		return // It did not come to TLS, or has failed after that.
+	case info.State == nil:
 		s.none = errNotOffered
 	}
 	if c.client != nil {
@@ -123,14 +125,16 @@ func (a *directAttempt) report(ctx context.Context, tgt target, s sessionTLS) {
 	}
 	results := []TLSResult{{RecipientDomain: a.domain, PolicyDomain: a.domain, Result: a.domainResult(tgt, s)}}
 	if tgt.dane != nil {
-		r := a.hostResult(tgt, s)
 		host := tgt.host.Domain
 		if !tgt.dane.Base.IsZero() {
 			host = tgt.dane.Base
 		}
-		results = append(results, TLSResult{RecipientDomain: a.domain, PolicyDomain: host, IsHost: true, Result: r})
+		results = append(results, TLSResult{RecipientDomain: a.domain, PolicyDomain: host, IsHost: true, Result: a.hostResult(tgt, s)})
 	}
-	a.t.opts.TLSResults.AddTLSResults(ctx, a.d, results)
+	results = slices.DeleteFunc(results, func(r TLSResult) bool { return r.Result.Successes == 0 && r.Result.Failures == 0 })
+	if len(results) > 0 {
+		a.t.opts.TLSResults.AddTLSResults(ctx, a.d, results)
+	}
 }
 
 // detail returns the failure for an error.
@@ -181,7 +185,8 @@ func (a *directAttempt) domainResult(tgt target, s sessionTLS) tlsrpt.PolicyResu
 		fail(tlsrpt.ResultValidationFailure, "mtasts-mx-mismatch")
 	case failed:
 		fail(typ, reason)
-	case !s.seen:
+	case !s.seen, s.ended && s.info.PKIXErr == nil, s.ended && a.sts == nil:
+		// There was no session, or it is not for this policy that it ended.
 	case a.sts != nil && s.info.PKIXErr != nil:
 		typ, reason = tlsrpt.Classify(s.info.PKIXErr)
 		fail(typ, reason)
@@ -217,7 +222,7 @@ func (a *directAttempt) hostResult(tgt target, s sessionTLS) tlsrpt.PolicyResult
 		fail(typ, reason)
 	case failed:
 		fail(typ, reason)
-	case !s.seen:
+	case !s.seen, s.ended && s.info.VerifyErr == nil:
 	case h.Status == dane.StatusUnusable:
 		fail(tlsrpt.ResultTLSAInvalid, "tlsa-unusable")
 	case s.info.VerifyErr != nil:

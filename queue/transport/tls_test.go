@@ -10,6 +10,7 @@ import (
 	"mox/internal/testkit"
 	"mox/mtasts"
 	"mox/queue"
+	"mox/smtp"
 )
 
 // failingTLS offers STARTTLS and fails the handshake.
@@ -31,7 +32,7 @@ func TestDANE(t *testing.T) {
 		report string
 	}{
 		{"right", "right", false, nil, nil, "250", "requiredstarttls+dane", "no-policy-found one.example +1\ntlsa mx.one.example +1"},
-		{"wrong", wrong, false, nil, nil, "451 4.7.5", "requiredstarttls+dane", "no-policy-found one.example +1\ntlsa mx.one.example -1 validation-failure dane-no-match"},
+		{"wrong", wrong, false, nil, nil, "451 4.7.5", "requiredstarttls+dane", "tlsa mx.one.example -1 validation-failure dane-no-match"},
 		{"unusable", "1 1 1 0000000000000000000000000000000000000000000000000000000000000000", false, nil, nil, "250", "requiredstarttls+dane",
 			"no-policy-found one.example +1\ntlsa mx.one.example -1 tlsa-invalid tlsa-unusable"},
 		{"no tls", "right", true, nil, nil, "451 4.7.4", "requiredstarttls+dane", "no-policy-found one.example -1 starttls-not-supported\ntlsa mx.one.example -1 starttls-not-supported"},
@@ -46,7 +47,7 @@ func TestDANE(t *testing.T) {
 		}, "250", "opportunistic", "no-policy-found one.example +1\nno-policy-found mx.one.example +1"},
 		{"lookup of tlsa fails", "right", false, nil, func(o *testkit.DNSOptions) {
 			o.Faults = map[string]testkit.DNSFault{fmt.Sprintf("TLSA _%d._tcp.mx.one.example", testPort()): testkit.DNSServFail}
-		}, "error", "", "no-policy-found one.example\ntlsa mx.one.example -1 dnssec-invalid tlsa-lookup-failed"},
+		}, "error", "", "tlsa mx.one.example -1 dnssec-invalid tlsa-lookup-failed"},
 		{"lookup of tlsa fails, TLS-Required: No", "right", false, func(d *queue.Delivery) { d.Messages[0].RequireTLS = ptr(false) }, func(o *testkit.DNSOptions) {
 			o.Faults = map[string]testkit.DNSFault{fmt.Sprintf("TLSA _%d._tcp.mx.one.example", testPort()): testkit.DNSBogus}
 		}, "250", "opportunistic", "no-policy-found one.example +1\ntlsa mx.one.example -1 dnssec-invalid tlsa-bogus"},
@@ -261,6 +262,49 @@ func TestRequireTLS(t *testing.T) {
 	}
 }
 
+func TestFailureOfBothPolicies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testkit.DNSOptions{}, nil)
+	mx := serve(t, serverSetup{tls: w.cert("other.example")})
+	zone := fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)
+	w.policy.set("one.example", "enforce", "mx.one.example")
+	// DANE is fine and MTA-STS is not.
+	w.dns.Set(t, testkit.DNSOptions{Authentic: true, Zone: zone + tlsa("mx.one.example", mx.setup.tls)})
+	if r := w.want("451 4.7.5", w.delivery("a@one.example")); r.TLS != "requiredstarttls+mtasts+dane" {
+		t.Errorf("tls %q", r.TLS)
+	}
+	if got := w.results.take(); got != "sts one.example -1 certificate-host-mismatch" {
+		t.Errorf("reported:\n%s", got)
+	}
+	// Neither is.
+	w.dns.Set(t, testkit.DNSOptions{Authentic: true, Zone: zone + fmt.Sprintf("_%d._tcp.mx.one.example TLSA 3 1 1 %064d\n", testPort(), 0)})
+	w.want("451 4.7.5", w.delivery("a@one.example"))
+	if got := w.results.take(); got != "sts one.example -1 certificate-host-mismatch\ntlsa mx.one.example -1 validation-failure dane-no-match" {
+		t.Errorf("reported:\n%s", got)
+	}
+}
+
+func TestWishesThatDiffer(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t}
+	for _, tc := range []struct {
+		a, b           *bool
+		needs, ignores bool
+	}{
+		{nil, nil, false, false},
+		{ptr(true), nil, true, false},
+		{ptr(false), ptr(true), true, false},
+		{ptr(false), nil, false, false},
+		{ptr(false), ptr(false), false, true},
+	} {
+		d := w.delivery("a@one.example", "b@one.example")
+		d.Messages[0].RequireTLS, d.Messages[1].RequireTLS = tc.a, tc.b
+		if a := newAttempt(&Network{}, d); a.needsTLS() != tc.needs || a.ignoresTLS() != tc.ignores {
+			t.Errorf("%+v: needs %v, ignores %v", tc, a.needsTLS(), a.ignoresTLS())
+		}
+	}
+}
+
 func TestPlainTextAfterFailedTLS(t *testing.T) {
 	t.Parallel()
 	fails := failingTLS()
@@ -304,7 +348,11 @@ func TestHostsThatDidTLSMustDoItAgain(t *testing.T) {
 	} {
 		bad := serve(t, setup)
 		w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf(zone, bad.ip)})
-		if got, l := w.deliver(w.delivery("a@one.example")); l[0].Err == nil || strings.HasSuffix(got, "!") || l[0].TLS != "requiredstarttls" || len(bad.got()) > 0 {
+		got, l := w.deliver(w.delivery("a@one.example"))
+		if setup.tls != nil && setup.hook == nil && smtp.AsError(l[0].Err).Text != "TLS failed, and the server did TLS before" {
+			t.Errorf("got %v", l[0].Err)
+		}
+		if l[0].Err == nil || strings.HasSuffix(got, "!") || l[0].TLS != "requiredstarttls" || len(bad.got()) > 0 {
 			t.Errorf("got %s, tls %q, %d messages", got, l[0].TLS, len(bad.got()))
 		}
 		d := w.delivery("a@one.example")
