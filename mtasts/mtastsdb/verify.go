@@ -1,0 +1,102 @@
+package mtastsdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mjl-/bstore"
+	bolt "go.etcd.io/bbolt"
+
+	"mox/dns"
+	"mox/mtasts"
+)
+
+// Verify checks the database in a data directory that no server runs on, and returns
+// what is wrong. There need not be one. An error is about checking.
+func Verify(ctx context.Context, dir string) (problems []string, err error) {
+	path := filepath.Join(dir, FileName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := checkPages(path); err != nil {
+		return []string{err.Error()}, nil
+	}
+	d, err := Open(ctx, Options{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	err = bstore.QueryDB[PolicyRecord](ctx, d.bdb).ForEach(func(r PolicyRecord) error {
+		if problem := r.verify(); problem != "" {
+			problems = append(problems, fmt.Sprintf("policy of %s: %s", r.Domain, problem))
+		}
+		return nil
+	})
+	if err != nil {
+		problems = append(problems, fmt.Sprintf("reading mta-sts policies: %v", err))
+	}
+	if d.stored > MaxPolicies {
+		problems = append(problems, fmt.Sprintf("%d policies, at most %d", d.stored, MaxPolicies))
+	}
+	return problems, d.Close()
+}
+
+// verify returns what is wrong with a record.
+func (r PolicyRecord) verify() string {
+	d, err := dns.ParseDomainLax(r.Domain)
+	if err != nil || d.ASCII != r.Domain {
+		return "not a domain"
+	}
+	if r.Backoff.IsZero() != (r.Problem == "") {
+		return "time for the next attempt does not go with the problem"
+	}
+	if r.Text == "" {
+		if r.Backoff.IsZero() || !r.LastUpdate.IsZero() || r.RecordID != "" {
+			return "there is none, and nothing else"
+		}
+		return ""
+	}
+	p, err := mtasts.ParsePolicy(r.Text)
+	switch {
+	case err != nil:
+		return err.Error()
+	case r.RecordID == "" || r.LastUpdate.IsZero():
+		return "it is not known where it is from"
+	case !r.ValidEnd.Equal(r.LastUpdate.Add(max(p.MaxAge, minValid))):
+		return "its end is not that in its text"
+	}
+	return ""
+}
+
+// checkPages checks the pages of a database file.
+func checkPages(path string) (rerr error) {
+	defer func() {
+		// The library panics on some broken files; what it says is a finding.
+		if x := recover(); x != nil {
+			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
+		}
+	}()
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: openTimeout})
+	if err != nil {
+		return fmt.Errorf("database file %s: %w", path, err)
+	}
+	defer func() { rerr = errors.Join(rerr, db.Close()) }()
+	return db.View(func(tx *bolt.Tx) error {
+		var first error
+		n := 0
+		for err := range tx.Check() { // To its end, or its goroutine stays.
+			if n++; first == nil {
+				first = err
+			}
+		}
+		if n > 0 {
+			return fmt.Errorf("database file %s is damaged: %d findings, the first: %w", path, n, first)
+		}
+		return nil
+	})
+}
