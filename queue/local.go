@@ -90,6 +90,7 @@ func (l *Local) deliver(ctx context.Context, base queuedb.Base, m queuedb.Messag
 		SMTPUTF8:  base.SMTPUTF8,
 		Digest:    digest,
 		Size:      spool.Size(),
+		Message:   spool,
 	}
 	del := deliver.Delivery{Facts: facts, Spool: spool, Trace: received(conf, base, m)}
 	if rcpt.Alias != nil {

@@ -176,7 +176,7 @@ func (d *Daemon) deliverSpool(ctx context.Context, addr smtp.Address, rcpt confi
 	if err != nil {
 		return fmt.Errorf("parse message: %w", err)
 	}
-	facts := inbound.Facts{Rcpt: addr.Path(), Recipient: rcpt, Digest: digest, Size: spool.Size()}
+	facts := inbound.Facts{Rcpt: addr.Path(), Recipient: rcpt, Digest: digest, Size: spool.Size(), Message: spool}
 	if rcpt.Alias != nil {
 		m := deliver.NewMembers(deliver.MembersOptions{Decide: d.decider.Decide, Deliver: d.deliver.Deliver, Log: d.log})
 		x := m.Expand(ctx, deliver.Expansion{Delivery: deliver.Delivery{Facts: facts, Spool: spool}, Config: d.conf.Snapshot()})

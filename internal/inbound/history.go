@@ -158,7 +158,7 @@ func askReputation(ctx context.Context, v *verdict) bool {
 	v.past = signal{method: methodNone, why: "nothing is known of the sender"}
 	acc, err := v.open(ctx)
 	if err != nil {
-		return v.fail(ReasonReputationError, err)
+		return v.fail(ctx, ReasonReputationError, err)
 	}
 	if acc == nil {
 		return false
@@ -173,7 +173,7 @@ func askReputation(ctx context.Context, v *verdict) bool {
 		return err
 	})
 	if err != nil {
-		return v.fail(ReasonReputationError, err)
+		return v.fail(ctx, ReasonReputationError, err)
 	}
 	return false
 }

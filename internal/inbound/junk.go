@@ -44,11 +44,11 @@ func judgeContent(ctx context.Context, v *verdict) bool {
 	}
 	tokens, err := v.Tokens()
 	if err != nil {
-		return v.fail(ReasonJunkFilterError, err)
+		return v.fail(ctx, ReasonJunkFilterError, err)
 	}
 	res, ok, err := v.d.opts.Junk.Classify(ctx, v.Recipient.Account, tokens)
 	if err != nil {
-		return v.fail(ReasonJunkClassifyError, err)
+		return v.fail(ctx, ReasonJunkClassifyError, err)
 	} else if !ok {
 		return false
 	}

@@ -24,7 +24,7 @@ func acceptSubjectPass(ctx context.Context, v *verdict) bool {
 	}
 	key, err := v.subjectPassKey(ctx)
 	if err != nil {
-		return v.fail(ReasonSubjectPassError, err)
+		return v.fail(ctx, ReasonSubjectPassError, err)
 	}
 	err = subjectpass.Verify(subject, v.author, key, v.account.SubjectPassPeriod, v.now)
 	metricSubjectPassVerify.WithLabelValues(subjectPassResult(err)).Inc()
@@ -76,7 +76,7 @@ func (v *verdict) offerSubjectPass(ctx context.Context) {
 	}
 	key, err := v.subjectPassKey(ctx)
 	if err != nil {
-		v.fail(ReasonSubjectPassError, err)
+		v.fail(ctx, ReasonSubjectPassError, err)
 		return
 	}
 	token := subjectpass.Generate(v.author, key, v.now)

@@ -118,8 +118,8 @@ func (v *verdict) junk(reason, why string) bool {
 }
 
 // fail ends the chain because a check could not be made.
-func (v *verdict) fail(reason string, err error) bool {
-	v.d.opts.Log.Error("deciding about a message", slog.String("account", v.Recipient.Account), slog.String("reason", reason), mlog.Err(err))
+func (v *verdict) fail(ctx context.Context, reason string, err error) bool {
+	v.d.opts.Log.ErrorContext(ctx, "deciding about a message", slog.String("account", v.Recipient.Account), slog.String("reason", reason), mlog.Err(err))
 	return v.refuse(reason, "a check failed", errNotNow().WithCause(err))
 }
 
@@ -137,6 +137,9 @@ func (v *verdict) finish(ctx context.Context) {
 		v.explain("junk is delivered to this account")
 	case v.judged:
 		v.offerSubjectPass(ctx)
+	}
+	if v.Accept {
+		v.Slow = false // Senders of junk are not to know that it is taken for that.
 	}
 	if v.Accept && v.quarantine {
 		v.Junk = true
