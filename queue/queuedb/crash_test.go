@@ -20,6 +20,9 @@ type model struct {
 	content  map[int64]string // By message id: queued for certain.
 	attempts map[int64]int32
 	gone     map[int64]bool // Acknowledged as removed.
+
+	rules      map[int64]bool  // Hold rules: there for certain, or false for gone for certain.
+	suppressed map[string]bool // Recipients on the suppression list, likewise.
 }
 
 // crashTest does random operations until one of them meets a fault.
@@ -32,6 +35,8 @@ type crashTest struct {
 	m     model
 	n     int
 	doubt []int64 // Messages of the operation that has failed.
+	rule  int64   // Hold rule of the operation that has failed, or zero.
+	addr  string  // Recipient of the operation that has failed, or empty.
 	new   map[string]bool
 }
 
@@ -92,7 +97,19 @@ func (c *crashTest) attempt() error {
 			c.doubt = append(c.doubt, m.ID)
 		}
 	}
-	if err := c.d.Finish(ctxbg, out); err != nil {
+	if len(out) == 0 {
+		return nil
+	}
+	// Half of them with the next claim in the same commit.
+	if flow := jobs[0].Messages[0].Flow; c.rng.IntN(2) == 0 {
+		job, _, err := c.d.FinishAndClaim(ctxbg, out, ClaimOptions{Now: now, Flow: flow, Next: later(time.Hour)})
+		if err != nil {
+			return err
+		}
+		for _, m := range job.Messages {
+			c.m.attempts[m.ID] = m.Attempts
+		}
+	} else if err := c.d.Finish(ctxbg, out); err != nil {
 		return err
 	}
 	for _, o := range out {
@@ -141,8 +158,72 @@ func (c *crashTest) change() error {
 	return err
 }
 
+// rules adds and removes a hold rule, and an address of the suppression list.
+func (c *crashTest) rules() error {
+	for id, there := range c.m.rules {
+		if there && c.rng.IntN(2) == 0 {
+			c.rule = id
+			if err := c.d.RemoveHoldRule(ctxbg, id); err != nil {
+				return err
+			}
+			c.m.rules[id], c.rule = false, 0
+			break
+		}
+	}
+	r, _, err := c.d.AddHoldRule(ctxbg, HoldRule{RecipientDomain: fmt.Sprintf("d%d.example", c.rng.IntN(6)), Automatic: c.rng.IntN(2) == 0, Account: "acc0"})
+	if r.ID != 0 {
+		c.m.rules[r.ID] = true
+	}
+	if err != nil {
+		return err
+	}
+	c.addr = fmt.Sprintf("a%d@d.example", c.rng.IntN(10))
+	add := !c.m.suppressed[c.addr]
+	if add {
+		_, err = c.d.AddSuppression(ctxbg, "acc0", path(c.t, c.addr), "")
+	} else {
+		err = c.d.RemoveSuppression(ctxbg, "acc0", path(c.t, c.addr))
+	}
+	if err != nil {
+		return err
+	}
+	c.m.suppressed[c.addr], c.addr = add, ""
+	return nil
+}
+
+// checkRules is check for hold rules and suppression.
+func (c *crashTest) checkRules() {
+	c.t.Helper()
+	there := map[int64]bool{}
+	l, err := c.d.HoldRules(ctxbg)
+	tcheck(c.t, err)
+	for _, r := range l {
+		there[r.ID] = true
+	}
+	if c.rule != 0 {
+		c.m.rules[c.rule] = there[c.rule]
+	}
+	for id, want := range c.m.rules {
+		if there[id] != want {
+			c.t.Fatalf("hold rule %d is there: %v, want %v", id, there[id], want)
+		}
+	}
+	for id := range there {
+		c.m.rules[id] = true // Committed but not acknowledged.
+	}
+	for i := range 10 {
+		addr := fmt.Sprintf("a%d@d.example", i)
+		_, err := c.d.Suppressed(ctxbg, "acc0", path(c.t, addr))
+		if addr != c.addr && (err == nil) != c.m.suppressed[addr] {
+			c.t.Fatalf("%s is suppressed: %v, want %v", addr, err, c.m.suppressed[addr])
+		}
+		c.m.suppressed[addr] = err == nil
+	}
+	c.rule, c.addr = 0, ""
+}
+
 func (c *crashTest) step() error {
-	switch c.rng.IntN(10) {
+	switch c.rng.IntN(11) {
 	case 0, 1, 2, 3:
 		return c.enqueue()
 	case 4, 5, 6:
@@ -151,6 +232,8 @@ func (c *crashTest) step() error {
 		return c.drop()
 	case 8:
 		return c.change()
+	case 9:
+		return c.rules()
 	}
 	c.d.sweeper.sweep()
 	if c.fs.isDown() {
@@ -164,6 +247,7 @@ func (c *crashTest) step() error {
 func (c *crashTest) check() {
 	c.t.Helper()
 	verify(c.t, c.d)
+	c.checkRules()
 	for _, id := range c.doubt {
 		if _, _, err := c.d.Get(ctxbg, id); errors.Is(err, ErrNotFound) {
 			c.remove(id)
@@ -233,7 +317,7 @@ func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
 			t.Parallel()
 			c := &crashTest{
 				t: t, rng: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), fs: newFaultFS(t), new: map[string]bool{},
-				m: model{map[int64]string{}, map[int64]int32{}, map[int64]bool{}},
+				m: model{map[int64]string{}, map[int64]int32{}, map[int64]bool{}, map[int64]bool{}, map[string]bool{}},
 			}
 			tcheck(t, c.open())
 			crashes := 0
