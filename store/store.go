@@ -12,6 +12,7 @@ import (
 
 	"mox/internal/metrics"
 	"mox/internal/safefile"
+	"mox/mlog"
 )
 
 const (
@@ -34,10 +35,10 @@ const (
 	databaseTimeout = 5 * time.Second
 )
 
-// Options are for Open. Dir and Log are needed.
+// Options are for Open. Dir is needed.
 type Options struct {
 	Dir   string          // Data directory.
-	Log   *slog.Logger    // Of package store.
+	Log   *slog.Logger    // Of package store; nil logs nothing.
 	FS    safefile.FS     // Files other than databases; nil is safefile.OS.
 	Floor *safefile.Floor // Free space that new mail must leave; nil is none.
 
@@ -105,6 +106,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = mlog.Discard()
 	}
 	if opts.UndeleteWindow == 0 {
 		opts.UndeleteWindow = DefaultUndeleteWindow
