@@ -105,7 +105,7 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 	defer acc.Release()
 	mailbox := del.Verdict.Mailbox
 	if del.Verdict.Junk {
-		mailbox = junkMailbox(acc.Tree(), mailbox)
+		mailbox = junkMailbox(acc.Tree())
 	}
 	msgs, err := acc.Append(ctx, store.NewMessage{
 		Mailbox:  mailbox,
@@ -142,14 +142,17 @@ func (d *Deliverer) evaluated(ctx context.Context, del Delivery) {
 	})
 }
 
-// junkMailbox returns the mailbox that is for junk, or the other one if there is none.
-func junkMailbox(t *store.Tree, other string) string {
+// defaultJunk is the mailbox for junk of accounts that have removed theirs.
+const defaultJunk = "Junk"
+
+// junkMailbox returns the mailbox that is for junk.
+func junkMailbox(t *store.Tree) string {
 	for _, mb := range t.Mailboxes() {
 		if mb.SpecialUse&store.UseJunk != 0 {
 			return mb.Name
 		}
 	}
-	return other
+	return defaultJunk
 }
 
 // prefix returns the header fields that go before the message, in the order in

@@ -3,7 +3,8 @@
 // which it creates when it is missing. When it returns nil, the message is on
 // stable storage.
 //
-// It also keeps copies of messages that were refused, for accounts that want them. A
+// It also keeps copies of messages that were refused, for accounts that want them, stores
+// what reports about our domains say, and records what DMARC has said of messages. A
 // [Members] does all of it for the members of an alias.
 //
 // It does not decide (package inbound), and speaks no protocol, but its errors are

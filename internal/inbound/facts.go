@@ -146,7 +146,7 @@ type Verdict struct {
 
 	// Where an accepted message goes.
 	Mailbox string // Created when it does not exist.
-	Junk    bool   // It goes to the account's mailbox for junk instead, if there is one.
+	Junk    bool   // It goes to the account's mailbox for junk instead.
 	Flags   store.Flags
 
 	// Destined is the mailbox that the message was meant for, and that reputation counts

@@ -58,7 +58,7 @@ func judgeContent(ctx context.Context, v *verdict) bool {
 	if strict != "" {
 		threshold, reason = min(threshold, jittered(strictThreshold, random)), ReasonJunkContentStrict
 	}
-	v.content = &contentVerdict{res.Probability, res.Significant}
+	v.content = &res.Probability
 	v.explainContent(res, threshold, strict)
 	if res.Probability <= threshold || !res.Significant && !v.suspicious {
 		return false

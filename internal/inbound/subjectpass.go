@@ -69,7 +69,7 @@ func (v *verdict) subjectPassKey(ctx context.Context) ([]byte, error) {
 // with a token in the subject. Only a person does that, and only one whose domain says
 // that it is theirs is told, and of whom nothing is known.
 func (v *verdict) offerSubjectPass(ctx context.Context) {
-	unlikely := v.content != nil && v.content.probability < v.threshold-subjectPassMargin
+	unlikely := v.content != nil && *v.content < v.threshold-subjectPassMargin
 	if v.account.SubjectPassPeriod <= 0 || v.author.IsZero() || !v.Auth.dmarcPass() || v.past.method != methodNone ||
 		v.Reason != ReasonBlocklisted && !(unlikely && (v.Reason == ReasonJunkContent || v.Reason == ReasonJunkContentStrict)) {
 		return

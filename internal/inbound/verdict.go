@@ -77,13 +77,7 @@ type verdict struct {
 	judged     bool // It is refused because it is junk.
 
 	threshold float64
-	content   *contentVerdict // What the junk filter says, or nil.
-}
-
-// contentVerdict is what the junk filter says of a message.
-type contentVerdict struct {
-	probability float64
-	significant bool
+	content   *float64 // The probability of junk by the filter, or nil.
 }
 
 // explain adds to the reasons.
