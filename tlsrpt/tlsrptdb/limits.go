@@ -30,5 +30,55 @@ const (
 	maxText = 256
 )
 
+// Limits on results of our own deliveries. What is beyond them is counted in metrics
+// and dropped: reports then say too little, and nothing else is harmed.
+const (
+	// ResultAge is for how long results are kept for reports after their day.
+	ResultAge = 48 * time.Hour
+
+	// MaxResults is how many records there may be. MaxPolicyDay is how many of them for a
+	// policy domain and day, each for another recipient domain, and MaxRecipientDay for
+	// a recipient domain and day, each for another host.
+	MaxResults      = 200_000
+	MaxPolicyDay    = 1000
+	MaxRecipientDay = 100
+
+	// maxResultPolicies is how many policies a record has, which change during the day,
+	// and maxResultDetails how many details of failures each of them. Further failures
+	// are only counted.
+	maxResultPolicies = 10
+	maxResultDetails  = 100
+
+	// maxPending is how many records may wait to be written.
+	maxPending = 10_000
+
+	// MaxSuppressions is how many addresses can be suppressed, and maxComment the length
+	// in bytes of the text with each.
+	MaxSuppressions = 10_000
+	maxComment      = 1024
+
+	// maxReportingAddress is the length in bytes of an address for reports.
+	maxReportingAddress = 1024
+)
+
+// Limits on what is known of hosts that did TLS.
+const (
+	// HostAge is for how long a host must do TLS again that did it. Each time counts.
+	HostAge = 30 * 24 * time.Hour
+
+	// MaxHosts is how many hosts are known. Those that did TLS the longest time ago make
+	// room for others.
+	MaxHosts = 100_000
+
+	// hostStep is how exactly the time is known: each change is a write to disk.
+	hostStep = 24 * time.Hour
+)
+
+// writeDelay is how long results are collected before they are written.
+const writeDelay = time.Second
+
+// removeBatch is how many records are removed in one transaction.
+const removeBatch = 1000
+
 // openTimeout is how long to wait for another process that has the database.
 const openTimeout = 5 * time.Second

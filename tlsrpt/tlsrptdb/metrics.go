@@ -11,6 +11,12 @@ import (
 var metricSession = metrics.NewCounterVec("mox_tlsrptdb_session_total",
 	"Sessions in received TLS reports: success, or the kind of failure, which is other for unknown ones.", "type")
 
+// pkgName is the name of this package in metrics.
+const pkgName = "tlsrptdb"
+
+var metricDropped = metrics.NewCounter("mox_tlsrptdb_result_dropped_total",
+	"Results of outgoing TLS sessions that will not be in TLS reports, because there are too many or they could not be written.")
+
 // sessionTypes are the result types with a label of their own.
 var sessionTypes = []tlsrpt.ResultType{
 	tlsrpt.ResultStartTLSNotSupported, tlsrpt.ResultCertificateHostMismatch, tlsrpt.ResultCertificateExpired, tlsrpt.ResultCertificateNotTrusted,

@@ -14,9 +14,15 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Verify checks the database in a data directory that no server runs on, and returns
-// what is wrong. There need not be one. An error is about checking.
+// Verify checks the databases in a data directory that no server runs on, and returns
+// what is wrong. There need not be any. An error is about checking.
 func Verify(ctx context.Context, dir string) (problems []string, err error) {
+	problems, err = verifyReports(ctx, dir)
+	more, merr := verifyResults(ctx, dir)
+	return append(problems, more...), errors.Join(err, merr)
+}
+
+func verifyReports(ctx context.Context, dir string) (problems []string, err error) {
 	path := filepath.Join(dir, FileName)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
