@@ -66,6 +66,29 @@ func TestStrangersWaitForTheReply(t *testing.T) {
 	})
 }
 
+// TestStrangersWithTLSWaitToo is not in a bubble: what matters is that the TLS connection
+// works after the wait.
+func TestStrangersWithTLSWaitToo(t *testing.T) {
+	t.Parallel()
+	setup := strangerSetup(false)
+	setup.limited = true
+	setup.listener = func(l *ListenerOptions) { l.FirstTimeSenderDelay = 50 * time.Millisecond }
+	ts := newTestServer(t, setup)
+	c := dialClient(t, ts.delivery)
+	c.hello()
+	c.cmd("STARTTLS", "220 ")
+	c.startTLS()
+	c.cmd("EHLO client.example", "250")
+	for range 2 {
+		start := time.Now()
+		c.message("a@elsewhere.example", []string{"ann@example.org"}, "x", "250 ")
+		if d := time.Since(start); d < 50*time.Millisecond {
+			t.Errorf("reply after %v", d)
+		}
+	}
+	c.cmd("QUIT", "221 ")
+}
+
 func TestStrangersOfExemptNetworksDoNotWait(t *testing.T) {
 	setup := strangerSetup(true)
 	bubble(t, setup, func(t *testing.T, ts *testServer) {
