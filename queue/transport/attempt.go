@@ -66,13 +66,13 @@ func (a *attempt) order(ctx context.Context, ips []netip.Addr, linkTo func(netip
 	if len(ips) == 0 {
 		return nil
 	}
-	dialed := a.n.Addresses.Dialed(ctx, a.d.Base.ID, linkTo(ips[0]).host.String())
+	dialed := a.n.Addresses.Dialed(ctx, a.d.Base.ID, linkTo(ips[0]).host.XString(false))
 	ips = orderAddresses(ips, dialed, MaxAddresses)
 	if len(dialed) > 0 {
 		return ips
 	}
 	idle := func(ip netip.Addr) int {
-		if a.n.Pool.hasIdle(linkTo(ip).key(a.n.Name)) {
+		if a.n.Pool.hasIdle(a.n.key(linkTo(ip))) {
 			return 0
 		}
 		return 1
@@ -85,7 +85,7 @@ func (a *attempt) order(ctx context.Context, ips []netip.Addr, linkTo func(netip
 func (a *attempt) dialed(ctx context.Context, l link, err error) {
 	var e *smtpclient.Error
 	if !errors.As(err, &e) || e.Command != "connect" {
-		a.n.Addresses.SetDialed(ctx, a.d.Base.ID, l.host.String(), l.addr.Addr())
+		a.n.Addresses.SetDialed(ctx, a.d.Base.ID, l.host.XString(false), l.addr.Addr())
 	}
 }
 
@@ -98,7 +98,7 @@ func (a *attempt) fail(l link, err error) {
 
 // result returns the result for an error.
 func (a *attempt) result(l link, err error) queue.Result {
-	r := queue.Result{Err: queueError(err), Host: l.host.String(), IP: l.addr.Addr(), TLS: l.req.label}
+	r := queue.Result{Err: queueError(err), Host: l.host.XString(false), IP: l.addr.Addr(), TLS: l.req.label}
 	if l.host.IsZero() {
 		r.Host = ""
 	}
@@ -167,7 +167,7 @@ func (a *attempt) send(ctx context.Context, l link, soften bool, open func(c *co
 	todo := slices.Clone(a.pending)
 	fresh := false
 	for len(todo) > 0 {
-		c, reused, err := a.n.Pool.get(ctx, l.key(a.n.Name), fresh, func(c *conn) error {
+		c, reused, err := a.n.Pool.get(ctx, a.n.key(l), fresh, func(c *conn) error {
 			c.rec = a.rec
 			return open(c)
 		})
@@ -245,8 +245,8 @@ func (a *attempt) isDead(ctx context.Context, c *conn, results []smtpclient.Resu
 // success returns the result for a message that was taken.
 func (a *attempt) success(l link, reply smtpclient.Reply, hasDSN bool) queue.Result {
 	r := queue.Result{
-		Remote:   l.host.String(),
-		Host:     l.host.String(),
+		Remote:   l.host.XString(false),
+		Host:     l.host.XString(false),
 		IP:       l.addr.Addr(),
 		TLS:      l.req.label,
 		Code:     reply.Code,
@@ -266,7 +266,7 @@ func (a *attempt) refused(ctx context.Context, i int, l link, e *smtpclient.Erro
 	if e.Unanswered {
 		metricUnanswered.Inc()
 		a.log.WarnContext(ctx, "no reply to message that was sent, the next attempt may deliver it twice",
-			slog.Int64("msgid", a.d.Messages[i].ID), slog.String("host", l.host.String()), mlog.Err(e))
+			slog.Int64("msgid", a.d.Messages[i].ID), slog.String("host", l.host.XString(false)), mlog.Err(e))
 	}
 	if errors.Is(e, smtpclient.ErrRequireTLSUnsupported) {
 		metricRequireTLS.WithLabelValues("norequiretls").Inc()
@@ -323,7 +323,7 @@ func (a *attempt) attrs(l link, more ...any) []any {
 	return append([]any{
 		slog.String("transport", a.n.Name),
 		slog.Int64("content", a.d.Base.ID),
-		slog.String("host", l.host.String()),
+		slog.String("host", l.host.XString(false)),
 		slog.String("ip", l.addr.Addr().String()),
 		slog.String("tls", l.req.label),
 	}, more...)

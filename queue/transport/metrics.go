@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"mox/internal/metrics"
@@ -15,7 +17,7 @@ var (
 	metricConnection = metrics.NewCounterVec("mox_queue_connection_total",
 		"Connections for outgoing messages, with result: ok, reused, timeout, canceled, error.", "result")
 	metricCommand = metrics.NewHistogramVec("mox_smtpclient_command_duration_seconds",
-		"Time until replies of servers to our SMTP commands, with reply code and enhanced code. Code 0 is for none.",
+		"Time until replies of servers to our SMTP commands, with reply code, and class and subject of the enhanced code. Code 0 is for no reply.",
 		metrics.CommandBuckets(), "cmd", "code", "secode")
 	metricDestinations = metrics.NewCounter("mox_queue_destinations_total",
 		"Hosts of recipient domains that were tried.")
@@ -39,7 +41,7 @@ var (
 		"Open connections for outgoing messages, with state: idle, busy.", "state")
 )
 
-// connectionLabel returns the label for an error of connecting, or nil.
+// connectionLabel returns the label for an error of connecting, which may be nil.
 func connectionLabel(err error) string {
 	switch {
 	case err == nil:
@@ -52,12 +54,31 @@ func connectionLabel(err error) string {
 	return "error"
 }
 
-// observeCommand counts a command. The enhanced code is that of a server, so it
-// counts only if it is of a form of which there are few.
+// knownCodes are the reply codes of RFC 5321 §4.2.3, RFC 4954 §6, RFC 3207 §4, RFC 7504
+// and RFC 5248.
+var knownCodes = []int{
+	211, 214, 220, 221, 235, 250, 251, 252, 334, 354, 421, 432, 450, 451, 452, 454, 455, 500, 501, 502, 503, 504, 521, 523, 530, 534, 535, 538,
+	550, 551, 552, 553, 554, 555, 556,
+}
+
+// observeCommand counts a command. What servers say must not make many series, so
+// other codes count by their class, and enhanced ones by class and subject.
 func observeCommand(command string, r smtpclient.Reply, took time.Duration) {
-	secode := r.Enhanced
-	if len(secode) > len("5.7.30") || len(secode) < len("5.0.0") {
-		secode = ""
+	metricCommand.WithLabelValues(command, codeLabel(r.Code), subjectLabel(r.Enhanced)).Observe(took.Seconds())
+}
+
+func codeLabel(code int) string {
+	if code == 0 || slices.Contains(knownCodes, code) {
+		return strconv.Itoa(code)
 	}
-	metricCommand.WithLabelValues(command, strconv.Itoa(r.Code), secode).Observe(took.Seconds())
+	return strconv.Itoa(code/100) + "xx"
+}
+
+// subjectLabel returns class and subject of an enhanced code, RFC 3463 §3.
+func subjectLabel(enhanced string) string {
+	f := strings.Split(enhanced, ".")
+	if len(f) != 3 || len(f[0]) != 1 || len(f[1]) != 1 {
+		return ""
+	}
+	return f[0] + "." + f[1]
 }

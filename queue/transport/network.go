@@ -73,8 +73,9 @@ type login struct {
 	choose func(mechanisms []string, cs *tls.ConnectionState) (sasl.Client, error)
 }
 
-func (l link) key(transport string) key {
-	return key{destination{transport, l.host.String(), l.addr}, l.req.key(), l.login.id}
+// key returns what connections for l in a pool have in common.
+func (n *Network) key(l link) key {
+	return key{destination{n, l.host.XString(false), l.addr}, l.req.key(), l.login.id}
 }
 
 // A requirement says how TLS is to be used with a host.

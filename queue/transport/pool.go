@@ -26,8 +26,8 @@ type PoolOptions struct {
 }
 
 // A Pool keeps connections for further messages, and bounds how many there are. It
-// can be shared by transports: a connection is used again only for what has the same
-// transport, host, address, requirement for TLS and credentials.
+// can be shared by transports: a connection is used again only by the transport that
+// has made it, for the same host, address, requirement for TLS and credentials.
 //
 // It is safe for concurrent use.
 type Pool struct {
@@ -45,9 +45,9 @@ type Pool struct {
 
 // A destination is what PerDestination is about.
 type destination struct {
-	transport string
-	host      string
-	addr      netip.AddrPort
+	via  *Network // Of the transport: through which proxy, with which certificates.
+	host string
+	addr netip.AddrPort
 }
 
 // A key is what connections must have in common to stand for one another.

@@ -176,21 +176,28 @@ func (s *server) talk(nc net.Conn, ss *session) {
 	br := bufio.NewReader(conn)
 	var m received
 	// answer writes the reply of the hook or the usual one, and reports whether the
-	// command was taken.
+	// command was taken. Keep is called before the reply is written, if it is.
+	var keep func()
 	answer := func(command, usual string) (taken, goOn bool) {
 		reply := ""
 		if s.setup.hook != nil {
 			reply = s.setup.hook(ss, command)
 		}
 		if reply == "close" {
+			if keep != nil {
+				keep()
+			}
 			return true, false
 		}
 		if reply == "" {
 			reply = usual
 		}
 		reply, quit := strings.CutPrefix(reply, "quit ")
+		if keep != nil && reply[0] == '2' {
+			keep()
+		}
 		_, err := io.WriteString(conn, reply+"\r\n")
-		return reply[0] == '2' || reply[0] == '3', err == nil && !quit
+		return reply[0] == '2' || reply[0] == '3' && command == "DATA", err == nil && !quit
 	}
 	if _, ok := answer("", "220 "+s.name()+" ESMTP"); !ok {
 		return
@@ -248,7 +255,10 @@ func (s *server) talk(nc net.Conn, ss *session) {
 				return
 			}
 			m.content = string(content)
-			ok = s.end(&m, answer)
+			keep = func() { s.keep(m) }
+			_, ok = answer(".", "250 2.0.0 taken")
+			keep = nil
+			m = received{}
 		case "BDAT":
 			f := strings.Fields(line)
 			n, err := strconv.Atoi(f[1])
@@ -264,7 +274,10 @@ func (s *server) talk(nc net.Conn, ss *session) {
 				_, ok = answer(line, "250 2.0.0 got it")
 				break
 			}
-			ok = s.end(&m, answer)
+			keep = func() { s.keep(m) }
+			_, ok = answer(".", "250 2.0.0 taken")
+			keep = nil
+			m = received{}
 		case "RSET":
 			m = received{}
 			_, ok = answer(line, "250 2.0.0 ok")
@@ -280,20 +293,11 @@ func (s *server) talk(nc net.Conn, ss *session) {
 	}
 }
 
-// end takes the message, before it says so.
-func (s *server) end(m *received, answer func(command, usual string) (bool, bool)) bool {
+// keep takes a message, before the server says so.
+func (s *server) keep(m received) {
 	s.mu.Lock()
-	s.messages = append(s.messages, *m)
-	n := len(s.messages)
-	s.mu.Unlock()
-	taken, ok := answer(".", "250 2.0.0 taken")
-	if !taken {
-		s.mu.Lock()
-		s.messages = slices.Delete(s.messages, n-1, n)
-		s.mu.Unlock()
-	}
-	*m = received{}
-	return ok
+	defer s.mu.Unlock()
+	s.messages = append(s.messages, m)
 }
 
 func (s *server) auth(line string) string {
