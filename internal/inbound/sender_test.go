@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"strings"
 	"testing"
 
 	"mox/arc"
@@ -226,4 +227,39 @@ func contains(l []string, s string) bool {
 		}
 	}
 	return false
+}
+
+func TestChainOfAForwarderIsBelievedFromDNSToVerdict(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, authZone+"\n_dmarc.sender.example TXT \"v=DMARC1; p=reject\"\n")
+	results, err := trace.Parse("mx.signer.example; arc=none; dmarc=pass header.from=sender.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal, err := arc.Seal(strings.NewReader(plainText), int64(len(plainText)), parseDomain(t, "signer.example"), dkim.Selector{Name: o.selector, Key: o.key}, results, arc.Result{Status: arc.StatusNone}, arc.SealOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := o.authenticator()
+	for _, tc := range []struct {
+		name, msg string
+		trusted   []string
+		want      string
+	}{
+		{"trusted", seal + plainText, []string{"signer.example"}, "250 no-bad-signals Inbox"},
+		{"not trusted", seal + plainText, []string{"other.example"}, "550 5.7.26 dmarc-policy"},
+		{"changed after it", seal + strings.Replace(plainText, "hello", "money", 1), []string{"signer.example"}, "550 5.7.26 dmarc-policy"},
+		{"not sealed", plainText, []string{"signer.example"}, "550 5.7.26 dmarc-policy"},
+	} {
+		w := newWorld(t, wish{account: func(a *config.AccountFields) { a.TrustedForwarders = tc.trusted }})
+		auth, err := a.Authenticate(t.Context(), arrival(t, "<joe@signer.example>"), strings.NewReader(tc.msg), int64(len(tc.msg)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := refacts(w.facts(plainText), tc.msg)
+		f.Auth = auth
+		if v := w.decide(f); say(v) != tc.want {
+			t.Errorf("%s: %s, %q", tc.name, say(v), v.Reasons)
+		}
+	}
 }
