@@ -27,6 +27,7 @@ func (c *checker) checkDynamic(s *Snapshot) {
 		c.addAccount(s, name, s.Dynamic.Accounts[name])
 	}
 	s.Routes = c.routes(s, "Routes", s.Dynamic.Routes)
+	s.MonitorDNSBLs = c.domains("MonitorDNSBLs", s.Dynamic.MonitorDNSBLs)
 	c.addReports(s)
 	c.addAliases(s)
 	s.reportsOnly()

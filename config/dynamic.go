@@ -10,6 +10,8 @@ type Dynamic struct {
 	Accounts map[string]AccountFields `sconf-doc:"Accounts, by name. An account has mail, a password, and any number of addresses. Its name is that of its directory, and no address."`
 
 	Routes []RouteFields `sconf:"optional" sconf-doc:"Which mail leaves the queue by which of Transports in mox.conf. Before each attempt the first that matches is taken, of those of the account that sends, then of the domain of the sender, then of these. Mail that none matches is delivered directly. Mail to domains of this server never leaves it."`
+
+	MonitorDNSBLs []string `sconf:"optional" sconf-doc:"Lists of IP addresses that spam came from, as zones in DNS, on which the public addresses of this server are looked up every few hours, for metric mox_dnsbl_ips_success and the log. Those in DNSBLs of listeners are looked up too. Mail is not refused because of the lists here."`
 }
 
 // DomainFields is one element of Domains in domains.conf.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,6 +163,46 @@ func TestReportKindsHaveNames(t *testing.T) {
 			t.Errorf("kind %d is called %q", k, s)
 		} else {
 			seen[s] = true
+		}
+	}
+}
+
+func TestReportsThatAreSentCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	s, err := testLoad(testStatic, testDynamic)
+	if err != nil || s.Static.NoOutgoingDMARCReports || s.Static.NoOutgoingTLSReports || s.Static.OutgoingTLSReportsForAllSuccess || len(s.MonitorDNSBLs) != 0 {
+		t.Fatalf("by default: %v", err)
+	}
+	s, err = testLoad(testStatic+"NoOutgoingDMARCReports: true\nNoOutgoingTLSReports: true\nOutgoingTLSReportsForAllSuccess: true\n", testDynamic)
+	if err != nil || !s.Static.NoOutgoingDMARCReports || !s.Static.NoOutgoingTLSReports || !s.Static.OutgoingTLSReportsForAllSuccess {
+		t.Errorf("got %v, %v, %v, error %v", s.Static.NoOutgoingDMARCReports, s.Static.NoOutgoingTLSReports, s.Static.OutgoingTLSReportsForAllSuccess, err)
+	}
+}
+
+func TestBlocklistsToMonitorAreZonesEachOnce(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		zones string
+		want  []string
+		err   string
+	}{
+		{"\t- bl.example\n\t- sbl.example\n", []string{"bl.example", "sbl.example"}, ""},
+		{"\t- bl.example\n\t- bl.example\n", nil, "domain \"bl.example\" is listed twice"},
+		{"\t- no zone\n", nil, "MonitorDNSBLs[0]"},
+	} {
+		s, err := testLoad(testStatic, testDynamic+"MonitorDNSBLs:\n"+tc.zones)
+		if got := errorLines(t, err); (got == "") != (tc.err == "") || !strings.Contains(got, tc.err) || tc.err != "" && !strings.HasPrefix(got, "domains.conf:") {
+			t.Errorf("%q: %q", tc.zones, got)
+			continue
+		}
+		var got []string
+		if err == nil {
+			for _, d := range s.MonitorDNSBLs {
+				got = append(got, d.Name())
+			}
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("got %q, expected %q", got, tc.want)
 		}
 	}
 }

@@ -56,6 +56,7 @@ type Snapshot struct {
 	Listeners        []Listener       // By name.
 	Transports       map[string]Transport
 	Routes           []Route // For all mail that other routes do not match.
+	MonitorDNSBLs    []dns.Domain
 
 	QueueRetryPeriod       time.Duration
 	QueueConcurrency       int

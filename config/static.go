@@ -25,6 +25,12 @@ type Static struct {
 
 	HostTLSRPT *HostTLSRPTFields `sconf:"optional" sconf-doc:"Who gets the reports of other servers about TLS connections to this machine (TLS reports). The address must also be in the TLSRPT record of the hostname, as rua."`
 
+	NoOutgoingDMARCReports bool `sconf:"optional" sconf-doc:"Do not send reports about incoming mail (DMARC aggregate reports) to the domains that ask for them in DNS. Otherwise they are sent once a day, with numbers of messages by IP address and what DMARC said."`
+
+	NoOutgoingTLSReports bool `sconf:"optional" sconf-doc:"Do not send reports about TLS connections for outgoing mail (TLS reports) to the domains that ask for them in DNS. Otherwise they are sent once a day if a connection failed. They need a domain with DKIM at or above Hostname."`
+
+	OutgoingTLSReportsForAllSuccess bool `sconf:"optional" sconf-doc:"Send TLS reports also about days on which nothing failed, so that their receivers can see that they would get them."`
+
 	InitialMailboxes InitialMailboxes `sconf:"optional" sconf-doc:"Mailboxes that a new account has besides Inbox. If absent: Sent, Archive, Trash, Drafts and Junk, each with the special use of that name."`
 
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of an account may be together, in bytes, where the account says nothing else. Databases need some 15 percent on top. Zero: no limit."`
