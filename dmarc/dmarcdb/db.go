@@ -57,12 +57,13 @@ type limits struct {
 	reporterDay, domainDay, domainReports int
 	domainSize                            int64
 	domainEvaluations, evaluations        int64
+	suppressions                          int
 }
 
 // Open opens or creates the databases in a data directory.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	metrics.PanicPackages(pkgName)
-	d := &DB{log: opts.Log, limits: limits{MaxReporterDay, MaxDomainDay, MaxDomainReports, MaxDomainSize, MaxDomainEvaluations, MaxEvaluations}}
+	d := &DB{log: opts.Log, limits: limits{MaxReporterDay, MaxDomainDay, MaxDomainReports, MaxDomainSize, MaxDomainEvaluations, MaxEvaluations, MaxSuppressions}}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -71,7 +72,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if d.reports, err = openFile(ctx, opts.Dir, ReportsName, Report{}, content{}, reportUsage{}); err != nil {
 		return nil, err
 	}
-	if d.evals, err = openFile(ctx, opts.Dir, EvaluationsName, Evaluation{}, evaluationUsage{}); err != nil {
+	if d.evals, err = openFile(ctx, opts.Dir, EvaluationsName, Evaluation{}, evaluationUsage{}, Suppression{}); err != nil {
 		return nil, errors.Join(err, d.reports.Close())
 	}
 	return d, nil

@@ -10,7 +10,7 @@
 // are written together within a second, those that are the same in all but time as
 // one record an hour, and a crash may lose the last of them. [DB.EvaluationStats],
 // [DB.Evaluations] and [DB.RemoveEvaluations] are for who sends reports. What is
-// older than [EvaluationAge] is removed.
+// older than [EvaluationAge] is removed. [DB.Suppress] names addresses that get none.
 //
 // The package does not decide which reports are genuine (package inbound) and does
 // not send any. A [DB] is the files dmarcrpt.db and dmarceval.db in the data

@@ -156,6 +156,29 @@ func (d *DB) Evaluations(ctx context.Context, policyDomain string, from, until t
 	return l, nil
 }
 
+// EachEvaluation calls a function with those of a policy domain, as Evaluations
+// returns them, without having all of them in memory, until it returns false or an
+// error. The function must not take long or use the database.
+func (d *DB) EachEvaluation(ctx context.Context, policyDomain string, from, until time.Time, fn func(Evaluation) (bool, error)) error {
+	if err := d.Flush(ctx); err != nil {
+		return err
+	}
+	var failed error // Of fn, returned as it is.
+	err := bstore.QueryDB[Evaluation](ctx, d.evals).FilterNonzero(Evaluation{PolicyDomain: policyDomain}).
+		FilterGreaterEqual("Hour", hour(from)).FilterLess("Hour", hour(until)).SortAsc("Hour", "ID").ForEach(func(e Evaluation) error {
+		more, err := fn(e)
+		failed = err
+		if err != nil || !more {
+			return bstore.StopForEach
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read evaluations: %w", err)
+	}
+	return failed
+}
+
 // RemoveEvaluations removes those of a policy domain, in ASCII, from before a time,
 // as when they were reported. It returns how many there were.
 func (d *DB) RemoveEvaluations(ctx context.Context, policyDomain string, until time.Time) (int, error) {

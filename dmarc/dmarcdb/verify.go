@@ -23,7 +23,7 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 		check func(ctx context.Context, db *bstore.DB) ([]string, error)
 	}{
 		{ReportsName, []any{Report{}, content{}, reportUsage{}}, verifyReports},
-		{EvaluationsName, []any{Evaluation{}, evaluationUsage{}}, verifyEvaluations},
+		{EvaluationsName, []any{Evaluation{}, evaluationUsage{}, Suppression{}}, verifyEvaluations},
 	} {
 		path := filepath.Join(dir, f.name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
