@@ -13,6 +13,7 @@ import (
 	"mox/dmarc/dmarcdb"
 	"mox/internal/authdb"
 	"mox/internal/training"
+	"mox/mtasts/mtastsdb"
 	"mox/queue/queuedb"
 	"mox/store"
 	"mox/tlsrpt/tlsrptdb"
@@ -24,10 +25,10 @@ var cmdVerifyData = command{
 	help: `Check that a data directory is in order.
 
 All that docs/storage.md says must hold is checked: databases, message files with
-their sizes, counts, UIDs, quota and threads, junk filters, the queue, logins, and
-reports. The data directory is that of the configuration if none is given. No server
-may be running on it. What is wrong is printed, and the exit code is 1 then, also if
-it was corrected.
+their sizes, counts, UIDs, quota and threads, junk filters, the queue, logins, reports,
+and policies of other domains. The data directory is that of the configuration if
+none is given. No server may be running on it. What is wrong is printed, and the exit
+code is 1 then, also if it was corrected.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		fix := fs.Bool("fix", false, "correct counts, and move message files without a record to a directory \"lost\"")
@@ -128,6 +129,7 @@ func verifyDatabases(ctx context.Context, dir string, f *findings) error {
 		{"logins", authdb.Verify},
 		{"dmarc", dmarcdb.Verify},
 		{"tls reports", tlsrptdb.Verify},
+		{"mta-sts", mtastsdb.Verify},
 	} {
 		problems, err := db.verify(ctx, dir)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mox/dmarc/dmarcdb"
+	"mox/mtasts/mtastsdb"
 	"mox/tlsrpt/tlsrptdb"
 )
 
@@ -28,8 +29,26 @@ func TestVerifyDataChecksReports(t *testing.T) {
 	if err := tdb.Close(); err != nil {
 		t.Fatal(err)
 	}
+	rdb, err := tlsrptdb.OpenResults(t.Context(), tlsrptdb.ResultsOptions{Dir: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pdb, err := mtastsdb.Open(t.Context(), mtastsdb.Options{Dir: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pdb.Close(); err != nil {
+		t.Fatal(err)
+	}
 	mox(t, "", "verifydata", data).want(t, 0, "checked", "")
-	for name, want := range map[string]string{dmarcdb.ReportsName: "dmarc: ", dmarcdb.EvaluationsName: "dmarc: ", tlsrptdb.FileName: "tls reports: "} {
+	for name, want := range map[string]string{
+		dmarcdb.ReportsName: "dmarc: ", dmarcdb.EvaluationsName: "dmarc: ",
+		tlsrptdb.FileName: "tls reports: ", tlsrptdb.ResultsName: "tls reports: ",
+		mtastsdb.FileName: "mta-sts: ",
+	} {
 		path := filepath.Join(data, name)
 		good, err := os.ReadFile(path)
 		if err != nil {

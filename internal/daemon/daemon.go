@@ -68,6 +68,7 @@ type Daemon struct {
 	authDB   *authdb.DB
 	dmarcDB  *dmarcdb.DB
 	tlsDB    *tlsrptdb.DB
+	out      outgoing
 	checker  *identity.Checker
 	dns      dns.Resolver // Nil for no lookups.
 	training *training.Trainer
@@ -176,6 +177,9 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err := d.makeTraining(s.DataDir); err != nil {
 		return err
 	}
+	if err := d.openOutgoing(ctx, s.DataDir); err != nil {
+		return err
+	}
 	d.makeInbound()
 	d.queue = queue.New(queue.Options{
 		DB:         d.queueDB,
@@ -271,6 +275,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	d.training.Start()
+	d.startOutgoing()
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
 	for _, sock := range d.sockets {

@@ -44,7 +44,7 @@ func (d *Daemon) endSessions() {
 	d.ctl.Cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	parts := []func(context.Context) error{d.smtp.Shutdown, d.imap.Shutdown, d.queue.Shutdown}
+	parts := []func(context.Context) error{d.smtp.Shutdown, d.imap.Shutdown, d.queue.Shutdown, d.out.shutdown}
 	for _, sock := range d.sockets {
 		if sock.shutdown != nil {
 			parts = append(parts, sock.shutdown)
@@ -87,6 +87,7 @@ func (d *Daemon) close() error {
 	if d.tlsDB != nil {
 		errs = append(errs, d.tlsDB.Close())
 	}
+	errs = append(errs, d.out.close()...)
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
 	}

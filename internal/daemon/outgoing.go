@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"context"
+
+	"mox/mtasts/mtastsdb"
+	"mox/tlsrpt/tlsrptdb"
+)
+
+// outgoing has what deliveries to other servers know of them: policies, and how TLS
+// went.
+type outgoing struct {
+	policies   *mtastsdb.DB
+	tlsResults *tlsrptdb.Results
+
+	cancel    context.CancelFunc // Ends refreshing policies. Nil if it was not started.
+	refreshed chan struct{}      // Closed when it has ended.
+}
+
+// openOutgoing opens the databases.
+func (d *Daemon) openOutgoing(ctx context.Context, dir string) (err error) {
+	d.out.policies, err = mtastsdb.Open(ctx, mtastsdb.Options{Dir: dir, Resolver: d.dns, Log: d.logger("mtastsdb")})
+	if err != nil {
+		return err
+	}
+	d.out.tlsResults, err = tlsrptdb.OpenResults(ctx, tlsrptdb.ResultsOptions{Dir: dir, Log: d.logger("tlsrptdb")})
+	return err
+}
+
+// startOutgoing starts refreshing policies.
+func (d *Daemon) startOutgoing() {
+	ctx, cancel := context.WithCancel(context.Background())
+	d.out.cancel, d.out.refreshed = cancel, make(chan struct{})
+	d.run("mta-sts policies", func() error {
+		defer close(d.out.refreshed)
+		return d.out.policies.Run(ctx)
+	})
+}
+
+// shutdown ends refreshing policies, and waits for that until ctx is done.
+func (o *outgoing) shutdown(ctx context.Context) error {
+	if o.cancel == nil {
+		return nil
+	}
+	o.cancel()
+	select {
+	case <-o.refreshed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close closes the databases that were opened.
+func (o *outgoing) close() []error {
+	var errs []error
+	if o.policies != nil {
+		errs = append(errs, o.policies.Close())
+	}
+	if o.tlsResults != nil {
+		errs = append(errs, o.tlsResults.Close())
+	}
+	return errs
+}
