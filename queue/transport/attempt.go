@@ -102,6 +102,10 @@ func (a *attempt) result(l link, err error) queue.Result {
 	if l.host.IsZero() {
 		r.Host = ""
 	}
+	if a.needsTLS() && isTLSRefused(err) {
+		// For good, so that the sender knows at once, RFC 8689 §4.2.1.
+		r.Err = smtp.Errorf(smtp.C554TransactionFailed, smtp.Se710EncryptionNeeded, "sender requires verified TLS, which is not possible with the server").WithCause(err)
+	}
 	var e *smtpclient.Error
 	if errors.As(err, &e) {
 		r.Code, r.Enhanced, r.Text, r.Unanswered = e.Code, e.Enhanced, replyText(e.Lines), e.Unanswered

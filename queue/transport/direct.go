@@ -92,6 +92,10 @@ type directAttempt struct {
 // run tries the hosts in turn. Its error is for all recipients.
 func (a *directAttempt) run(ctx context.Context) error {
 	rcpt := a.d.Messages[0].Recipient().IPDomain
+	if rcpt.IsIP() && a.needsTLS() {
+		metricRequireTLS.WithLabelValues("nopolicy").Inc()
+		return smtp.Errorf(smtp.C554TransactionFailed, smtp.Se730RequireTLS, "sender requires verified TLS, which is not possible with an IP address")
+	}
 	if rcpt.IsIP() {
 		ips := a.n.usable([]net.IP{rcpt.IP})
 		if len(ips) == 0 {
@@ -205,11 +209,18 @@ func (a *directAttempt) named(ctx context.Context, name dns.Domain) error {
 		return fmt.Errorf("%s has no address of a family that is used", name)
 	}
 	tgt.did = a.t.opts.TLSMemory.DidTLS(ctx, name)
-	if a.needsTLS() && h.Status != dane.StatusUsable && (a.sts == nil || a.sts.Mode != mtasts.ModeEnforce) {
+	if a.needsTLS() && !a.isKnown(tgt) {
 		metricRequireTLS.WithLabelValues("nopolicy").Inc()
-		return smtp.Errorf(smtp.C554TransactionFailed, smtp.Se730RequireTLS, "sender requires verified TLS, for which the domain has neither DANE nor an enforced MTA-STS policy")
+		return smtp.Errorf(smtp.C554TransactionFailed, smtp.Se730RequireTLS, "sender requires verified TLS, for which the domain has neither DNSSEC nor an MTA-STS policy")
 	}
 	return a.host(ctx, tgt)
+}
+
+// isKnown reports whether it is certain that a host is one of the domain, as far as
+// REQUIRETLS wants it: by DNSSEC or an MTA-STS policy, RFC 8689 §4.2.1. A host that is
+// the domain itself needs neither.
+func (a *directAttempt) isKnown(tgt target) bool {
+	return a.dest.Authentic || !a.dest.MX || a.sts != nil && tgt.stsErr == nil
 }
 
 // addressError returns the error for a host whose addresses were not found.

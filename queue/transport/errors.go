@@ -1,9 +1,13 @@
 package transport
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"strings"
+	"syscall"
 
 	"mox/sasl"
 	"mox/smtp"
@@ -60,6 +64,24 @@ func localError(e *smtpclient.Error) error {
 		return fail(smtp.C451LocalError, smtp.Se75CryptographicFailure, "TLS failed or the server could not be verified")
 	}
 	return e
+}
+
+// isTLSRefused reports whether there is no TLS, or no valid certificate, for a reason
+// that is not about the network or temporary.
+func isTLSRefused(err error) bool {
+	var e *smtpclient.Error
+	var ne net.Error
+	switch {
+	case !errors.As(err, &e) || !errors.Is(e, smtpclient.ErrTLS):
+		return false
+	case e.Command == "starttls":
+		return e.Code/100 == 5
+	case errors.Is(e, io.EOF), errors.Is(e, io.ErrUnexpectedEOF), errors.Is(e, syscall.ECONNRESET), errors.Is(e, syscall.EPIPE), errors.Is(e, context.Canceled):
+		return false
+	case errors.As(e, &ne) && ne.Timeout():
+		return false
+	}
+	return true
 }
 
 func withClass(enhanced, class string) string {

@@ -42,6 +42,8 @@ func (a *directAttempt) requirement(tgt target) requirement {
 		}
 	}
 	switch {
+	case a.needsTLS() && r.verify == nil:
+		r.mode, r.pkix, r.name = smtpclient.TLSRequired, true, tgt.host.Domain
 	case r.ignore:
 		// "TLS-Required: No": as good as it gets, RFC 8689 §3.
 		r.mode, suffix = smtpclient.TLSOpportunistic, ""

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -208,26 +209,37 @@ func TestRequireTLS(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
-		policy string // "dane", "enforce", "testing" or none.
+		policy string // "dane", "wrongdane", "dnssec", "enforce", "testing" or none.
 		ext    string
 		second string // Extension of a second host, "dead" for none that works.
+		cert   string // Name in the certificate. Empty is a wildcard that is right.
+		hook   func(*session, string) string
 		want   string
 	}{
-		{"with dane", "dane", "REQUIRETLS", "", "250"},
-		{"with mta-sts", "enforce", "REQUIRETLS", "", "250"},
-		{"with mta-sts in testing", "testing", "REQUIRETLS", "", "554 5.7.30!"},
-		{"without policy", "", "REQUIRETLS", "", "554 5.7.30!"},
-		{"server does not know it", "enforce", "HELP", "", "554 5.7.30!"},
-		{"neither does another", "enforce", "HELP", "HELP", "554 5.7.30!"},
-		{"another does", "enforce", "HELP", "REQUIRETLS", "250"},
-		{"another cannot be asked", "enforce", "HELP", "dead", "error"},
+		{"with dane", "dane", "REQUIRETLS", "", "", nil, "250"},
+		{"with dane, other name in certificate", "dane", "REQUIRETLS", "", "other.example", nil, "250"},
+		{"with wrong dane", "wrongdane", "REQUIRETLS", "", "", nil, "554 5.7.10!"},
+		{"with mta-sts", "enforce", "REQUIRETLS", "", "", nil, "250"},
+		{"with mta-sts, other name in certificate", "enforce", "REQUIRETLS", "", "other.example", nil, "554 5.7.10!"},
+		{"with mta-sts in testing", "testing", "REQUIRETLS", "", "", nil, "250"},
+		{"with mta-sts in testing, other name in certificate", "testing", "REQUIRETLS", "", "other.example", nil, "554 5.7.10!"},
+		{"with dnssec", "dnssec", "REQUIRETLS", "", "", nil, "250"},
+		{"with dnssec, other name in certificate", "dnssec", "REQUIRETLS", "", "other.example", nil, "554 5.7.10!"},
+		{"without any", "", "REQUIRETLS", "", "", nil, "554 5.7.30!"},
+		{"no tls", "dane", "REQUIRETLS", "", "", on("STARTTLS", "502 5.5.1 what?"), "554 5.7.10!"},
+		{"no tls now", "dane", "REQUIRETLS", "", "", on("STARTTLS", "454 4.7.0 not now"), "451 4.7.4"},
+		{"hangs up", "dane", "REQUIRETLS", "", "", on("STARTTLS", "quit 220 go"), "451 4.7.5"},
+		{"server does not know it", "enforce", "HELP", "", "", nil, "554 5.7.30!"},
+		{"neither does another", "enforce", "HELP", "HELP", "", nil, "554 5.7.30!"},
+		{"another does", "enforce", "HELP", "REQUIRETLS", "", nil, "250"},
+		{"another cannot be asked", "enforce", "HELP", "dead", "", nil, "error"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, testkit.DNSOptions{}, nil)
-			cert := w.cert("mx.one.example", "mx2.one.example")
-			mx := serve(t, serverSetup{tls: cert, ext: []string{tc.ext}})
+			cert := w.cert(cmp.Or(tc.cert, "*.one.example"))
+			mx := serve(t, serverSetup{tls: cert, ext: []string{tc.ext}, hook: tc.hook})
 			zone := fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)
 			var second *server
 			if tc.second != "" {
@@ -237,12 +249,20 @@ func TestRequireTLS(t *testing.T) {
 				}
 				zone += fmt.Sprintf("one.example MX 20 mx2.one.example\nmx2.one.example A %s\n", ip)
 			}
-			if tc.policy == "dane" {
+			authentic := true
+			switch tc.policy {
+			case "dane":
 				zone += tlsa("mx.one.example", cert)
-			} else if tc.policy != "" {
+			case "wrongdane":
+				zone += fmt.Sprintf("_%d._tcp.mx.one.example TLSA 3 1 1 %064d\n", testPort(), 0)
+			case "dnssec":
+			case "":
+				authentic = false
+			default:
 				w.policy.set("one.example", tc.policy, "*.one.example")
+				authentic = false
 			}
-			w.dns.Set(t, testkit.DNSOptions{Zone: zone, Authentic: true})
+			w.dns.Set(t, testkit.DNSOptions{Zone: zone, Authentic: authentic})
 			d := w.delivery("a@one.example", "b@one.example")
 			d.Messages[0].RequireTLS, d.Messages[1].RequireTLS = ptr(true), ptr(true)
 			w.want(tc.want+", "+tc.want, d)
@@ -259,6 +279,18 @@ func TestRequireTLS(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+func TestRequireTLSWithoutMX(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testkit.DNSOptions{}, nil)
+	mx := serve(t, serverSetup{tls: w.cert("one.example"), ext: []string{"REQUIRETLS"}})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %[1]s\ntwo.example A %[1]s\n", mx.ip)})
+	for rcpt, want := range map[string]string{"a@one.example": "250", "a@two.example": "554 5.7.10!", "a@[" + mx.ip.String() + "]": "554 5.7.30!"} {
+		d := w.delivery(rcpt)
+		d.Messages[0].RequireTLS = ptr(true)
+		w.want(want, d)
 	}
 }
 
