@@ -86,7 +86,7 @@ func aligned(r trace.Result, name string, from dns.Domain) store.Validation {
 	case r.Is("dmarc"):
 	case d == from:
 		return store.ValidationStrict
-	case store.OrgDomain(d.ASCII) == store.OrgDomain(from.ASCII):
+	case sameOrganization(d, from):
 		return store.ValidationRelaxed
 	}
 	return store.ValidationNone

@@ -3,6 +3,7 @@ package inbound
 import (
 	"mox/dmarc"
 	"mox/dns"
+	"mox/publicsuffix"
 	"mox/spf"
 	"mox/store"
 )
@@ -55,6 +56,14 @@ func (f *Facts) origin() *store.Origin {
 	return o
 }
 
+// sameOrganization reports whether one organization answers for both domains. Those
+// below a domain of a company that lets others have names there are not one.
+func sameOrganization(a, b dns.Domain) bool {
+	x, ok1 := publicsuffix.Organization(a, true)
+	y, ok2 := publicsuffix.Organization(b, true)
+	return ok1 && ok2 && x == y
+}
+
 // isValidated reports whether a domain in From is that of the author.
 func isValidated(v store.Validation) bool {
 	return v == store.ValidationStrict || v == store.ValidationDMARC || v == store.ValidationRelaxed
@@ -92,7 +101,7 @@ func (a *Auth) fromValidation(from dns.Domain) store.Validation {
 		if d == from {
 			return store.ValidationStrict
 		}
-		relaxed = relaxed || store.OrgDomain(d.ASCII) == store.OrgDomain(from.ASCII)
+		relaxed = relaxed || sameOrganization(d, from)
 	}
 	switch a.DMARC.Status {
 	case dmarc.StatusPass:

@@ -114,6 +114,11 @@ func TestOriginSaysHowTheSenderWasValidated(t *testing.T) {
 		{"spf of another domain", func(f *Facts) { f.Auth.SPF.Domain = domainOf("other.example") }, 0, store.ValidationPass, store.ValidationNone},
 		{"signature", func(f *Facts) { none(f); sign(f, "sender.example") }, 0, store.ValidationNone, store.ValidationStrict},
 		{"signature of the organization", func(f *Facts) { none(f); sign(f, "mail.sender.example") }, 0, store.ValidationNone, store.ValidationRelaxed},
+		{"signature of a neighbour", func(f *Facts) {
+			*f = refacts(*f, "From: <me@me.github.io>\r\n\r\n")
+			none(f)
+			sign(f, "evil.github.io")
+		}, 0, store.ValidationNone, store.ValidationNone},
 		{"signature fails", func(f *Facts) { none(f); sign(f, "sender.example"); f.Auth.DKIM[0].Status = dkim.StatusFail }, 0, store.ValidationNone, store.ValidationNone},
 		{"null reverse-path", func(f *Facts) { f.Auth.SPF.Identity = spf.IdentityHELO }, store.ValidationPass, 0, store.ValidationNone},
 		{"null reverse-path, fail", func(f *Facts) { f.Auth.SPF.Identity = spf.IdentityHELO; f.Auth.SPF.Status = spf.StatusFail }, store.ValidationFail, 0, store.ValidationNone},
