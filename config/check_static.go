@@ -54,6 +54,7 @@ func (c *checker) checkStatic(s *Snapshot) {
 	c.hostTLSRPT(s)
 	c.transports(s)
 	c.queue(s)
+	c.trace(s)
 	if len(st.Listeners) == 0 {
 		c.addf("Listeners", "at least one listener is needed")
 	}

@@ -62,6 +62,8 @@ type Snapshot struct {
 	QueueConcurrency       int
 	QueueDomainConcurrency int
 
+	KeepTracePeriod time.Duration // Zero for the default of internal/tracedb, negative for none.
+
 	InitialMailboxes InitialMailboxes // With defaults; names in the form in which they are stored.
 
 	static     *outline // Of mox.conf. Nil if not from a file.

@@ -48,6 +48,8 @@ type Static struct {
 	QueueConcurrency int `sconf:"optional" sconf-doc:"How many deliveries are made at the same time. At most 1000. [20]"`
 
 	QueueDomainConcurrency int `sconf:"optional" sconf-doc:"How many deliveries to one domain are made at the same time. [3]"`
+
+	KeepTracePeriod time.Duration `sconf:"optional" sconf-doc:"For how long it is kept what became of each message, for the command \"mox trace\": addresses, Message-ID, servers, replies and reasons, nothing of the content. From 1h to 8784h. [336h, which is 14 days] Negative: nothing is kept."`
 }
 
 // ListenerFields is one element of Listeners in mox.conf.
