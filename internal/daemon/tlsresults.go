@@ -1,0 +1,43 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mox/mlog"
+	"mox/mtasts/mtastsdb"
+	"mox/queue"
+	"mox/queue/transport"
+	"mox/tlsrpt/tlsrptdb"
+)
+
+// What deliveries need of the databases.
+var (
+	_ transport.Policies   = (*mtastsdb.DB)(nil)
+	_ transport.TLSMemory  = (*tlsrptdb.Results)(nil)
+	_ transport.TLSResults = tlsResults{}
+)
+
+// tlsResults stores how TLS went with deliveries, for reports.
+type tlsResults struct {
+	db  *tlsrptdb.Results
+	log *slog.Logger
+}
+
+// AddTLSResults implements transport.TLSResults.
+func (t tlsResults) AddTLSResults(ctx context.Context, d queue.Delivery, results []transport.TLSResult) {
+	sessions := make([]tlsrptdb.Session, len(results))
+	for i, r := range results {
+		sessions[i] = tlsrptdb.Session{
+			RecipientDomain: r.RecipientDomain,
+			PolicyDomain:    r.PolicyDomain,
+			IsHost:          r.IsHost,
+			SendReport:      true,
+			Result:          r.Result,
+		}
+	}
+	if err := t.db.Add(time.Now(), sessions...); err != nil {
+		t.log.ErrorContext(ctx, "storing tls results", mlog.Err(err), slog.Int64("content", d.Base.ID))
+	}
+}
