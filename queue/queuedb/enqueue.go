@@ -23,7 +23,7 @@ type Submission struct {
 	MaxAttempts int32
 	Hold        bool
 	Bulk        bool  // Waits with bulk mail, also if it does not look like it.
-	JumpFloor   int64 // Of the account instead of that of Options, if it is higher.
+	JumpFloor   int64 // Of the account instead of that of Options, if it is higher. Negative: not something that the account sends.
 	RequireTLS  *bool
 	Transport   string
 }

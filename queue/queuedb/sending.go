@@ -67,7 +67,7 @@ func (b *batch) classify(l []Message, sub *Submission) error {
 		return err
 	}
 	m := &l[0]
-	if m.SenderDomain != "" { // Notices are not what a user sends.
+	if m.SenderDomain != "" && sub.JumpFloor >= 0 { // Notices and reports are not what a user sends.
 		s, err := b.sending(m.Account)
 		if err != nil {
 			return err
