@@ -388,6 +388,31 @@ func TestReportsAreAcceptedAndReadOnce(t *testing.T) {
 	}
 }
 
+func TestTLSReportsAreAcceptedForDomainsAndTheHost(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ rcpt, about, want string }{
+		{"<tlsreports@example.org>", "example.org", "250 reporting TLSRPT"},
+		{"<tls@mx.example.org>", "mx.example.org", "250 reporting TLSRPT"},
+		{"<tlsreports@example.org>", "other.example", "250 no-bad-signals TLSRPT"},
+	} {
+		w := newWorld(t, wish{})
+		w.now = reportNow
+		f := refacts(w.facts(plainText), mail("application/tlsrpt+json", tlsReport(`"example.org"`, `"`+tc.about+`"`)))
+		f.Auth = reporterAuth(t, "reporter.example", "reporter.example")
+		f.Auth.IPRev.Status = iprev.StatusPass
+		var err error
+		f.Rcpt = parsePath(t, tc.rcpt)
+		if f.Recipient, err = w.conf.LookupAddress(f.Rcpt); err != nil {
+			t.Fatal(err)
+		}
+		v := w.decide(f)
+		reported := v.Reason == ReasonReporting
+		if say(v) != tc.want || reported != (v.Report != nil && v.Report.TLS != nil) || reported == (len(v.Fields) == 1 && v.Fields[0].Name == TLSReportErrorField) {
+			t.Errorf("%s about %s: %s, %+v, %q", tc.rcpt, tc.about, say(v), v.Fields, v.Reasons)
+		}
+	}
+}
+
 func TestWhatIsSaidAboutDMARCInReports(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withRuleset(config.RulesetFields{MsgFromRegexp: "joe", ListAllowDomain: "lists.example", Mailbox: "Lists"}))

@@ -69,9 +69,11 @@ func newWorld(t *testing.T, w wish) *world {
 		DataDir: filepath.Join(dir, "data"), LogLevel: "info", Hostname: "mx.example.org",
 		Listeners:  map[string]config.ListenerFields{"local": {IPs: []string{"127.0.0.1"}}},
 		Postmaster: config.PostmasterFields{Account: "ann", Mailbox: "Postmaster"},
+		HostTLSRPT: &config.HostTLSRPTFields{Account: "ann", Mailbox: "TLSRPT", Localpart: "tls"},
 	}, config.Dynamic{
 		Domains: map[string]config.DomainFields{"example.org": {LocalpartCatchallSeparator: "+",
-			DMARC: &config.ReportFields{Localpart: "dmarcreports", Account: "ann", Mailbox: "DMARC"}}},
+			DMARC:  &config.ReportFields{Localpart: "dmarcreports", Account: "ann", Mailbox: "DMARC"},
+			TLSRPT: &config.ReportFields{Localpart: "tlsreports", Account: "ann", Mailbox: "TLSRPT"}}},
 		Accounts: map[string]config.AccountFields{"ann": acc},
 	})
 	if err != nil {
