@@ -7,10 +7,16 @@
 //
 // A submission has one content, a file with the message as submitted, and one
 // [Message] for each recipient, which is what an attempt rewrites. Messages are
-// found by what is asked of them: next attempt, recipient domain, account and
-// fromid. Each message is in a lane, named after the recipient domain. A lane
-// records when its first message is due, so finding what is due next takes a time
-// that depends on the number of lanes at work and not on the length of the queue.
+// found by what is asked of them: next attempt, recipient domain, account, fromid,
+// Message-ID and ENVID. Each message is in a lane, named after the recipient domain,
+// and in a flow of that lane: those of one account, bulk mail apart from the rest. A
+// flow records when its first message is due; [DB.Watch] tells all of them and then
+// those that change, so that what is due next is known without reading the queue.
+//
+// Besides messages there are rules that hold them as they are queued, addresses that
+// accounts do not send to any more, and how much each account has sent of late, by
+// which bulk mail is told from that of persons, and by which it is noticed that
+// someone else sends with its password.
 //
 // # Durability
 //
