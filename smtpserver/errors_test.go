@@ -65,7 +65,7 @@ func TestEveryErrorOfLowerPackagesHasAReply(t *testing.T) {
 	// Only as the cause of a *smtp.Error, which says what the reply is.
 	causes := []string{
 		"submit.ErrFrom", "submit.ErrBadMessage", "submit.ErrBadFrom", "submit.ErrBadHeader",
-		"submit.ErrMissingSMTPUTF8", "submit.ErrMessageLimit", "submit.ErrRecipientLimit", "submit.ErrQueue",
+		"submit.ErrMissingSMTPUTF8", "submit.ErrMessageLimit", "submit.ErrRecipientLimit", "submit.ErrQueue", "submit.ErrFromID",
 	}
 	var known []string
 	for _, m := range mappings {
