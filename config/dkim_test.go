@@ -40,8 +40,8 @@ const testDKIM = `		DKIM:
 				- 2026b
 `
 
-// dkimDir returns a directory with configuration and keys.
-func dkimDir(t *testing.T, dynamic string) string {
+// dkimFiles returns a directory with configuration and keys.
+func dkimFiles(t *testing.T, dynamic string) string {
 	t.Helper()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -80,7 +80,7 @@ func parseDomain(t *testing.T, s string) dns.Domain {
 
 func TestSelectorsAreLoadedWithTheirKeys(t *testing.T) {
 	t.Parallel()
-	s, err := Load(filepath.Join(dkimDir(t, withFields(t, testDKIM)), StaticName))
+	s, err := Load(filepath.Join(dkimFiles(t, withFields(t, testDKIM)), StaticName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestSelectorsAreLoadedWithTheirKeys(t *testing.T) {
 
 func TestErrorsOfDKIMNameTheField(t *testing.T) {
 	t.Parallel()
-	dir := dkimDir(t, "")
+	dir := dkimFiles(t, "")
 	for name, tc := range map[string]struct{ from, to, want string }{
 		"no such key":           {"dkim/rsa.pem", "dkim/none.pem", "Selectors.2026a.PrivateKeyFile: open " + filepath.Join(dir, "dkim/none.pem") + ": no such file or directory"},
 		"no key in file":        {"dkim/rsa.pem", "dkim/empty.pem", "Selectors.2026a.PrivateKeyFile: " + filepath.Join(dir, "dkim/empty.pem") + ": not a private key: no PEM block"},
@@ -133,7 +133,7 @@ func TestErrorsOfDKIMNameTheField(t *testing.T) {
 
 func TestKeyThatCannotBeReadKeepsTheConfigurationBefore(t *testing.T) {
 	t.Parallel()
-	dir := dkimDir(t, withFields(t, testDKIM))
+	dir := dkimFiles(t, withFields(t, testDKIM))
 	var log strings.Builder
 	h, err := Open(filepath.Join(dir, StaticName), slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -162,7 +162,7 @@ func TestClosestDomainWithSelectorsSignsForTheSystem(t *testing.T) {
 	t.Parallel()
 	dynamic := withFields(t, testDKIM) // For example.org.
 	dynamic = change(t, dynamic, "\tcase.example:\n", "\tdeep.mx.example.org: nil\n\tcase.example:\n")
-	s, err := Load(filepath.Join(dkimDir(t, dynamic), StaticName))
+	s, err := Load(filepath.Join(dkimFiles(t, dynamic), StaticName))
 	if err != nil {
 		t.Fatal(err)
 	}
