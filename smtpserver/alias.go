@@ -60,6 +60,9 @@ func (s *session) deliverAlias(ctx context.Context, t *transaction, m *incoming,
 		// It is delivered again to those who have it, which is better than not at all.
 		s.log.Error("remembering which members have a message", mlog.Err(err))
 	}
+	if x.Refused {
+		s.traceRejected(ctx, t, o.rcpt, x.Reason, nil, x.Err)
+	}
 	s.logAlias(t, m, o, x)
 }
 

@@ -90,6 +90,7 @@ func (s *session) complete(ctx context.Context, t *transaction, err error) (smtp
 			metricSubmission.WithLabelValues("localserveerror").Inc()
 		}
 	}
+	s.traceRefused(ctx, t, err)
 	stranger := t.stranger
 	s.finish(err)
 	if err == nil && stranger {
@@ -119,6 +120,7 @@ func (s *session) prepare(ctx context.Context, t *transaction) (*incoming, error
 		m.trace = append([]byte(m.auth.Header()), m.trace...)
 	}
 	m.facts = s.commonFacts(t, m)
+	s.traceReceived(ctx, t, m, name())
 	return m, nil
 }
 
@@ -130,6 +132,7 @@ func (s *session) process(ctx context.Context, t *transaction) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
+	ctx = s.traceContext(ctx, t)
 	if s.lis.Kind == Submission {
 		return s.submit(ctx, t, m)
 	}

@@ -42,7 +42,8 @@ func runMAIL(ctx context.Context, s *session, c smtp.MailCommand) (smtp.Reply, e
 			return smtp.Reply{}, err
 		}
 	}
-	s.txn, s.skipping = &transaction{mail: c}, false
+	s.transactions++
+	s.txn, s.skipping = &transaction{mail: c, number: s.transactions}, false
 	return ok(smtp.C250Completed, smtp.Se10AddressOther, "sender accepted")
 }
 

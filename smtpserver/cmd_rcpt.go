@@ -38,6 +38,7 @@ func runRCPT(ctx context.Context, s *session, t *transaction, c smtp.RcptCommand
 	}
 	if err != nil {
 		t.refused++
+		s.traceRecipient(ctx, t, c.ForwardPath, err)
 		return smtp.Reply{}, s.refuseRecipient(c.ForwardPath, err)
 	}
 	s.counts.known++

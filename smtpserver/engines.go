@@ -11,6 +11,7 @@ import (
 	"mox/internal/inbound"
 	"mox/internal/safefile"
 	"mox/internal/submit"
+	"mox/internal/tracedb"
 	"mox/smtp"
 )
 
@@ -66,6 +67,11 @@ type Reporter interface {
 type Notifier interface {
 	// NotifyFailure returns when the notification is on stable storage.
 	NotifyFailure(ctx context.Context, f Failure) error
+}
+
+// Tracer records what becomes of messages, without waiting. A *tracedb.DB is one.
+type Tracer interface {
+	Step(ctx context.Context, s tracedb.Step)
 }
 
 // Failure is what a sender is told.

@@ -60,6 +60,12 @@ const (
 	// maxListedFailures is how many recipients that failed are listed in one reply.
 	maxListedFailures = 10
 
+	// maxTracedRecipients is how many recipients of one message that were refused are
+	// recorded, and maxTracedRefusals how many that a network is refused in an hour:
+	// who harvests addresses is not to push out the records of mail.
+	maxTracedRecipients = 10
+	maxTracedRefusals   = 100
+
 	// maxDelivered is how many recipients are remembered that have a message whose
 	// other recipients failed, and deliveredFor is for how long.
 	maxDelivered = 20_000

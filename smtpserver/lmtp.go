@@ -24,6 +24,7 @@ func (s *session) completeEach(ctx context.Context, t *transaction, err error) (
 	if errors.Is(err, errSimulated) {
 		err = s.simulateDATA(t)
 	}
+	s.traceRefused(ctx, t, err)
 	if errors.Is(err, errConnection) {
 		s.finish(err)
 		return smtp.Reply{}, err
@@ -90,6 +91,7 @@ func (s *session) deliverEach(ctx context.Context, t *transaction) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
+	ctx = s.traceContext(ctx, t)
 	t.outcomes = make([]outcome, len(t.recipients))
 	for i, r := range t.recipients {
 		t.outcomes[i].rcpt = r

@@ -76,6 +76,7 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 // deliver fills in the outcomes. A recipient does not wait for another. Aliases come
 // last and one by one, as each has many deliveries.
 func (s *session) deliver(ctx context.Context, t *transaction, m *incoming, outcomes []outcome) {
+	t.traced.judged = true
 	defer s.deliverAliases(ctx, t, m, outcomes)
 	slots := make(chan struct{}, maxParallelDeliveries)
 	var wg sync.WaitGroup
@@ -119,6 +120,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 		if k := s.srv.opts.Rejects; k != nil && v.KeepCopy {
 			kept = k.KeepRejected(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
 		}
+		s.traceRejected(ctx, t, r, v.Reason, v.Reasons, v.Err)
 		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), slog.Bool("copykept", kept), mlog.Err(v.Err))
 		o.err = v.Err
 		return

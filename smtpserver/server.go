@@ -40,6 +40,9 @@ type Options struct {
 	// Report is used when a sender has asked to be told of deliveries. Nil tells nobody.
 	Report Reporter
 
+	// Trace records what becomes of messages. Nil records nothing.
+	Trace Tracer
+
 	// Resolver is used to check who sends to us. Nil for no checks.
 	Resolver dns.Resolver
 
@@ -151,6 +154,8 @@ type Server struct {
 
 	members *deliver.Members // For aliases.
 
+	tracedRefusals *ratelimit.Limiter // Of steps about recipients that were refused.
+
 	// ctx is that of the work of sessions, and ends when it must. waitCtx is that of
 	// waiting, for delays and handshakes, and ends when the server stops.
 	ctx        context.Context
@@ -198,6 +203,7 @@ func New(opts Options) *Server {
 		sockets:   map[net.Listener]bool{},
 		sessions:  map[*session]bool{},
 	}
+	s.tracedRefusals = ratelimit.New(ratelimit.Options{Windows: []ratelimit.Window{{Period: time.Hour, Limits: ratelimit.Factors(maxTracedRefusals)}}})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.waitCtx, s.cancelWait = context.WithCancel(s.ctx)
 	return s

@@ -49,6 +49,8 @@ type session struct {
 	skipping bool
 	skipped  int // RCPT commands that the message had, for LMTP.
 
+	transactions int // How many there were.
+
 	// For the current command.
 	utf8  bool       // The reply can have UTF-8.
 	last  smtp.Reply // As written.

@@ -10,6 +10,8 @@ import (
 // RSET, EHLO or QUIT.
 type transaction struct {
 	mail       smtp.MailCommand
+	number     int // In the connection.
+	traced     traced
 	commands   int // RCPT commands, accepted or not.
 	recipients []recipient
 	accepted   []smtp.Path // For each RCPT that was accepted, also of a recipient named before.

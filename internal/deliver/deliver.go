@@ -29,6 +29,7 @@ type Options struct {
 
 	Reports     ReportStores // Where reports about our domains go.
 	Evaluations Evaluations  // For reports to others. Nil for none.
+	Trace       Tracer       // What becomes of messages. Nil records nothing.
 }
 
 // Deliverer delivers messages to accounts.
@@ -38,11 +39,12 @@ type Deliverer struct {
 	log         *slog.Logger
 	reports     ReportStores
 	evaluations Evaluations
+	tracer      Tracer
 }
 
 // New returns a deliverer.
 func New(opts Options) *Deliverer {
-	d := &Deliverer{opts.Store, opts.Config, opts.Log, opts.Reports, opts.Evaluations}
+	d := &Deliverer{opts.Store, opts.Config, opts.Log, opts.Reports, opts.Evaluations, opts.Trace}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -86,6 +88,7 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 	}
 	name := del.Recipient.Account
 	res, err := d.append(ctx, name, del)
+	d.trace(ctx, del, res, err)
 	if err != nil {
 		d.log.ErrorContext(ctx, "delivering message", mlog.Err(err), slog.String("account", name), slog.String("mailbox", del.Verdict.Mailbox))
 		return Result{}, smtpError(ctx, err)

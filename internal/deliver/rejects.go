@@ -72,7 +72,7 @@ func (d *Deliverer) keepRejected(ctx context.Context, del Delivery, mailbox stri
 	}
 	o := origin(del)
 	o.IsReject = true
-	_, err = acc.Append(ctx, store.NewMessage{
+	msgs, err := acc.Append(ctx, store.NewMessage{
 		Mailbox:  mailbox,
 		Create:   true,
 		Spool:    del.Spool,
@@ -86,6 +86,7 @@ func (d *Deliverer) keepRejected(ctx context.Context, del Delivery, mailbox stri
 	if err != nil {
 		return false, fmt.Errorf("append: %w", err)
 	}
+	d.traceKept(ctx, del, mailbox, msgs[0])
 	return true, nil
 }
 

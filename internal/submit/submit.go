@@ -68,12 +68,13 @@ type Queue interface {
 	Enqueue(ctx context.Context, s queuedb.Submission) ([]queuedb.Message, error)
 }
 
-// Options are for New. All but Log and Kick are needed.
+// Options are for New. All but Log, Kick and Trace are needed.
 type Options struct {
 	Config *config.Holder
 	Store  *store.Store
 	Queue  Queue
 	Kick   func() // Called when something was queued. Nil is none.
+	Trace  Tracer // What becomes of messages. Nil records nothing.
 	Log    *slog.Logger
 }
 
@@ -85,6 +86,9 @@ type Submitter struct {
 
 // New returns a submitter.
 func New(opts Options) *Submitter {
+	if opts.Trace != nil {
+		opts.Queue = tracedQueue{opts.Queue, opts.Trace}
+	}
 	s := &Submitter{opts, opts.Log}
 	if s.log == nil {
 		s.log = mlog.Discard()

@@ -65,6 +65,14 @@ func refOf(ctx context.Context) Ref {
 	return Ref{Cid: mlog.Cid(ctx)}
 }
 
+// EnsureRef returns a context that has a message, which is that of r if ctx has none.
+func EnsureRef(ctx context.Context, r Ref) context.Context {
+	if refOf(ctx) == (Ref{}) {
+		return WithRef(ctx, r)
+	}
+	return ctx
+}
+
 // Step is a step of a message. Time and Kind are always set when it is read, of the
 // others those that say something.
 type Step struct {
@@ -94,6 +102,7 @@ type Step struct {
 	Connection string // The same as the client knows it.
 	Host       string // Server or client. A client is called what it has said in EHLO.
 	IP         string // Of Host.
+	Name       string // What DNS calls IP, if the name leads back to it.
 	TLS        string // Version and cipher suite, or how TLS was used.
 	Transport  string // With which delivery was tried.
 	Unanswered bool   // All was sent and no reply came: there may be a second copy.
@@ -144,9 +153,6 @@ func (d *DB) Step(ctx context.Context, s Step) {
 	if s.Ref == (Ref{}) {
 		s.Ref.Queue = s.Queue
 	}
-	if s.Queue == 0 {
-		s.Queue = s.Ref.Queue
-	}
 	if s.Cid == 0 {
 		s.Cid = mlog.Cid(ctx)
 	}
@@ -160,7 +166,7 @@ func (d *DB) Step(ctx context.Context, s Step) {
 // clip brings the values of a step to the size and form in which they are kept.
 func (s *Step) clip() {
 	for _, p := range []*string{
-		&s.MessageID, &s.From, &s.To, &s.Member, &s.Service, &s.Connection, &s.Host, &s.IP, &s.TLS, &s.Transport,
+		&s.MessageID, &s.From, &s.To, &s.Member, &s.Service, &s.Connection, &s.Host, &s.IP, &s.Name, &s.TLS, &s.Transport,
 		&s.Account, &s.Mailbox, &s.Enhanced, &s.Text, &s.Reason, &s.Result,
 	} {
 		*p = clip(*p)
@@ -194,7 +200,7 @@ func printable(r rune) rune {
 func (s *Step) size() int64 {
 	n := stepSize
 	for _, t := range append([]string{
-		s.MessageID, s.From, s.To, s.Member, s.Service, s.Connection, s.Host, s.IP, s.TLS, s.Transport,
+		s.MessageID, s.From, s.To, s.Member, s.Service, s.Connection, s.Host, s.IP, s.Name, s.TLS, s.Transport,
 		s.Account, s.Mailbox, s.Enhanced, s.Text, s.Reason, s.Result,
 	}, s.Reasons...) {
 		n += len(t)
