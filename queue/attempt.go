@@ -34,35 +34,61 @@ func (q *Queue) work(p picked) {
 	var err error
 	defer func() { q.ended <- err }() // The receiver may have to wait for this.
 	ctx := context.WithoutCancel(q.ctx)
-	job, ok, err := q.db.Claim(ctx, q.claimOptions(p))
-	for {
-		q.sched.claimed(p, ok)
+	var outcomes []queuedb.Outcome
+	for more := true; more; p, more = q.sched.pick(time.Now()) {
+		var job queuedb.Job
+		var ok bool
+		job, ok, err = q.claim(ctx, p, outcomes)
+		outcomes = nil
 		if err != nil {
-			// The attempt itself is recorded, so the message is tried again at its time.
-			q.log.ErrorContext(ctx, "recording results of deliveries, or claiming messages", mlog.Err(err))
 			return
 		}
-		var outcomes []queuedb.Outcome
 		if ok {
 			outcomes = q.do(job)
 			q.sched.done(job.Lane)
 		}
-		more := false
-		p, more = q.sched.pick(time.Now())
-		switch {
-		case !more:
-			if len(outcomes) > 0 {
-				if err = q.db.Finish(ctx, outcomes); err != nil {
-					q.log.ErrorContext(ctx, "recording results of deliveries", mlog.Err(err))
-				}
-			}
-			return
-		case len(outcomes) > 0:
-			job, ok, err = q.db.FinishAndClaim(ctx, outcomes, q.claimOptions(p))
-		default:
-			job, ok, err = q.db.Claim(ctx, q.claimOptions(p))
-		}
 	}
+	err = q.finish(ctx, outcomes)
+}
+
+// claim records outcomes and claims a message of a flow. It returns an error if the
+// database does not take changes any more.
+func (q *Queue) claim(ctx context.Context, p picked, outcomes []queuedb.Outcome) (job queuedb.Job, ok bool, err error) {
+	if len(outcomes) > 0 {
+		job, ok, err = q.db.FinishAndClaim(ctx, outcomes, q.claimOptions(p))
+	} else {
+		job, ok, err = q.db.Claim(ctx, q.claimOptions(p))
+	}
+	if err == nil {
+		q.sched.claimed(p, ok, time.Time{})
+		return job, ok, nil
+	}
+	// Nothing was changed. If it is because of that flow, others go on.
+	q.sched.claimed(p, false, time.Now().Add(retryDatabase))
+	q.log.ErrorContext(ctx, "claiming messages to deliver", mlog.Err(err), slog.String("lane", p.lane))
+	if ferr := q.finish(ctx, outcomes); ferr != nil {
+		return job, false, ferr
+	}
+	if rerr := q.db.ReadOnly(); rerr != nil || errors.Is(err, queuedb.ErrClosed) {
+		return job, false, err
+	}
+	return job, false, nil
+}
+
+// finish records outcomes. If that is not possible, they are kept until it is: what
+// was delivered must not be tried again.
+func (q *Queue) finish(ctx context.Context, outcomes []queuedb.Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	err := q.db.Finish(ctx, outcomes)
+	if err != nil {
+		q.log.ErrorContext(ctx, "recording results of deliveries, will try again", mlog.Err(err))
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.unrecorded = append(q.unrecorded, outcomes...)
+	}
+	return err
 }
 
 func (q *Queue) claimOptions(p picked) queuedb.ClaimOptions {

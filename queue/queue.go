@@ -36,9 +36,8 @@ const (
 	// housekeeping is how often history is pruned.
 	housekeeping = time.Hour
 
-	// gaugeInterval is how old the gauges of messages get. Setting them takes time with
-	// the number of flows.
-	gaugeInterval = time.Minute
+	// gaugeInterval is how old the gauges of messages get.
+	gaugeInterval = 10 * time.Second
 )
 
 var (
@@ -100,6 +99,8 @@ type Queue struct {
 	mu      sync.Mutex // Guards what follows.
 	started bool       // Run was called before Shutdown.
 	stopped bool       // Shutdown was called.
+
+	unrecorded []queuedb.Outcome // Of deliveries, that could not be recorded yet.
 
 	// ctx is that of attempts; cancel interrupts them.
 	ctx    context.Context
@@ -309,6 +310,9 @@ func (d *dispatcher) open(ctx context.Context) error {
 			return fmt.Errorf("reopen queue after disk failure: %w", err)
 		}
 	}
+	if err := d.q.finish(ctx, d.q.takeUnrecorded()); err != nil {
+		return err
+	}
 	if d.watched {
 		return nil
 	}
@@ -317,6 +321,15 @@ func (d *dispatcher) open(ctx context.Context) error {
 	}
 	d.watched = true
 	return nil
+}
+
+// takeUnrecorded returns outcomes that could not be recorded so far.
+func (q *Queue) takeUnrecorded() []queuedb.Outcome {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.unrecorded
+	q.unrecorded = nil
+	return l
 }
 
 // maintain does what is not delivering until ctx ends.
@@ -346,7 +359,7 @@ func (q *Queue) maintain(ctx context.Context) {
 
 // gauge sets the gauges.
 func (q *Queue) gauge(ctx context.Context) {
-	st, err := q.db.Status(ctx)
+	st, err := q.db.Totals(ctx)
 	if err != nil {
 		q.log.DebugContext(ctx, "reading status of queue", mlog.Err(err))
 		return

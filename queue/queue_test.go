@@ -745,6 +745,29 @@ func TestQueueComesBackAfterADiskFailure(t *testing.T) {
 	})
 }
 
+// A message that was delivered is not delivered again because that could not be
+// recorded when it was.
+func TestResultsAreRecordedAfterADiskFailure(t *testing.T) {
+	testQueue(t, nil, func(t *testing.T, e *env) {
+		e.tr.answers(func(context.Context, queuedb.Message) error {
+			time.Sleep(time.Minute)
+			return nil
+		})
+		e.enqueue(e.submission("ann@example.org", "a@one.example"))
+		synctest.Wait()
+		e.faults.FailFrom(1, testkit.ErrIO, testkit.OpSyncDir)
+		if _, err := e.db.Enqueue(ctxbg, e.submission("ann@example.org", "b@one.example")); !errors.Is(err, queuedb.ErrReadOnly) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		e.faults.Clear()
+		time.Sleep(24 * time.Hour)
+		if l := e.queued(); len(l) != 0 || len(e.tr.take()) != 1 {
+			t.Fatalf("left %+v, or delivered twice", l)
+		}
+	})
+}
+
 func TestInternationalAddressesInNotifications(t *testing.T) {
 	testQueue(t, nil, func(t *testing.T, e *env) {
 		e.tr.answers(fail(550, "5.1.1", "unbekannt: ü"))

@@ -244,12 +244,16 @@ func (s *scheduler) unpark(name string, l *laneState, now time.Time) {
 }
 
 // claimed tells that the claim of a flow that was picked is over, and whether there
-// was a message. If there was none, its place in the lane is free.
-func (s *scheduler) claimed(p picked, ok bool) {
+// was a message. If there was none, its place in the lane is free. With a time that is
+// not zero, the claim has failed and the flow is left alone until then.
+func (s *scheduler) claimed(p picked, ok bool, until time.Time) {
 	s.mu.Lock()
 	now := time.Now()
 	f := p.flow
 	f.claims--
+	if !until.IsZero() && f.place != placeWaiting && !f.head.Next.IsZero() && f.head.Next.Before(until) {
+		f.head.Next = until
+	}
 	f.more = ok && !f.head.Next.IsZero() && !f.head.Next.After(now)
 	if f.place == placeNone && s.flows[f.head.Flow] == f {
 		s.put(f, now)

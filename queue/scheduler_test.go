@@ -57,7 +57,7 @@ func (m *schedulerModel) take() (picked, bool) {
 			m.busy[p.lane]++
 			m.tell(p.name)
 		}
-		m.s.claimed(p, got)
+		m.s.claimed(p, got, time.Time{})
 		if m.busy[p.lane] > m.s.perLane {
 			m.t.Fatalf("%d deliveries in lane %s", m.busy[p.lane], p.lane)
 		}
@@ -242,7 +242,32 @@ func BenchmarkScheduler(b *testing.B) {
 		if !ok {
 			b.Fatal("nothing to do")
 		}
-		s.claimed(p, true)
+		s.claimed(p, true, time.Time{})
 		s.done(p.lane)
+	}
+}
+
+func TestAFlowThatCannotBeClaimedDoesNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	m := newModel(t, 2)
+	m.add("bad", "ann", false, 1)
+	p, ok := m.s.pick(time.Now())
+	if !ok {
+		t.Fatal("nothing to do")
+	}
+	until := time.Now().Add(time.Hour)
+	m.s.claimed(p, false, until)
+	m.add("good", "ann", false, 1)
+	if p, ok := m.take(); !ok || p.lane != "good" {
+		t.Fatalf("got %+v", p)
+	}
+	if _, ok := m.take(); ok {
+		t.Fatal("flow that has failed is tried again at once")
+	}
+	if !m.s.next().Equal(until) {
+		t.Fatalf("next at %v", m.s.next())
+	}
+	if _, ok := m.s.pick(until); !ok {
+		t.Fatal("flow that has failed is forgotten")
 	}
 }
