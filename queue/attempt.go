@@ -103,7 +103,7 @@ func (q *Queue) claimOptions(p picked) queuedb.ClaimOptions {
 // do does a job and returns what became of its messages, nothing for those that stay
 // as they are.
 func (q *Queue) do(job queuedb.Job) (outcomes []queuedb.Outcome) {
-	ctx := mlog.WithCid(q.ctx, q.opts.Cids.Next())
+	ctx := tracedContext(mlog.WithCid(q.ctx, q.opts.Cids.Next()), job)
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	defer func() {
@@ -136,6 +136,7 @@ func (q *Queue) attempt(ctx context.Context, job queuedb.Job) []queuedb.Outcome 
 		q.tellNow(ctx, job.Base, m, r, &o)
 		outcomes[i] = o
 		q.logResult(ctx, m, r, o)
+		q.traceResult(ctx, job.Base, m, r, o)
 	}
 	metricDelivery.WithLabelValues(q.attemptLabel(job), t.Name(), results[0].TLS, resultLabel(results)).Observe(duration.Seconds())
 	return outcomes

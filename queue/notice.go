@@ -84,6 +84,7 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 	if err != nil {
 		return err
 	}
+	q.traceNotice(ctx, n, rcpt.Account, mailbox)
 	q.log.InfoContext(ctx, "sender was notified", slog.Int64("msgid", n.m.ID), slog.String("account", rcpt.Account),
 		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.String("action", string(n.action())))
 	return nil

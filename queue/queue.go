@@ -77,8 +77,9 @@ type Options struct {
 	// what the configuration says, and 7 days for accounts that are gone.
 	Retain func(account string) time.Duration
 
-	Cids *mlog.CidSource // For ids of attempts in the log. Nil is a source of its own.
-	Log  *slog.Logger    // Nil logs nothing.
+	Trace Tracer          // What becomes of messages. Nil records nothing.
+	Cids  *mlog.CidSource // For ids of attempts in the log. Nil is a source of its own.
+	Log   *slog.Logger    // Nil logs nothing.
 }
 
 // Queue delivers messages.
