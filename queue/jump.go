@@ -9,15 +9,11 @@ import (
 	"time"
 
 	"mox/config"
-	"mox/internal/metrics"
 	"mox/message"
 	"mox/mlog"
 	"mox/queue/queuedb"
 	"mox/smtp"
 )
-
-var metricJump = metrics.NewCounter("mox_queue_sending_jump_total",
-	"Accounts put on hold because their sending has jumped, as when a password is stolen.")
 
 // tellJumps tells the postmaster of accounts that were put on hold because their
 // sending has jumped. What fails is tried again within an hour.
@@ -42,9 +38,7 @@ func (q *Queue) tellJumps(ctx context.Context) {
 		}
 		if err != nil {
 			q.log.ErrorContext(ctx, "telling postmaster of account on hold, will try again", mlog.Err(err), slog.String("account", r.Account))
-			continue
 		}
-		metricJump.Inc()
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/mjl-/bstore"
+
+	"mox/smtp"
 )
 
 func TestFiltersSelectMessages(t *testing.T) {
@@ -390,4 +392,62 @@ func TestDamagedPagesAreFound(t *testing.T) {
 	if _, err := Open(ctxbg, Options{Dir: dir, CheckPages: true}); err == nil || !strings.Contains(err.Error(), "check pages") {
 		t.Fatalf("got %v", err)
 	}
+}
+
+func TestFiltersOfAddressesTimesAndTransport(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	at := now()
+	s := submission(t, "x", "Ann.Two@one.example", "b@sub.one.example")
+	s.NextAttempt = at.Add(time.Hour)
+	s.Transport = "relay"
+	l, err := d.Enqueue(ctxbg, s)
+	tcheck(t, err)
+	null := submission(t, "x", "c@two.example")
+	null.Recipients[0].Sender = smtp.Path{}
+	n, err := d.Enqueue(ctxbg, null)
+	tcheck(t, err)
+	a, b, c := l[0].ID, l[1].ID, n[0].ID
+	none, relay := "", "relay"
+	for _, tc := range []struct {
+		name string
+		f    Filter
+		want []int64
+	}{
+		{"text in recipient", Filter{To: "N.two@ONE"}, []int64{a}},
+		{"domain of recipient", Filter{To: "@One.example"}, []int64{a}},
+		{"text that is in a domain", Filter{To: "one.example"}, []int64{a, b}},
+		{"text in sender", Filter{From: "MJL@"}, []int64{a, b}},
+		{"domain of sender", Filter{From: "@sender.example"}, []int64{a, b}},
+		{"null reverse-path", Filter{From: "<>"}, []int64{c}},
+		{"sender domain", Filter{SenderDomain: "sender.example", RecipientDomain: "one.example"}, []int64{a}},
+		{"due later", Filter{NextAfter: at.Add(time.Minute)}, []int64{a, b}},
+		{"due sooner", Filter{NextBefore: at.Add(time.Minute)}, []int64{c}},
+		{"queued before", Filter{QueuedBefore: at}, nil},
+		{"queued after", Filter{QueuedAfter: at.Add(-time.Second), QueuedBefore: at.Add(time.Hour)}, []int64{a, b, c}},
+		{"transport", Filter{Transport: &relay}, []int64{a, b}},
+		{"no transport", Filter{Transport: &none}, []int64{c}},
+	} {
+		l, err := d.List(ctxbg, tc.f, Page{})
+		tcheck(t, err)
+		var got []int64
+		for _, m := range l {
+			got = append(got, m.ID)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
+		}
+	}
+	if n, err := d.Postpone(ctxbg, Filter{To: "@two.example"}, 2*time.Hour); n != 1 || err != nil {
+		t.Fatalf("postponed %d, %v", n, err)
+	}
+	m, _, err := d.Get(ctxbg, c)
+	tcheck(t, err)
+	if !m.NextAttempt.Equal(n[0].NextAttempt.Add(2 * time.Hour)) {
+		t.Errorf("next attempt %v after %v", m.NextAttempt, n[0].NextAttempt)
+	}
+	if _, err := d.List(ctxbg, Filter{IDs: make([]int64, MaxList+1)}, Page{}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too many ids: %v", err)
+	}
+	verify(t, d)
 }

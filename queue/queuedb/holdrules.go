@@ -7,7 +7,12 @@ import (
 	"time"
 
 	"github.com/mjl-/bstore"
+
+	"mox/internal/metrics"
 )
+
+var metricJump = metrics.NewCounter("mox_queue_sending_jump_total",
+	"Accounts put on hold because their sending has jumped, as when a password is stolen.")
 
 // matches reports whether all that the rule says is true of a message.
 func (r HoldRule) matches(m Message) bool {
@@ -192,6 +197,7 @@ func (b *batch) sendingJumped(account string, at time.Time, sent, busiest int64)
 	}
 	d := b.d
 	b.after = append(b.after, func() {
+		metricJump.Inc()
 		d.log.Error("account put on hold because its sending has jumped, its password may be stolen", "account", account, "recipients", sent, "busiestday", busiest, "rule", r.ID)
 		d.alert()
 	})
