@@ -94,6 +94,9 @@ func (d *Results) list(ctx context.Context, filter TLSResult) ([]TLSResult, erro
 
 // SetSent notes that a recipient domain was told of the results of a day, at addresses.
 func (d *Results) SetSent(ctx context.Context, domain dns.Domain, day string, addresses []string) error {
+	if err := d.Flush(ctx); err != nil {
+		return err
+	}
 	err := d.bdb.Write(ctx, func(tx *bstore.Tx) error {
 		l, err := bstore.QueryTx[TLSResult](tx).FilterNonzero(TLSResult{RecipientDomain: domain.ASCII, Day: day}).List()
 		if err != nil {
