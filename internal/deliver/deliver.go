@@ -87,8 +87,9 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 		return Result{}, smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received header fields", MaxReceived)
 	}
 	name := del.Recipient.Account
+	start := time.Now()
 	res, err := d.append(ctx, name, del)
-	d.trace(ctx, del, res, err)
+	d.trace(ctx, del, start, res, err)
 	if err != nil {
 		d.log.ErrorContext(ctx, "delivering message", mlog.Err(err), slog.String("account", name), slog.String("mailbox", del.Verdict.Mailbox))
 		return Result{}, smtpError(ctx, err)

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"time"
 
 	"mox/internal/tracedb"
 	"mox/store"
@@ -14,16 +15,19 @@ type Tracer interface {
 
 // trace records a delivery, with the verdict that led to it: here come those about
 // members of aliases, and about messages that did not come by SMTP, too.
-func (d *Deliverer) trace(ctx context.Context, del Delivery, res Result, err error) {
+func (d *Deliverer) trace(ctx context.Context, del Delivery, start time.Time, res Result, err error) {
 	if d.tracer == nil {
 		return
 	}
 	if v := del.Verdict; v.Reason != "" {
 		s := del.step(tracedb.Judged)
+		s.Time = start
 		s.Result, s.Account, s.Reason, s.Reasons = tracedb.Accepted, del.Recipient.Account, v.Reason, v.Reasons
 		d.tracer.Step(ctx, s)
 	}
 	s := del.step(tracedb.Delivered)
+	s.Time = time.Now()
+	s.Duration = s.Time.Sub(start)
 	s.Result, s.Account, s.Mailbox, s.Content = tracedb.OK, res.Account, res.Mailbox, res.Message.ContentID
 	if err != nil {
 		s.Result, s.Account, s.Mailbox = tracedb.Error, del.Recipient.Account, del.Verdict.Mailbox

@@ -94,7 +94,7 @@ type Step struct {
 
 	Queue    int64         // Id in the queue.
 	Attempt  int32         // Number of the attempt.
-	Duration time.Duration // Of the attempt.
+	Duration time.Duration // Of the attempt, or of storing the message.
 	Next     time.Time     // When the next attempt is.
 
 	Service    string // How the message came in: "smtp", "submission", "lmtp", "control socket".
