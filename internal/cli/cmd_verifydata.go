@@ -12,6 +12,7 @@ import (
 	"mox/config"
 	"mox/dmarc/dmarcdb"
 	"mox/internal/authdb"
+	"mox/internal/tracedb"
 	"mox/internal/training"
 	"mox/mtasts/mtastsdb"
 	"mox/queue/queuedb"
@@ -127,6 +128,7 @@ func verifyDatabases(ctx context.Context, dir string, f *findings) error {
 	}{
 		{"junk filter", training.Verify},
 		{"logins", authdb.Verify},
+		{"message traces", tracedb.Verify},
 		{"dmarc", dmarcdb.Verify},
 		{"tls reports", tlsrptdb.Verify},
 		{"mta-sts", mtastsdb.Verify},

@@ -35,6 +35,7 @@ func commands() []command {
 		cmdSetAccountPassword,
 		cmdLogLevels,
 		cmdDeliver,
+		cmdTrace,
 		cmdSendersList,
 		cmdSendersAllow,
 		cmdSendersBlock,

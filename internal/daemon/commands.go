@@ -15,6 +15,7 @@ import (
 	"mox/internal/deliver"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
+	"mox/internal/tracedb"
 	"mox/message"
 	"mox/mlog"
 	"mox/smtp"
@@ -38,6 +39,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"apppasswordrm":      d.ctlAppPasswordRemove,
 		"loginattempts":      d.ctlLoginAttempts,
 		"retrain":            d.ctlRetrain,
+		"trace":              d.ctlTrace,
 		"reputation":         d.ctlReputation,
 		"senderslist":        d.ctlSendersList,
 		"sendersset":         d.ctlSendersSet,
@@ -177,6 +179,7 @@ func (d *Daemon) deliverSpool(ctx context.Context, addr smtp.Address, rcpt confi
 		return fmt.Errorf("parse message: %w", err)
 	}
 	facts := inbound.Facts{Rcpt: addr.Path(), Recipient: rcpt, Digest: digest, Size: spool.Size(), Message: spool}
+	d.trace.Step(ctx, tracedb.Step{Kind: tracedb.Received, Service: "control socket", MessageID: string(digest.MessageID()), Size: spool.Size()})
 	if rcpt.Alias != nil {
 		m := deliver.NewMembers(deliver.MembersOptions{Decide: d.decider.Decide, Deliver: d.deliver.Deliver, Log: d.log})
 		x := m.Expand(ctx, deliver.Expansion{Delivery: deliver.Delivery{Facts: facts, Spool: spool}, Config: d.conf.Snapshot()})

@@ -22,6 +22,7 @@ import (
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/internal/submit"
+	"mox/internal/tracedb"
 	"mox/internal/training"
 	"mox/mlog"
 	"mox/queue"
@@ -67,6 +68,7 @@ type Daemon struct {
 	queue    *queue.Queue
 	authDB   *authdb.DB
 	dmarcDB  *dmarcdb.DB
+	trace    *tracedb.DB // Nil if nothing is kept.
 	tlsDB    *tlsrptdb.DB
 	out      outgoing
 	checker  *identity.Checker
@@ -159,6 +161,9 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if d.tlsDB, err = tlsrptdb.Open(ctx, s.DataDir); err != nil {
 		return err
 	}
+	if err := d.openTrace(ctx, s); err != nil {
+		return err
+	}
 	d.checker, err = identity.New(identity.Options{
 		Store:        d.store,
 		Config:       d.conf,
@@ -191,6 +196,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Concurrent:     s.QueueConcurrency,
 		ConcurrentLane: s.QueueDomainConcurrency,
 		TempDir:        d.store.TempDir(),
+		Trace:          d.trace,
 		Cids:           d.cids,
 		Log:            d.logger("queue"),
 	})
@@ -230,6 +236,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Store:  d.store,
 		Queue:  d.queueDB,
 		Kick:   d.queue.Kick,
+		Trace:  d.trace,
 		Log:    d.logger("submit"),
 	})
 	var origins smtpserver.OriginChecker
@@ -246,6 +253,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Rejects:  d.deliver,
 		Submit:   submitter,
 		Report:   submitter,
+		Trace:    d.trace,
 		Resolver: d.dns,
 		TempDir:  d.store.TempDir(),
 		Floor:    d.floor,

@@ -21,5 +21,6 @@ func (d *Daemon) makeInbound() {
 		Log:         d.logger("deliver"),
 		Reports:     deliver.ReportStores{DMARC: d.dmarcDB, TLS: d.tlsDB},
 		Evaluations: d.dmarcDB,
+		Trace:       d.trace,
 	})
 }

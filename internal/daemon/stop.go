@@ -88,6 +88,7 @@ func (d *Daemon) close() error {
 		errs = append(errs, d.tlsDB.Close())
 	}
 	errs = append(errs, d.out.close()...)
+	errs = append(errs, d.trace.Close())
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
 	}
