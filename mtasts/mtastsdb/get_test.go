@@ -262,3 +262,19 @@ func TestLookupsAreCountedByResult(t *testing.T) {
 		t.Errorf("failed fetch was not counted")
 	}
 }
+
+func BenchmarkGet(b *testing.B) {
+	w := newWorld()
+	d := openDB(b, w.options())
+	w.set("policy.example", "1", policyText("enforce", "mx.policy.example", 86400))
+	for _, name := range []string{"policy.example", "none.example"} {
+		b.Run(name, func(b *testing.B) {
+			domain := parseDomain(b, name)
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _, err := d.Get(b.Context(), domain)
+				tcheck(b, err)
+			}
+		})
+	}
+}

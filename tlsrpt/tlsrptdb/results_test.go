@@ -428,3 +428,17 @@ func BenchmarkAdd(b *testing.B) {
 		tcheck(b, d.Add(day, s, h))
 	}
 }
+
+func BenchmarkDidTLS(b *testing.B) {
+	d := openResults(b, b.TempDir())
+	known, other := parseDomain(b, "mx.a.example"), parseDomain(b, "mx.b.example")
+	d.SetTLS(ctxbg, known)
+	tcheck(b, d.Flush(ctxbg))
+	b.ReportAllocs()
+	for b.Loop() {
+		if !d.DidTLS(ctxbg, known) || d.DidTLS(ctxbg, other) {
+			b.Fatal("wrong answer")
+		}
+		d.SetTLS(ctxbg, known)
+	}
+}
