@@ -135,7 +135,7 @@ func TestEndlessMessageIsCutOff(t *testing.T) {
 // Messages of other programs, from the shared test data.
 func TestSharedMessagesArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	dir := testkit.Shared(t, "mail")
+	dir := testkit.Shared(t, "testdata/mail")
 	ts := newTestServer(t, testSetup{listener: func(l *ListenerOptions) { l.MaxMessageSize = 10 << 20 }})
 	c := dialClient(t, ts.delivery)
 	c.hello()

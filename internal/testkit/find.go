@@ -31,16 +31,19 @@ func Root(t testing.TB) string {
 // Shared returns the path of test data that is not in the repository: rel, with
 // slashes, in the directory named by the environment variable MOX_SHARED, or else
 // in ../shared next to the repository, such as "testdata/mail/rfc2822". The test is
-// skipped where it is absent.
+// skipped where that directory is absent, and fails where it has no such path.
 func Shared(t testing.TB, rel string) string {
 	t.Helper()
 	base := os.Getenv("MOX_SHARED")
 	if base == "" {
 		base = filepath.Join(Root(t), "..", "shared")
 	}
+	if _, err := os.Stat(base); err != nil {
+		t.Skipf("shared test data absent: %v (MOX_SHARED names the directory with it)", err)
+	}
 	path := filepath.Join(base, filepath.FromSlash(rel))
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("shared test data absent: %v (MOX_SHARED names the directory with it)", err)
+		t.Fatalf("shared test data: %v", err)
 	}
 	return path
 }

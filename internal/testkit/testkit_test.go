@@ -116,7 +116,11 @@ func TestSharedDataIsFoundOrSkipped(t *testing.T) {
 	if got, want := Shared(t, "testdata/mail/x.eml"), filepath.Join(dir, "testdata", "mail", "x.eml"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if f := run(t, func(t testing.TB) { Shared(t, "absent") }); f.ended != "skip" || !strings.Contains(f.text, "MOX_SHARED") {
+	if f := run(t, func(t testing.TB) { Shared(t, "mail") }); f.ended != "fatal" || !strings.Contains(f.text, "mail") {
+		t.Errorf("wrong path: %+v", f)
+	}
+	t.Setenv("MOX_SHARED", filepath.Join(dir, "absent"))
+	if f := run(t, func(t testing.TB) { Shared(t, "testdata/mail") }); f.ended != "skip" || !strings.Contains(f.text, "MOX_SHARED") {
 		t.Errorf("absent: %+v", f)
 	}
 	t.Setenv("MOX_SHARED", "")
