@@ -27,7 +27,6 @@ import (
 	"mox/mlog"
 	"mox/queue"
 	"mox/queue/queuedb"
-	"mox/queue/transport"
 	"mox/smtpserver"
 	"mox/store"
 	"mox/tlsrpt/tlsrptdb"
@@ -186,11 +185,16 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	d.makeInbound()
+	transports, err := d.transports(s)
+	if err != nil {
+		return err
+	}
 	d.queue = queue.New(queue.Options{
 		DB:         d.queueDB,
 		Config:     d.conf,
 		Deliver:    d.deliver,
-		Transports: d.transports(s),
+		Transports: transports,
+		Local:      d.local(),
 		Schedule:   queue.NewSchedule(s.QueueRetryPeriod),
 
 		Concurrent:     s.QueueConcurrency,
@@ -201,28 +205,6 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Log:            d.logger("queue"),
 	})
 	return nil
-}
-
-// transports returns how mail leaves the queue. For what is not there, attempts fail
-// temporarily.
-func (d *Daemon) transports(s *config.Snapshot) map[string]queue.Transport {
-	m := map[string]queue.Transport{}
-	for name, t := range s.Transports {
-		if t.Kind == config.TransportFail {
-			m[name] = transport.NewFail(transport.FailOptions{Name: name, Code: t.Error.Code, Message: t.Error.Text})
-		}
-	}
-	if d.opts.Localserve {
-		m[""] = queue.NewLocal(queue.LocalOptions{
-			Config:   d.conf,
-			Decide:   d.decider,
-			Deliver:  d.deliver,
-			TempDir:  d.store.TempDir(),
-			Account:  smtpserver.LocalserveAccount,
-			Simulate: true,
-		})
-	}
-	return m
 }
 
 // serve binds the listeners and starts all that runs in the background.

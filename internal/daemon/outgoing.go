@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"mox/mtasts/mtastsdb"
+	"mox/queue/transport"
 	"mox/tlsrpt/tlsrptdb"
 )
 
@@ -12,6 +13,7 @@ import (
 type outgoing struct {
 	policies   *mtastsdb.DB
 	tlsResults *tlsrptdb.Results
+	pool       *transport.Pool // Nil if nothing leaves the server.
 
 	cancel    context.CancelFunc // Ends refreshing policies. Nil if it was not started.
 	refreshed chan struct{}      // Closed when it has ended.
@@ -37,15 +39,20 @@ func (d *Daemon) startOutgoing() {
 	})
 }
 
-// shutdown ends refreshing policies, and waits for that until ctx is done.
+// shutdown closes connections that are kept and ends refreshing policies, and waits for
+// both until ctx is done.
 func (o *outgoing) shutdown(ctx context.Context) error {
 	if o.cancel == nil {
 		return nil
 	}
 	o.cancel()
+	var err error
+	if o.pool != nil {
+		err = o.pool.Close(ctx)
+	}
 	select {
 	case <-o.refreshed:
-		return nil
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
