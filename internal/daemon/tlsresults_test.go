@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mox/dns"
+	"mox/internal/reports"
 	"mox/mlog"
 	"mox/queue"
 	"mox/queue/transport"
@@ -30,4 +31,21 @@ func TestResultsOfDeliveriesAreStored(t *testing.T) {
 		t.Errorf("got %+v, %v", l, err)
 	}
 	s.AddTLSResults(t.Context(), queue.Delivery{}, []transport.TLSResult{{RecipientDomain: domain}}) // Only logged.
+}
+
+func TestSessionsWithReportsAreHardlyAReasonForAReport(t *testing.T) {
+	t.Parallel()
+	good, bad := tlsrpt.PolicyResult{Successes: 1}, tlsrpt.PolicyResult{Failures: 1}
+	for _, tc := range []struct {
+		kind      reports.Kind
+		good, bad bool
+	}{
+		{"", true, true},
+		{reports.KindDMARC, false, true},
+		{reports.KindTLS, false, false},
+	} {
+		if g, b := isReason(tc.kind, good), isReason(tc.kind, bad); g != tc.good || b != tc.bad {
+			t.Errorf("%q: got %v, %v", tc.kind, g, b)
+		}
+	}
 }
