@@ -44,6 +44,13 @@ func sortFlags(flags []string) string {
 	return strings.Join(l, " ")
 }
 
+// withNotJunk returns the flags of a message that was moved to a mailbox of a worker,
+// which its name says is not for junk.
+func withNotJunk(flags string) string {
+	l := slices.DeleteFunc(strings.Fields(flags), func(f string) bool { return f == "$NotJunk" })
+	return sortFlags(append(l, "$NotJunk"))
+}
+
 // A deliverer delivers messages to the inbox.
 type deliverer struct {
 	m    *model
@@ -219,7 +226,7 @@ func (w *worker) move(ctx context.Context, box string) error {
 	if len(ids) == 0 || to == "INBOX" { // What is shown there is taken to be new.
 		return nil
 	}
-	op := w.m.begin(ids, func(p place) place { p.mailbox, p.uid = to, 0; return p })
+	op := w.m.begin(ids, func(p place) place { p.mailbox, p.uid, p.flags = to, 0, withNotJunk(p.flags); return p })
 	copied, _, err := w.c.Move(ctx, imapclient.UID, uids.NumSet(), to)
 	if err != nil {
 		return err
