@@ -31,7 +31,8 @@ func (d *Deliverer) trace(ctx context.Context, del Delivery, start time.Time, re
 	s.Result, s.Account, s.Mailbox, s.Content = tracedb.OK, res.Account, res.Mailbox, res.Message.ContentID
 	if err != nil {
 		s.Result, s.Account, s.Mailbox = tracedb.Error, del.Recipient.Account, del.Verdict.Mailbox
-		s.SetError(err)
+		s.SetError(smtpError(ctx, err))
+		s.Reasons = []string{err.Error()}
 	}
 	d.tracer.Step(ctx, s)
 }

@@ -4,17 +4,30 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"mox/dns"
+	"mox/mlog"
+	"mox/smtp"
 )
 
-// BenchmarkStep is what a step costs mail.
+// BenchmarkStep is what a step costs mail: alone, as when there is little mail, and
+// while the writer is as busy as it can be.
 func BenchmarkStep(b *testing.B) {
-	d := open(b, Options{})
-	ctx := WithRef(ctxbg, Ref{Cid: 1})
 	reasons := []string{"the sender is known", "not junk by its content"}
-	b.ReportAllocs()
-	for b.Loop() {
-		d.Step(ctx, Step{Kind: Judged, To: "ann@mox.example", Result: Accepted, Reason: "no-bad-signals", Reasons: reasons})
+	ctx := WithRef(mlog.WithCid(ctxbg, 1), Ref{Cid: 1})
+	to := smtp.Path{Localpart: "ann", IPDomain: dns.IPDomain{Domain: dns.Domain{ASCII: "mox.example"}}}
+	bench := func(b *testing.B, d *DB, after func()) {
+		b.ReportAllocs()
+		for b.Loop() {
+			d.Step(ctx, Step{Kind: Judged, To: Address(to), Result: Accepted, Reason: "no-bad-signals", Reasons: reasons})
+			after()
+		}
 	}
+	b.Run("alone", func(b *testing.B) {
+		d := &DB{steps: make(chan *Step, 1)}
+		bench(b, d, func() { <-d.steps })
+	})
+	b.Run("busy", func(b *testing.B) { bench(b, open(b, Options{}), func() {}) })
 }
 
 // BenchmarkWriter is how many messages with five steps the writer takes a second.

@@ -56,9 +56,9 @@ func WithRef(ctx context.Context, r Ref) context.Context {
 	return context.WithValue(ctx, refKey{}, r)
 }
 
-// refOf returns the message of a context. Without one, all that has the same
+// RefOf returns the message of a context. Without one, all that has the same
 // connection id is about the same message.
-func refOf(ctx context.Context) Ref {
+func RefOf(ctx context.Context) Ref {
 	if r, ok := ctx.Value(refKey{}).(Ref); ok {
 		return r
 	}
@@ -67,7 +67,7 @@ func refOf(ctx context.Context) Ref {
 
 // EnsureRef returns a context that has a message, which is that of r if ctx has none.
 func EnsureRef(ctx context.Context, r Ref) context.Context {
-	if refOf(ctx) == (Ref{}) {
+	if RefOf(ctx) == (Ref{}) {
 		return WithRef(ctx, r)
 	}
 	return ctx
@@ -148,7 +148,7 @@ func (d *DB) Step(ctx context.Context, s Step) {
 		s.Time = time.Now()
 	}
 	if s.Ref == (Ref{}) {
-		s.Ref = refOf(ctx)
+		s.Ref = RefOf(ctx)
 	}
 	if s.Ref == (Ref{}) {
 		s.Ref.Queue = s.Queue

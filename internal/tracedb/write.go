@@ -223,12 +223,15 @@ func (b *batch) finish() error {
 	return nil
 }
 
-// evict removes the oldest messages while there is too much.
+// evict removes the oldest messages when there is too much, and a little more, so that
+// it is not for every batch.
 func (d *DB) evict(st state) error {
-	for st.Steps > d.opts.maxSteps || st.Size > d.opts.maxSize {
-		n, err := d.remove(func(st state, _ message) bool {
-			return st.Steps > d.opts.maxSteps || st.Size > d.opts.maxSize
-		}, &st)
+	if st.Steps <= d.opts.maxSteps && st.Size <= d.opts.maxSize {
+		return nil
+	}
+	steps, size := d.opts.maxSteps-d.opts.maxSteps/100, d.opts.maxSize-d.opts.maxSize/100
+	for st.Steps > steps || st.Size > size {
+		n, err := d.remove(func(st state, _ message) bool { return st.Steps > steps || st.Size > size }, &st)
 		if err != nil {
 			return err
 		}

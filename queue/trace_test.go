@@ -1,0 +1,96 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mox/internal/tracedb"
+	"mox/smtp"
+)
+
+// stepRecorder keeps steps of messages, with the message that the context says.
+type stepRecorder struct {
+	mu    sync.Mutex
+	steps []tracedb.Step
+}
+
+func (r *stepRecorder) Step(ctx context.Context, s tracedb.Step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Ref = tracedb.RefOf(ctx)
+	r.steps = append(r.steps, s)
+}
+
+// take returns a line for each step, and forgets them.
+func (r *stepRecorder) take() (lines string, steps []tracedb.Step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var l []string
+	for _, s := range r.steps {
+		l = append(l, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s %d %d %s %s", s.Kind, s.From, s.To, s.Result, s.Attempt, s.Code, s.Enhanced, s.Reason)), " "))
+	}
+	steps, r.steps = r.steps, nil
+	return strings.Join(l, "\n"), steps
+}
+
+// telling is a transport that says all there is to say about an attempt.
+type telling struct{ err error }
+
+func (*telling) Name() string { return "telling" }
+
+func (tr *telling) Deliver(_ context.Context, d Delivery) []Result {
+	l := allFailed(d, tr.err)
+	for i := range l {
+		l[i].Remote, l[i].Host, l[i].IP, l[i].TLS = "mx.remote.example", "mx.remote.example", netip.MustParseAddr("192.0.2.7"), "requiredstarttls+dane"
+		l[i].Code, l[i].Enhanced, l[i].Text = 250, "2.0.0", "queued as 4711"
+	}
+	time.Sleep(time.Second)
+	return l
+}
+
+func TestAttemptsAndNoticesAreRecorded(t *testing.T) {
+	tr, rec := &telling{}, &stepRecorder{}
+	edit := func(o *Options) {
+		o.Transports, o.Trace = map[string]Transport{"": tr}, rec
+	}
+	testQueue(t, edit, func(t *testing.T, e *env) {
+		want := func(what, lines string) []tracedb.Step {
+			t.Helper()
+			synctest.Wait()
+			got, steps := rec.take()
+			if got != lines {
+				t.Errorf("%s: got\n%s\nwant\n%s", what, got, lines)
+			}
+			return steps
+		}
+		sent := e.enqueue(e.submission("ann@example.org", "x@remote.example"))
+		time.Sleep(2 * time.Second)
+		s := want("delivered", "attempt ann@example.org x@remote.example ok 1 250 2.0.0")[0]
+		if s.Ref != (tracedb.Ref{Queue: sent[0].ID}) || s.Queue != sent[0].ID || s.MessageID != "orig@example.org" || s.Host != "mx.remote.example" || s.IP != "192.0.2.7" ||
+			s.TLS != "requiredstarttls+dane" || s.Text != "queued as 4711" || s.Transport != "telling" || s.Duration != time.Second || s.Account != "ann" || !s.Next.IsZero() {
+			t.Errorf("got %+v", s)
+		}
+
+		tr.err = smtp.Errorf(451, smtp.Se30SystemOther, "later")
+		e.enqueue(e.submission("ann@example.org", "x@remote.example"))
+		time.Sleep(2 * time.Second)
+		if s := want("retried", "attempt ann@example.org x@remote.example retry 1 451 4.3.0")[0]; s.Text != "later" || !s.Next.After(time.Now()) {
+			t.Errorf("got %+v", s)
+		}
+		tr.err = smtp.Errorf(550, smtp.Se11BadMailbox, "no such user")
+		time.Sleep(10 * time.Minute)
+		steps := want("failed", "attempt ann@example.org x@remote.example failed 2 550 5.1.1\nnotified ann@example.org x@remote.example 0 0 failed")
+		if s := steps[1]; s.Ref != steps[0].Ref || s.Account != "ann" || s.Mailbox != "Inbox" {
+			t.Errorf("got %+v", s)
+		}
+		e.enqueue(e.submission("", "y@remote.example"))
+		time.Sleep(2 * time.Second)
+		want("nobody to tell", "attempt <> y@remote.example failed 1 550 5.1.1")
+	})
+}
