@@ -179,6 +179,7 @@ func (d *Daemon) deliverSpool(ctx context.Context, addr smtp.Address, rcpt confi
 		return fmt.Errorf("parse message: %w", err)
 	}
 	facts := inbound.Facts{Rcpt: addr.Path(), Recipient: rcpt, Digest: digest, Size: spool.Size(), Message: spool}
+	ctx = tracedb.WithRef(ctx, tracedb.Ref{Cid: d.cids.Next()}) // A connection can have many.
 	d.trace.Step(ctx, tracedb.Step{Kind: tracedb.Received, Service: "control socket", MessageID: string(digest.MessageID()), Size: spool.Size()})
 	if rcpt.Alias != nil {
 		m := deliver.NewMembers(deliver.MembersOptions{Decide: d.decider.Decide, Deliver: d.deliver.Deliver, Log: d.log})
