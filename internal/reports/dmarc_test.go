@@ -53,6 +53,9 @@ func TestDMARCReportIsSentWhenTheDayIsOver(t *testing.T) {
 		if to(l) != "reports@example.com" || e.left("example.com") != 1 {
 			t.Fatalf("queued %q, %d evaluations left", to(l), e.left("example.com"))
 		}
+		if n := e.kicks.Load(); n != 1 {
+			t.Errorf("queue was told %d times", n)
+		}
 		m := l[0]
 		if m.Account != "boss" || m.SenderLocalpart != "postmaster" || m.SenderDomain != "mx.example.org" || m.MaxAttempts != 5 || !m.Bulk ||
 			smtp.Notify(m.Notify) != smtp.NotifyNever || m.RequireTLS != nil || m.Hold || m.base.SMTPUTF8 || KindOf(m.base) != KindDMARC {
@@ -195,8 +198,8 @@ func TestDMARCReportIsTriedAgainEachHour(t *testing.T) {
 		e := newEnv(t)
 		e.wants("example.com", "a@example.com")
 		e.zone.fault("_dmarc.example.com", dns.ErrTemporary)
-		if l := e.sendOne(2*time.Hour + 30*time.Minute); len(l) != 0 || len(e.zone.asked) != 3 {
-			t.Fatalf("%d messages after %d lookups", len(l), len(e.zone.asked))
+		if l := e.sendOne(2*time.Hour + 30*time.Minute); len(l) != 0 || len(e.zone.lookups()) != 3 {
+			t.Fatalf("%d messages after %d lookups", len(l), len(e.zone.lookups()))
 		}
 		e.zone.fault("_dmarc.example.com", nil)
 		l := e.runFor(2 * time.Hour)
@@ -410,8 +413,8 @@ func TestNoDMARCReportWithoutAReason(t *testing.T) {
 				ev.Optional = tc.optional
 				e.evaluate(ev)
 				time.Sleep(day)
-				if l := e.runFor(time.Hour); len(l) != 0 || e.left("example.com") != tc.left || len(e.zone.asked) != 0 {
-					t.Errorf("%d messages, %d evaluations left, asked for %q", len(l), e.left("example.com"), e.zone.asked)
+				if l := e.runFor(time.Hour); len(l) != 0 || e.left("example.com") != tc.left || len(e.zone.lookups()) != 0 {
+					t.Errorf("%d messages, %d evaluations left, asked for %q", len(l), e.left("example.com"), e.zone.lookups())
 				}
 				// Old ones are removed in any case.
 				if e.runFor(3 * day); e.left("example.com") != 0 {

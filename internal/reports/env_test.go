@@ -11,8 +11,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +75,20 @@ func (z *zone) LookupIP(_ context.Context, _, name string) ([]net.IP, dns.Result
 	return []net.IP{net.ParseIP(v)}, dns.Result{}, nil
 }
 
+// lookups returns the names that were asked for.
+func (z *zone) lookups() []string {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return slices.Clone(z.asked)
+}
+
+// remove removes an A record.
+func (z *zone) remove(name string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	delete(z.a, name)
+}
+
 // fault makes lookups of a name fail, or not.
 func (z *zone) fault(name string, err error) {
 	z.mu.Lock()
@@ -90,6 +106,7 @@ type env struct {
 	tls   *tlsrptdb.Results
 	queue *queuedb.DB
 	opts  Options
+	kicks atomic.Int64 // How often the queue was told of messages.
 }
 
 // change is a change of the configuration.
@@ -143,11 +160,8 @@ func newEnv(t *testing.T, changes ...change) *env {
 			}
 		}
 	})
-	e.opts = Options{
-		Config: e.conf, Resolver: e.zone, Evaluations: e.evals, TLS: e.tls, Queue: e.queue,
-		Sign:    submit.New(submit.Options{Config: e.conf, Queue: e.queue}),
-		TempDir: e.dir,
-	}
+	s := submit.New(submit.Options{Config: e.conf, Queue: e.queue, Kick: func() { e.kicks.Add(1) }})
+	e.opts = Options{Config: e.conf, Resolver: e.zone, Evaluations: e.evals, TLS: e.tls, Queue: s, Sign: s, TempDir: e.dir}
 	return e
 }
 

@@ -132,9 +132,6 @@ func (s *Sender) enqueue(ctx context.Context, m mail, to []smtp.Address, utf8 bo
 	}
 	s.log.InfoContext(ctx, "report queued", slog.String("kind", string(m.kind)), slog.String("id", m.id),
 		slog.Int64("msgid", l[0].ID), slog.Any("rcptto", to), slog.Int64("size", spool.Size()))
-	if s.opts.Kick != nil {
-		s.opts.Kick()
-	}
 	return nil
 }
 

@@ -41,7 +41,6 @@ func TestOwnAddressesAreLookedUpOnBlocklists(t *testing.T) {
 		}
 		m := NewMonitor(MonitorOptions{Config: e.conf, Resolver: e.zone})
 		stop := runIt(t, m.Run)
-		defer stop()
 		time.Sleep(5*time.Minute + 3*time.Second) // A second between lookups.
 		synctest.Wait()
 		check := func(want map[string]float64) {
@@ -54,35 +53,35 @@ func TestOwnAddressesAreLookedUpOnBlocklists(t *testing.T) {
 			}
 		}
 		check(map[string]float64{"good.example": 1, "bad.example": 0, "broken.example": -1, "all.example": -1})
-		for _, name := range e.zone.asked {
+		for _, name := range e.zone.lookups() {
 			if strings.HasPrefix(name, "1.0.0.10.") {
 				t.Errorf("private address was looked up: %s", name)
 			}
 		}
 
-		asked := len(e.zone.asked)
-		delete(e.zone.a, "1.113.0.203.bad.example")
+		asked := len(e.zone.lookups())
+		e.zone.remove("1.113.0.203.bad.example")
 		time.Sleep(2*time.Hour + 50*time.Minute)
 		synctest.Wait()
-		if len(e.zone.asked) != asked {
+		if len(e.zone.lookups()) != asked {
 			t.Error("looked up before the time")
 		}
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
 		check(map[string]float64{"bad.example": 1})
-		asked = len(e.zone.asked)
+		asked = len(e.zone.lookups())
 		for range monitorConnections {
 			m.Connected()
 		}
 		time.Sleep(monitorStep + 5*time.Second)
 		synctest.Wait()
-		if len(e.zone.asked) == asked {
+		if len(e.zone.lookups()) == asked {
 			t.Error("not looked up after many connections")
 		}
-		asked = len(e.zone.asked)
+		asked = len(e.zone.lookups())
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(e.zone.asked) != asked {
+		if len(e.zone.lookups()) != asked {
 			t.Error("looked up again for the same connections")
 		}
 
@@ -91,7 +90,10 @@ func TestOwnAddressesAreLookedUpOnBlocklists(t *testing.T) {
 		dyn.MonitorDNSBLs = nil
 		snap, err := config.New(st, dyn)
 		e.check(err)
+		stop()
 		m.opts.Config = config.NewHolder(snap)
+		stop = runIt(t, m.Run)
+		defer stop()
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
 		if shown(t, `mox_dnsbl_ips_success{ip="203.0.113.1",zone="all.example"}`) || !shown(t, `mox_dnsbl_ips_success{ip="203.0.113.1",zone="good.example"}`) {

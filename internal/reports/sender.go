@@ -42,7 +42,7 @@ type Suppressor interface {
 	IsSuppressed(ctx context.Context, address string, at time.Time) (bool, error)
 }
 
-// Queue is where reports go. A *queuedb.DB is one.
+// Queue is where reports go. A *submit.Submitter is one.
 type Queue interface {
 	Enqueue(ctx context.Context, s queuedb.Submission) ([]queuedb.Message, error)
 }
@@ -52,7 +52,7 @@ type Signer interface {
 	SignSystem(ctx context.Context, from dns.Domain, r io.ReaderAt, size int64, extra ...string) []byte
 }
 
-// Options are for [New]. All but Log and Kick are needed, and of Evaluations and TLS at
+// Options are for [New]. All but Log are needed, and of Evaluations and TLS at
 // least one: for what is nil, no reports are sent.
 type Options struct {
 	Config      *config.Holder
@@ -61,7 +61,6 @@ type Options struct {
 	TLS         TLSResults
 	Queue       Queue
 	Sign        Signer
-	Kick        func() // Called when something was queued.
 	TempDir     string // For messages while they are made.
 	Log         *slog.Logger
 }
