@@ -70,6 +70,7 @@ type Daemon struct {
 	trace    *tracedb.DB // Nil if nothing is kept.
 	tlsDB    *tlsrptdb.DB
 	out      outgoing
+	reports  reporting
 	checker  *identity.Checker
 	dns      dns.Resolver // Nil for no lookups.
 	training *training.Trainer
@@ -185,6 +186,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	d.makeInbound()
+	d.makeMonitor()
 	transports, err := d.transports(s)
 	if err != nil {
 		return err
@@ -266,6 +268,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	}
 	d.training.Start()
 	d.startOutgoing()
+	d.startReporting(submitter)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
 	for _, sock := range d.sockets {

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"mox/dmarc/dmarcdb"
 	"mox/mtasts/mtastsdb"
@@ -27,6 +29,28 @@ func TestReportDatabasesAreOpenWhileTheServerRuns(t *testing.T) {
 	} {
 		if l, err := verify(); err != nil || len(l) > 0 {
 			t.Errorf("verify after the stop: %v, %v", l, err)
+		}
+	}
+}
+
+func TestReportsAreSentByAServerThatSendsMail(t *testing.T) {
+	t.Parallel()
+	for _, local := range []bool{false, true} {
+		opts, log := testOptions(newDir(t))
+		opts.Localserve = local
+		d, err := Start(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if started := d.reports.cancel != nil && d.reports.monitor != nil; started == local {
+			t.Errorf("started: %v", started)
+		}
+		d.reports.connected() // Also without a monitor.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		begin := time.Now()
+		if err := d.Wait(ctx); err != nil || time.Since(begin) > stopGrace {
+			t.Errorf("stop after %s: %v\n%s", time.Since(begin), err, log)
 		}
 	}
 }

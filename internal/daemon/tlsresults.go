@@ -23,12 +23,14 @@ var (
 
 // tlsResults stores how TLS went with deliveries, for reports.
 type tlsResults struct {
-	db  *tlsrptdb.Results
-	log *slog.Logger
+	db        *tlsrptdb.Results
+	connected func() // Called for each connection.
+	log       *slog.Logger
 }
 
 // AddTLSResults implements transport.TLSResults.
 func (t tlsResults) AddTLSResults(ctx context.Context, d queue.Delivery, results []transport.TLSResult) {
+	t.connected()
 	sessions := make([]tlsrptdb.Session, len(results))
 	for i, r := range results {
 		sessions[i] = tlsrptdb.Session{

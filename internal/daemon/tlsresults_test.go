@@ -21,7 +21,7 @@ func TestResultsOfDeliveriesAreStored(t *testing.T) {
 	}
 	defer db.Close()
 	domain, host := dns.Domain{ASCII: "example.org"}, dns.Domain{ASCII: "mx.example.org"}
-	s := tlsResults{db, mlog.Discard()}
+	s := tlsResults{db, func() {}, mlog.Discard()}
 	s.AddTLSResults(t.Context(), queue.Delivery{}, []transport.TLSResult{
 		{RecipientDomain: domain, PolicyDomain: domain, Result: tlsrpt.PolicyResult{Policy: tlsrpt.Policy{Type: tlsrpt.PolicyNone, Domain: "example.org"}, Failures: 1}},
 		{RecipientDomain: domain, PolicyDomain: host, IsHost: true, Result: tlsrpt.PolicyResult{Policy: tlsrpt.Policy{Type: tlsrpt.PolicyTLSA, Domain: "mx.example.org"}, Successes: 1}},

@@ -86,7 +86,7 @@ func (d *Daemon) direct(n transport.Network) queue.Transport {
 		Network:    n,
 		Policies:   d.out.policies,
 		TLSMemory:  d.out.tlsResults,
-		TLSResults: tlsResults{d.out.tlsResults, d.logger("transport")},
+		TLSResults: tlsResults{d.out.tlsResults, d.reports.connected, d.logger("transport")},
 	})
 }
 
