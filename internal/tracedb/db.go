@@ -65,17 +65,25 @@ type DB struct {
 // 1970, or a little later if there is one of that time: so keys are in the order in
 // which messages came, and say when.
 type message struct {
-	ID      int64 `bstore:"noauto,typename Message"`
-	Steps   int32 // How many there are.
-	Size    int64 // Of them.
-	Skipped int32 // Steps beyond MaxMessageSteps.
+	ID      int64    `bstore:"noauto,typename Message"`
+	Steps   int32    // How many there are.
+	Size    int64    // Of them.
+	Skipped int32    // Steps beyond MaxMessageSteps.
+	Chunks  []int64  // Ids of its chunks.
+	Names   []string // By which it is found. There is a key for each.
 }
 
-// name is something by which a message is found.
-type name struct {
-	ID      int64  `bstore:"typename Name"`
-	Name    string `bstore:"nonzero,unique Name+Message"`
-	Message int64  `bstore:"nonzero,index"`
+// chunk has the steps of a message that were written together.
+type chunk struct {
+	ID      int64 `bstore:"typename Chunk"`
+	Message int64 `bstore:"nonzero"`
+	Steps   []Step
+}
+
+// key makes a message be found by a name. All is in the key, see keyOf: that is one
+// thing to write.
+type key struct {
+	Key string `bstore:"typename Key"`
 }
 
 // state is the singleton with sums.
@@ -91,7 +99,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	metrics.PanicPackages(pkgName)
 	path := filepath.Join(opts.Dir, FileName)
 	_, serr := os.Stat(path)
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, message{}, Step{}, name{}, state{})
+	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, message{}, chunk{}, key{}, state{})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

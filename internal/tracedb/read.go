@@ -89,14 +89,11 @@ func (q Query) ids(tx *bstore.Tx, since int64) ([]int64, error) {
 	}
 	var ids []int64
 	for _, s := range names {
-		l, err := bstore.QueryTx[name](tx).FilterEqual("Name", s).FilterLess("Message", q.Before).
-			FilterGreaterEqual("Message", since).SortDesc("Message").Limit(q.Limit).List()
+		l, err := find(tx, s, since, q.Before, q.Limit)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range l {
-			ids = append(ids, n.Message)
-		}
+		ids = append(ids, l...)
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -110,16 +107,15 @@ func read(tx *bstore.Tx, id int64) (Message, error) {
 	if err := tx.Get(&m); err != nil {
 		return Message{}, err
 	}
-	steps, err := bstore.QueryTx[Step](tx).FilterEqual("Message", id).List()
-	if err != nil {
-		return Message{}, err
-	}
-	slices.SortStableFunc(steps, func(a, b Step) int {
-		if c := a.Time.Compare(b.Time); c != 0 {
-			return c
+	var steps []Step
+	for _, id := range m.Chunks {
+		c := chunk{ID: id}
+		if err := tx.Get(&c); err != nil {
+			return Message{}, err
 		}
-		return int(max(-1, min(1, a.ID-b.ID)))
-	})
+		steps = append(steps, c.Steps...)
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
 	return Message{ID: id, Time: time.Unix(0, id), Steps: steps, Skipped: int(m.Skipped)}, nil
 }
 
@@ -149,3 +145,34 @@ func messageIDName(s string) string { return "m:" + s }
 func addressName(s string) string { return "a:" + strings.ToLower(s) }
 
 func queueName(id int64) string { return "q:" + strconv.FormatInt(id, 10) }
+
+// keyOf returns the key of a name for a message. There are no line ends in names, so
+// that the keys of a name are together, in the order of messages.
+func keyOf(name string, id int64) string { return fmt.Sprintf("%s\n%016x", name, id) }
+
+// find returns messages with a name, from since until before, the latest first.
+func find(tx *bstore.Tx, name string, since, before int64, n int) ([]int64, error) {
+	var keys []string
+	err := bstore.QueryTx[key](tx).FilterGreaterEqual("Key", keyOf(name, max(0, since))).FilterLess("Key", keyOf(name, before)).
+		SortDesc("Key").Limit(n).IDs(&keys)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(keys))
+	for i, k := range keys {
+		if ids[i], err = idOf(k); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// idOf returns the message of a key.
+func idOf(k string) (int64, error) {
+	_, s, _ := strings.Cut(k, "\n")
+	id, err := strconv.ParseInt(s, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("key %q: %w", k, err)
+	}
+	return id, nil
+}

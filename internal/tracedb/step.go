@@ -76,11 +76,9 @@ func EnsureRef(ctx context.Context, r Ref) context.Context {
 // Step is a step of a message. Time and Kind are always set when it is read, of the
 // others those that say something.
 type Step struct {
-	ID      int64
-	Message int64     `bstore:"nonzero,index"` // Set when it is written.
-	Time    time.Time `bstore:"nonzero"`       // When it was done. Zero is now.
-	Kind    Kind      `bstore:"nonzero"`
-	Result  string    // One of the constants.
+	Time   time.Time // When it was done. Zero is now.
+	Kind   Kind
+	Result string // One of the constants.
 
 	// Ref is of which message it is. If it is zero, the context says so, and if that does
 	// not, it is a message of its own unless it is in the queue.

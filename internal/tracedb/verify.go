@@ -35,50 +35,52 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 	return problems, d.Close()
 }
 
-// verify checks that sums are those of the steps, and that steps and names are of
-// messages that are there.
+// verify checks that sums are those of the steps, and that each message has its chunks
+// and keys, and there are no others.
 func verify(tx *bstore.Tx, add func(format string, args ...any)) error {
-	type sums struct {
-		message
-		steps int32
-		size  int64
-	}
-	messages := map[int64]*sums{}
+	have := state{ID: 1}
+	chunks, keys := 0, 0
 	err := bstore.QueryTx[message](tx).ForEach(func(m message) error {
-		messages[m.ID] = &sums{message: m}
+		sum := message{}
+		for _, id := range m.Chunks {
+			c := chunk{ID: id}
+			if err := tx.Get(&c); err != nil || c.Message != m.ID {
+				add("message %d does not have its chunk of steps %d: %v", m.ID, id, err)
+				continue
+			}
+			chunks++
+			sum.Steps += int32(len(c.Steps))
+			for _, s := range c.Steps {
+				sum.Size += s.size()
+			}
+		}
+		for _, n := range m.Names {
+			if err := tx.Get(&key{keyOf(n, m.ID)}); err != nil {
+				add("message %d is not found by %q: %v", m.ID, n, err)
+				continue
+			}
+			keys++
+		}
+		if sum.Steps != m.Steps || sum.Size != m.Size || sum.Steps > MaxMessageSteps {
+			add("message %d has %d steps of %d octets, and its record says %d of %d", m.ID, sum.Steps, sum.Size, m.Steps, m.Size)
+		}
+		have.Messages++
+		have.Steps += int64(sum.Steps)
+		have.Size += sum.Size
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("messages: %w", err)
 	}
-	have := state{ID: 1, Messages: int64(len(messages))}
-	err = bstore.QueryTx[Step](tx).ForEach(func(s Step) error {
-		have.Steps++
-		have.Size += s.size()
-		if m := messages[s.Message]; m != nil {
-			m.steps++
-			m.size += s.size()
-		} else {
-			add("step %d is of message %d, which is not there", s.ID, s.Message)
-		}
-		return nil
-	})
-	if err != nil {
+	if n, err := bstore.QueryTx[chunk](tx).Count(); err != nil {
 		return fmt.Errorf("steps: %w", err)
+	} else if n != chunks {
+		add("there are %d chunks of steps, and messages have %d", n, chunks)
 	}
-	for id, m := range messages {
-		if m.steps != m.Steps || m.size != m.Size || m.steps > MaxMessageSteps {
-			add("message %d has %d steps of %d octets, and its record says %d of %d", id, m.steps, m.size, m.Steps, m.Size)
-		}
-	}
-	err = bstore.QueryTx[name](tx).ForEach(func(n name) error {
-		if messages[n.Message] == nil {
-			add("name %q is of message %d, which is not there", n.Name, n.Message)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("names: %w", err)
+	if n, err := bstore.QueryTx[key](tx).Count(); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	} else if n != keys {
+		add("there are %d keys, and messages have %d", n, keys)
 	}
 	want := state{ID: 1}
 	if err := tx.Get(&want); err != nil && err != bstore.ErrAbsent {

@@ -12,12 +12,16 @@ import (
 func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for what, damage := range map[string]func(tx *bstore.Tx) error{
-		"is of message": func(tx *bstore.Tx) error { return tx.Insert(&Step{Message: 5, Time: at, Kind: Queued}) },
+		"there are 2 chunks of steps, and messages have 1": func(tx *bstore.Tx) error {
+			return tx.Insert(&chunk{Message: 5, Steps: []Step{{Time: at, Kind: Queued}}})
+		},
+		"does not have its chunk": func(tx *bstore.Tx) error { return tx.Delete(&chunk{ID: 1}) },
 		"and its record says": func(tx *bstore.Tx) error {
 			_, err := bstore.QueryTx[message](tx).UpdateFields(map[string]any{"Size": int64(1)})
 			return err
 		},
-		`name "m:x" is of message 5`: func(tx *bstore.Tx) error { return tx.Insert(&name{Name: "m:x", Message: 5}) },
+		"there are 3 keys, and messages have 2": func(tx *bstore.Tx) error { return tx.Insert(&key{keyOf("m:x", 5)}) },
+		`is not found by "m:x@y"`:               func(tx *bstore.Tx) error { return tx.Delete(&key{keyOf("m:x@y", at.UnixNano())}) },
 		"the sums say": func(tx *bstore.Tx) error {
 			_, err := bstore.QueryTx[state](tx).UpdateFields(map[string]any{"Messages": int64(9)})
 			return err

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -39,10 +41,15 @@ type batch struct {
 	w        *writer
 	tx       *bstore.Tx
 	state    state
-	messages map[int64]*message
-	fresh    map[int64]bool // Messages that this batch has made.
+	messages map[int64]*touched
 	refs     map[Ref]int64
-	named    map[name]bool // With Name and Message.
+}
+
+// touched is a message with its new steps.
+type touched struct {
+	message
+	steps []Step
+	named map[string]bool // Nil until needed.
 }
 
 // write writes a batch. What cannot be written is lost: to keep it would take ever
@@ -56,7 +63,7 @@ func (w *writer) write(steps []*Step) error {
 	slices.SortStableFunc(steps, func(a, b *Step) int { return cmp.Compare(a.order(), b.order()) })
 	var b *batch
 	err := w.d.bdb.Write(context.Background(), func(tx *bstore.Tx) error {
-		b = &batch{w, tx, state{ID: 1}, map[int64]*message{}, map[int64]bool{}, map[Ref]int64{}, map[name]bool{}}
+		b = &batch{w, tx, state{ID: 1}, map[int64]*touched{}, map[Ref]int64{}}
 		if err := tx.Get(&b.state); err != nil && err != bstore.ErrAbsent {
 			return fmt.Errorf("read sums: %w", err)
 		} else if err == bstore.ErrAbsent {
@@ -93,7 +100,7 @@ func (s *Step) order() int {
 	return 2
 }
 
-// add writes a step.
+// add adds a step to its message.
 func (b *batch) add(s *Step) error {
 	s.clip()
 	m, err := b.message(s)
@@ -104,17 +111,14 @@ func (b *batch) add(s *Step) error {
 		m.Skipped++
 		return nil
 	}
-	s.ID, s.Message = 0, m.ID
-	if err := b.tx.Insert(s); err != nil {
-		return fmt.Errorf("insert step: %w", err)
-	}
 	size := s.size()
 	m.Steps++
 	m.Size += size
 	b.state.Steps++
 	b.state.Size += size
+	m.steps = append(m.steps, *s)
 	for _, n := range s.names() {
-		if err := b.name(name{Name: n, Message: m.ID}); err != nil {
+		if err := b.name(m, n); err != nil {
 			return err
 		}
 	}
@@ -122,18 +126,18 @@ func (b *batch) add(s *Step) error {
 }
 
 // message returns the message of a step, which may be a new one.
-func (b *batch) message(s *Step) (*message, error) {
+func (b *batch) message(s *Step) (*touched, error) {
 	id := b.refs[s.Ref] // Never anything for a zero Ref.
 	if id == 0 {
 		id = b.w.recent.ids[s.Ref]
 	}
 	if id == 0 && s.Ref.Queue != 0 {
-		n, err := bstore.QueryTx[name](b.tx).FilterEqual("Name", queueName(s.Ref.Queue)).SortDesc("Message").Limit(1).List()
+		l, err := find(b.tx, queueName(s.Ref.Queue), 0, math.MaxInt64, 1)
 		if err != nil {
 			return nil, fmt.Errorf("look for message of queue: %w", err)
 		}
-		if len(n) > 0 {
-			id = n[0].Message
+		if len(l) > 0 {
+			id = l[0]
 		}
 	}
 	if id != 0 {
@@ -154,12 +158,12 @@ func (b *batch) message(s *Step) (*message, error) {
 		}
 		id++
 	}
-	m := &message{ID: id}
-	if err := b.tx.Insert(m); err != nil {
+	m := &touched{message: message{ID: id}}
+	if err := b.tx.Insert(&m.message); err != nil {
 		return nil, fmt.Errorf("insert message: %w", err)
 	}
 	b.state.Messages++
-	b.messages[id], b.fresh[id] = m, true
+	b.messages[id] = m
 	b.remember(s, id)
 	return m, nil
 }
@@ -175,12 +179,12 @@ func (b *batch) remember(s *Step, id int64) {
 }
 
 // get returns a message, or nil if there is none.
-func (b *batch) get(id int64) (*message, error) {
+func (b *batch) get(id int64) (*touched, error) {
 	if m := b.messages[id]; m != nil {
 		return m, nil
 	}
-	m := &message{ID: id}
-	if err := b.tx.Get(m); err == bstore.ErrAbsent {
+	m := &touched{message: message{ID: id}}
+	if err := b.tx.Get(&m.message); err == bstore.ErrAbsent {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
@@ -190,30 +194,37 @@ func (b *batch) get(id int64) (*message, error) {
 }
 
 // name makes a message be found by a name.
-func (b *batch) name(n name) error {
-	if b.named[n] {
+func (b *batch) name(m *touched, n string) error {
+	if m.named == nil {
+		m.named = make(map[string]bool, len(m.Names)+4)
+		for _, have := range m.Names {
+			m.named[have] = true
+		}
+	}
+	if m.named[n] {
 		return nil
 	}
-	b.named[n] = true
-	if !b.fresh[n.Message] {
-		exists, err := bstore.QueryTx[name](b.tx).FilterNonzero(name{Name: n.Name, Message: n.Message}).Exists()
-		if err != nil {
-			return fmt.Errorf("look for name: %w", err)
-		}
-		if exists {
-			return nil
-		}
+	if err := b.tx.Insert(&key{keyOf(n, m.ID)}); err != nil {
+		return fmt.Errorf("insert key: %w", err)
 	}
-	if err := b.tx.Insert(&n); err != nil {
-		return fmt.Errorf("insert name: %w", err)
-	}
+	m.named[n] = true
+	m.Names = append(m.Names, n)
 	return nil
 }
 
-// finish writes sums.
+// finish writes steps and sums.
 func (b *batch) finish() error {
-	for _, m := range b.messages {
-		if err := b.tx.Update(m); err != nil {
+	// In their order, which is that of their keys, pages fill up.
+	for _, id := range slices.Sorted(maps.Keys(b.messages)) {
+		m := b.messages[id]
+		if len(m.steps) > 0 {
+			c := chunk{Message: m.ID, Steps: m.steps}
+			if err := b.tx.Insert(&c); err != nil {
+				return fmt.Errorf("insert steps: %w", err)
+			}
+			m.Chunks = append(m.Chunks, c.ID)
+		}
+		if err := b.tx.Update(&m.message); err != nil {
 			return fmt.Errorf("update message: %w", err)
 		}
 	}
@@ -296,11 +307,15 @@ func (d *DB) remove(old func(state, message) bool, left *state) (n int, rerr err
 }
 
 func removeMessage(tx *bstore.Tx, m message) error {
-	if _, err := bstore.QueryTx[Step](tx).FilterEqual("Message", m.ID).Delete(); err != nil {
-		return fmt.Errorf("remove steps: %w", err)
+	for _, id := range m.Chunks {
+		if err := tx.Delete(&chunk{ID: id}); err != nil {
+			return fmt.Errorf("remove steps: %w", err)
+		}
 	}
-	if _, err := bstore.QueryTx[name](tx).FilterEqual("Message", m.ID).Delete(); err != nil {
-		return fmt.Errorf("remove names: %w", err)
+	for _, n := range m.Names {
+		if err := tx.Delete(&key{keyOf(n, m.ID)}); err != nil {
+			return fmt.Errorf("remove key: %w", err)
+		}
 	}
 	if err := tx.Delete(&m); err != nil {
 		return fmt.Errorf("remove message: %w", err)
