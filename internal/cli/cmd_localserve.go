@@ -10,10 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"mox/config"
 	"mox/internal/daemon"
@@ -119,61 +117,8 @@ func (f localserveFlags) serve(ctx context.Context, e *env, path string) error {
 	if f.ports > 0 {
 		overrides = append(overrides, daemon.LocalservePorts(f.ports))
 	}
-	useProcs()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	d, err := daemon.Start(ctx, daemon.Options{
-		ConfigPath: path,
-		Overrides:  overrides,
-		Handler:    e.handler,
-		Levels:     e.levels,
-		Version:    version(),
-		AnyPort:    f.ports == 0,
-		Localserve: true,
-	})
-	if err != nil {
-		return err
-	}
-	writeBanner(e.out, path, d)
-	return waitSignals(ctx, d, signals)
-}
-
-// waitSignals runs a server until a signal stops it, or something else does. A second
-// signal ends the process without waiting for sessions.
-func waitSignals(ctx context.Context, d *daemon.Daemon, signals <-chan os.Signal) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	got := make(chan signalError, 1)
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		for first := true; ; first = false {
-			select {
-			case <-ended:
-				return
-			case sig := <-signals:
-				number := signalError(1)
-				if s, ok := sig.(syscall.Signal); ok {
-					number = signalError(s)
-				}
-				if !first {
-					os.Exit(int(number))
-				}
-				got <- number
-				cancel()
-			}
-		}
-	}()
-	if err := d.Wait(ctx); err != nil {
-		return err
-	}
-	select {
-	case number := <-got:
-		return number
-	default:
-		return nil
-	}
+	opts := daemon.Options{ConfigPath: path, Overrides: overrides, AnyPort: f.ports == 0, Localserve: true}
+	return e.runDaemon(ctx, opts, func(d *daemon.Daemon) { writeBanner(e.out, path, d) })
 }
 
 // services are what the banner says about a socket. The first word of the line is

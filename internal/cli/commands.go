@@ -29,6 +29,7 @@ type runFunc func(ctx context.Context, e *env, args []string) error
 // commands are all commands, in the order of the help text.
 func commands() []command {
 	return []command{
+		cmdServe,
 		cmdLocalserve,
 		cmdStop,
 		cmdStatus,

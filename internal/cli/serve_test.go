@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"mox/internal/testkit"
+)
+
+func TestServeRunsUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	dir := testkit.Dir(t, map[string]string{
+		"config/mox.conf": `DataDir: ../data
+LogLevel: info
+Hostname: mail.example.org
+Listeners:
+	local:
+		IPs:
+			- 127.0.0.1
+Postmaster:
+	Account: ann
+	Mailbox: Postmaster
+`,
+		"config/domains.conf": `Domains:
+	example.org: nil
+Accounts:
+	ann:
+		Domain: example.org
+		Destinations:
+			ann@example.org: nil
+`,
+	})
+	conf := filepath.Join(dir, "config", "mox.conf")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "-config", conf, "serve")
+	cmd.Env = append(os.Environ(), mainEnv+"=1")
+	p := testkit.Start(t, cmd)
+	p.WaitLine(`ready to serve`)
+	mox(t, "", "-config", conf, "status").want(t, 0, "accounts  1", "")
+	mox(t, "", "-config", conf, "serve").want(t, 1, "", "lock")
+	mox(t, "", "-config", conf, "stop").want(t, 0, "stopped", "")
+	if err := p.Wait(); err != nil {
+		t.Errorf("server: %v", err)
+	}
+	mox(t, "", "-config", conf, "serve", "x").want(t, 2, "", "unexpected argument")
+}
