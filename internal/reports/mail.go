@@ -175,7 +175,7 @@ func headerAddress(a smtp.Address, utf8 bool) message.Address {
 // report is made, at a domain. It is a dot-atom-text on both sides (RFC 9990 §3.5.1,
 // RFC 8460 §5.3).
 func reportID(begin time.Time, domain dns.Domain, about ...any) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q", append([]any{domain.ASCII, begin.Unix()}, about...)))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", append([]any{domain.ASCII, begin.Unix()}, about...)))
 	unique := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
 	return begin.UTC().Format("20060102") + "." + unique + "@" + domain.ASCII
 }
