@@ -187,6 +187,7 @@ func (q *Queue) record(ctx context.Context, rep dsn.Report, matches []Match) err
 	for k, i := range of {
 		m := &matches[i]
 		m.Suppressed = suppressed[k]
+		q.traceMatch(ctx, *m)
 		q.log.InfoContext(ctx, "notification about message", slog.Int64("msgid", m.Sent.Message.ID), slog.String("account", m.Sent.Message.Account),
 			slog.String("by", string(m.Kind)), slog.String("action", string(m.Action)), slog.Bool("suppressed", m.Suppressed), mlog.Err(errors.New(m.Result.Error)))
 	}

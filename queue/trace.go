@@ -63,3 +63,14 @@ func (q *Queue) traceNotice(ctx context.Context, n notice, account, mailbox stri
 	s.Reason, s.Account, s.Mailbox = string(n.action()), account, mailbox
 	q.opts.Trace.Step(ctx, s)
 }
+
+// traceMatch records what a notification from elsewhere tells of a message.
+func (q *Queue) traceMatch(ctx context.Context, m Match) {
+	if q.opts.Trace == nil {
+		return
+	}
+	s := step(tracedb.Reported, m.Sent.Base, m.Sent.Message)
+	s.Ref = tracedb.Ref{Queue: m.Sent.Message.ID}
+	s.Reason, s.Host, s.Code, s.Enhanced, s.Text = string(m.Action), m.Result.Remote, m.Result.Code, m.Result.Enhanced, m.Result.Error
+	q.opts.Trace.Step(ctx, s)
+}

@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mox/dsn"
 	"mox/internal/tracedb"
+	"mox/queue/queuedb"
 	"mox/smtp"
 )
 
@@ -23,7 +25,9 @@ type stepRecorder struct {
 func (r *stepRecorder) Step(ctx context.Context, s tracedb.Step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.Ref = tracedb.RefOf(ctx)
+	if s.Ref == (tracedb.Ref{}) {
+		s.Ref = tracedb.RefOf(ctx)
+	}
 	r.steps = append(r.steps, s)
 }
 
@@ -92,5 +96,18 @@ func TestAttemptsAndNoticesAreRecorded(t *testing.T) {
 		e.enqueue(e.submission("", "y@remote.example"))
 		time.Sleep(2 * time.Second)
 		want("nobody to tell", "attempt <> y@remote.example failed 1 550 5.1.1")
+	})
+}
+
+func TestWhatANotificationTellsIsRecorded(t *testing.T) {
+	testMatch(t, func(t *testing.T, e *env, l []queuedb.Message) {
+		rec := &stepRecorder{}
+		e.q.opts.Trace = rec
+		e.match("ann@example.org", notification(t, "env", "", about(t, "b@one.example", dsn.Failed, "5.1.1", "550 5.1.1 no such user")))
+		e.match("ann@example.org", []byte("Subject: hi\r\nIn-Reply-To: <orig@example.org>\r\n\r\n"))
+		lines, steps := rec.take()
+		if lines != "reported ann+idb@example.org b@one.example 0 550 5.1.1 failed" || steps[0].Ref != (tracedb.Ref{Queue: l[1].ID}) || steps[0].Text != "notification from mx.remote.example: failed: 550 5.1.1 no such user" {
+			t.Errorf("got\n%s\n%+v", lines, steps)
+		}
 	})
 }

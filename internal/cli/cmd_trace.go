@@ -36,6 +36,7 @@ when, how long after the first one, what, and more about it. The steps are:
 	queued     it was queued for a recipient, also one it is forwarded to
 	attempt    delivery from the queue was tried: to where, with which TLS, the reply
 	notified   the sender was told: failed, delayed, delivered
+	reported   a notification came back that tells what became of it
 
 Message M1 in account ann is the file with the message, and its EMAILID in IMAP. The
 number after "cid" is in the lines of the log, that after "id" is what the client was

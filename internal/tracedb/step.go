@@ -30,6 +30,8 @@ const (
 	Attempted Kind = "attempt"
 	// Notified: the sender was told what became of a message in the queue.
 	Notified Kind = "notified"
+	// Reported: a notification from elsewhere told what became of a message sent before.
+	Reported Kind = "reported"
 )
 
 // Results of steps that can have several.
