@@ -1,11 +1,13 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,14 +46,17 @@ func (r *stepRecorder) take() (lines string, steps []tracedb.Step) {
 }
 
 // telling is a transport that says all there is to say about an attempt.
-type telling struct{ err error }
+type telling struct{ err atomic.Pointer[smtp.Error] }
 
 func (*telling) Name() string { return "telling" }
 
 func (tr *telling) Deliver(_ context.Context, d Delivery) []Result {
-	l := allFailed(d, tr.err)
+	l := allFailed(d, nil)
 	for i := range l {
 		l[i].Remote, l[i].Host, l[i].IP, l[i].TLS = "mx.remote.example", "mx.remote.example", netip.MustParseAddr("192.0.2.7"), "requiredstarttls+dane"
+		if err := tr.err.Load(); err != nil {
+			l[i].Err = err
+		}
 		l[i].Code, l[i].Enhanced, l[i].Text = 250, "2.0.0", "queued as 4711"
 	}
 	time.Sleep(time.Second)
@@ -81,13 +86,13 @@ func TestAttemptsAndNoticesAreRecorded(t *testing.T) {
 			t.Errorf("got %+v", s)
 		}
 
-		tr.err = smtp.Errorf(451, smtp.Se30SystemOther, "later")
+		tr.err.Store(smtp.Errorf(451, smtp.Se30SystemOther, "later"))
 		e.enqueue(e.submission("ann@example.org", "x@remote.example"))
 		time.Sleep(2 * time.Second)
 		if s := want("retried", "attempt ann@example.org x@remote.example retry 1 451 4.3.0")[0]; s.Text != "later" || !s.Next.After(time.Now()) {
 			t.Errorf("got %+v", s)
 		}
-		tr.err = smtp.Errorf(550, smtp.Se11BadMailbox, "no such user")
+		tr.err.Store(smtp.Errorf(550, smtp.Se11BadMailbox, "no such user"))
 		time.Sleep(10 * time.Minute)
 		steps := want("failed", "attempt ann@example.org x@remote.example failed 2 550 5.1.1\nnotified ann@example.org x@remote.example 0 0 failed")
 		if s := steps[1]; s.Ref != steps[0].Ref || s.Account != "ann" || s.Mailbox != "Inbox" {
@@ -102,9 +107,16 @@ func TestAttemptsAndNoticesAreRecorded(t *testing.T) {
 func TestWhatANotificationTellsIsRecorded(t *testing.T) {
 	testMatch(t, func(t *testing.T, e *env, l []queuedb.Message) {
 		rec := &stepRecorder{}
-		e.q.opts.Trace = rec
-		e.match("ann@example.org", notification(t, "env", "", about(t, "b@one.example", dsn.Failed, "5.1.1", "550 5.1.1 no such user")))
-		e.match("ann@example.org", []byte("Subject: hi\r\nIn-Reply-To: <orig@example.org>\r\n\r\n"))
+		opts := e.q.opts
+		opts.Trace = rec
+		q := New(opts)
+		for _, msg := range [][]byte{
+			notification(t, "env", "", about(t, "b@one.example", dsn.Failed, "5.1.1", "550 5.1.1 no such user")),
+			[]byte("Subject: hi\r\nIn-Reply-To: <orig@example.org>\r\n\r\n"),
+		} {
+			_, err := q.MatchDSN(ctxbg, "ann", path(t, "ann@example.org"), bytes.NewReader(msg), int64(len(msg)))
+			tcheck(t, err)
+		}
 		lines, steps := rec.take()
 		if lines != "reported ann+idb@example.org b@one.example 0 550 5.1.1 failed" || steps[0].Ref != (tracedb.Ref{Queue: l[1].ID}) || steps[0].Text != "notification from mx.remote.example: failed: 550 5.1.1 no such user" {
 			t.Errorf("got\n%s\n%+v", lines, steps)
