@@ -211,7 +211,7 @@ func TestAPersonsMessagePassesARun(t *testing.T) {
 			sub := e.submission(account+"@example.org", rcpt)
 			sub.Account = account
 			e.enqueue(sub)
-			time.Sleep(4*time.Second + time.Millisecond)
+			time.Sleep(4500 * time.Millisecond) // One delivery must end, and this one be made.
 			left := len(e.queued())
 			if !slices.ContainsFunc(e.tr.seen(), func(c call) bool { return c.rcpts[0] == rcpt }) || left == 0 {
 				t.Errorf("message of %s waits for the run, of which %d are left", account, left)
