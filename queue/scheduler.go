@@ -2,6 +2,7 @@ package queue
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +51,7 @@ type flowState struct {
 	place  flowPlace
 	index  int  // In the heap.
 	claims int  // In progress.
+	called bool // It has had its turn in its lane, and another flow was faster.
 	more   bool // The last claim left another due message, so several can be made at a time.
 }
 
@@ -197,9 +199,14 @@ func (s *scheduler) pickOf(class int, now time.Time) (picked, bool) {
 		}
 		if lane.busy >= s.perLane {
 			f.place = placeLane
-			lane.parked[f.class].push(f)
+			if f.called {
+				lane.parked[f.class].pushFront(f)
+			} else {
+				lane.parked[f.class].push(f)
+			}
 			continue
 		}
+		f.called = false
 		lane.busy++
 		f.claims++
 		if f.more {
@@ -234,7 +241,7 @@ func (s *scheduler) unpark(name string, l *laneState, now time.Time) {
 			continue
 		}
 		f := l.parked[class].pop()
-		f.place = placeNone
+		f.place, f.called = placeNone, true
 		s.put(f, now)
 		return
 	}
@@ -331,6 +338,16 @@ type fifo[T any] struct {
 func (q *fifo[T]) len() int { return len(q.l) - q.head }
 
 func (q *fifo[T]) push(v T) { q.l = append(q.l, v) }
+
+// pushFront adds an element before all others.
+func (q *fifo[T]) pushFront(v T) {
+	if q.head > 0 {
+		q.head--
+		q.l[q.head] = v
+		return
+	}
+	q.l = slices.Insert(q.l, 0, v)
+}
 
 // pop returns the first element. There must be one.
 func (q *fifo[T]) pop() T {
