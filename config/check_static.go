@@ -33,6 +33,7 @@ func (c *checker) checkStatic(s *Snapshot) {
 	s.Hostname = c.domain("Hostname", st.Hostname)
 	s.hostnames = map[dns.Domain]bool{s.Hostname: true}
 	c.resolvers(s)
+	c.authorities(s)
 	s.MinimumFreeSpace = st.MinimumFreeSpace
 	if s.MinimumFreeSpace == 0 {
 		s.MinimumFreeSpace = DefaultMinimumFreeSpace

@@ -137,9 +137,10 @@ func (s *Snapshot) withDynamic(data []byte) (*Snapshot, error) {
 }
 
 // CheckFiles opens what a configuration refers to and a server needs at start, the
-// keys and certificates, and returns [Errors] for what cannot be used.
+// keys and certificates, also of authorities, and returns [Errors] for what cannot be used.
 func (s *Snapshot) CheckFiles() error {
 	c := &checker{file: s.Path, outline: s.static}
+	c.checkAuthorities(s.Authorities)
 	for _, l := range s.Listeners {
 		if l.TLS == nil {
 			continue

@@ -49,6 +49,7 @@ type Snapshot struct {
 	Hostname         dns.Domain
 	Pedantic         bool
 	Resolvers        []netip.AddrPort // Empty: those of the system.
+	Authorities      *Authorities     // Trusted when connecting to others. Nil: those of the system.
 	MinimumFreeSpace int64            // In bytes; negative for no minimum.
 	MaxConnections   int              // For SMTP and IMAP each; negative for no limit.
 	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.

@@ -17,6 +17,8 @@ type Static struct {
 
 	DNSResolver []string `sconf:"optional" sconf-doc:"DNS resolvers to ask, as ip:port, the first that answers is used. They must verify DNSSEC, and the network on the way to them must be safe: their word on what was verified is taken. If absent, the resolvers of the system are asked."`
 
+	TLS TLSClientFields `sconf:"optional" sconf-doc:"TLS of connections to other servers."`
+
 	MaxConnections int `sconf:"optional" sconf-doc:"How many connections may be open at the same time, for SMTP and for IMAP, over all listeners. Further ones are refused with a temporary error. Those from ExemptNetworks of a listener do not count. [2000] Negative: no limit."`
 
 	Listeners map[string]ListenerFields `sconf-doc:"Groups of IP addresses with the services on them, by a name of your choice, such as public and internal."`

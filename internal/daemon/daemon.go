@@ -182,7 +182,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err := d.makeTraining(s.DataDir); err != nil {
 		return err
 	}
-	if err := d.openOutgoing(ctx, s.DataDir); err != nil {
+	if err := d.openOutgoing(ctx, s); err != nil {
 		return err
 	}
 	d.makeInbound()

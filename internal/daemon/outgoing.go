@@ -2,7 +2,11 @@ package daemon
 
 import (
 	"context"
+	"crypto/x509"
+	"fmt"
 
+	"mox/config"
+	"mox/mtasts"
 	"mox/mtasts/mtastsdb"
 	"mox/queue/transport"
 	"mox/tlsrpt/tlsrptdb"
@@ -13,19 +17,28 @@ import (
 type outgoing struct {
 	policies   *mtastsdb.DB
 	tlsResults *tlsrptdb.Results
+	roots      *x509.CertPool  // Authorities that are trusted. Nil: those of the system.
 	pool       *transport.Pool // Nil if nothing leaves the server.
 
 	cancel    context.CancelFunc // Ends refreshing policies. Nil if it was not started.
 	refreshed chan struct{}      // Closed when it has ended.
 }
 
-// openOutgoing opens the databases.
-func (d *Daemon) openOutgoing(ctx context.Context, dir string) (err error) {
-	d.out.policies, err = mtastsdb.Open(ctx, mtastsdb.Options{Dir: dir, Resolver: d.dns, Log: d.logger("mtastsdb")})
+// openOutgoing reads which authorities are trusted, and opens the databases.
+func (d *Daemon) openOutgoing(ctx context.Context, s *config.Snapshot) (err error) {
+	if d.out.roots, err = s.Authorities.Pool(); err != nil {
+		return fmt.Errorf("trusted authorities: %w", err)
+	}
+	d.out.policies, err = mtastsdb.Open(ctx, mtastsdb.Options{
+		Dir:      s.DataDir,
+		Resolver: d.dns,
+		Fetch:    mtasts.FetchOptions{RootCAs: d.out.roots},
+		Log:      d.logger("mtastsdb"),
+	})
 	if err != nil {
 		return err
 	}
-	d.out.tlsResults, err = tlsrptdb.OpenResults(ctx, tlsrptdb.ResultsOptions{Dir: dir, Log: d.logger("tlsrptdb")})
+	d.out.tlsResults, err = tlsrptdb.OpenResults(ctx, tlsrptdb.ResultsOptions{Dir: s.DataDir, Log: d.logger("tlsrptdb")})
 	return err
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 
@@ -70,6 +71,7 @@ func (d *Daemon) transports(s *config.Snapshot) (map[string]queue.Transport, err
 // network returns what transports have in common.
 func (d *Daemon) network(s *config.Snapshot, name string) transport.Network {
 	return transport.Network{
+		TLS:      &tls.Config{RootCAs: d.out.roots},
 		Name:     name,
 		Hostname: dns.IPDomain{Domain: s.Hostname},
 		Resolver: d.dns,

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/x509"
 	"slices"
 	"testing"
 
@@ -97,4 +98,13 @@ func TestConnectionsComeFromTheAddressOfAListener(t *testing.T) {
 		}
 	}
 
+}
+
+func TestTransportsTrustTheAuthoritiesOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	roots := x509.NewCertPool()
+	d := &Daemon{opts: Options{Handler: mlog.Discard().Handler()}, out: outgoing{roots: roots}}
+	if n := d.network(transportConfig(t, "192.0.2.10"), ""); n.TLS == nil || n.TLS.RootCAs != roots {
+		t.Errorf("authorities are %v", n.TLS)
+	}
 }
