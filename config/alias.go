@@ -17,6 +17,7 @@ const MaxAliasMembers = 1000
 type Alias struct {
 	Address      smtp.Address // In canonical form.
 	Members      []AliasMember
+	ForwardTo    []smtp.Address // Members elsewhere.
 	PostPublic   bool // Everyone can write to it, not only members.
 	ListMembers  bool // Members can see who the others are.
 	AllowMsgFrom bool // Members can send from it.
@@ -30,7 +31,7 @@ type AliasMember struct {
 
 // Expands reports whether an address stands for several others.
 func (r Recipient) Expands() bool {
-	return r.Alias != nil && len(r.Alias.Members) > 1
+	return r.Alias != nil && len(r.Alias.Members)+len(r.Alias.ForwardTo) > 1
 }
 
 // HasAccount reports whether an address of an account is a member.
@@ -80,6 +81,7 @@ func (c *checker) alias(s *Snapshot, d Domain, field, name string, f AliasFields
 		c.addf(field+".Addresses", "%d addresses are more than the %d that are possible", n, MaxAliasMembers)
 		return a
 	}
+	a.ForwardTo = c.forwardTo(s, field+".ForwardTo", f.ForwardTo)
 	seen := make(map[smtp.Address]bool, len(f.Addresses))
 	for i, text := range f.Addresses {
 		field := fmt.Sprintf("%s.Addresses[%d]", field, i)

@@ -142,7 +142,7 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.Destinations)) {
 		df := join(field+".Destinations", key)
-		d := c.destination(df, f.Destinations[key])
+		d := c.destination(s, df, f.Destinations[key])
 		a.Destinations[key] = d
 		c.addAddress(s, df, key, Recipient{Account: name, Destination: d})
 	}
@@ -150,7 +150,7 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 	s.accounts[name] = a
 }
 
-func (c *checker) destination(field string, f DestinationFields) Destination {
+func (c *checker) destination(s *Snapshot, field string, f DestinationFields) Destination {
 	d := Destination{Mailbox: imap.Inbox}
 	if f.Mailbox != "" {
 		d.Mailbox = c.mailbox(field+".Mailbox", f.Mailbox)
@@ -160,11 +160,15 @@ func (c *checker) destination(field string, f DestinationFields) Destination {
 		c.replyText(field+".MessageAuthRequiredSMTPError", text)
 		d.MessageAuthRequired = &smtp.Error{Code: 550, Enhanced: "5.7.26", Text: text}
 	}
+	d.ForwardTo, d.ForwardOnly = c.forwardTo(s, field+".ForwardTo", f.ForwardTo), f.ForwardOnly
+	if f.ForwardOnly && len(f.ForwardTo) == 0 {
+		c.addf(field+".ForwardOnly", "needs ForwardTo")
+	}
 	if f.SMTPError == "" {
 		return d
 	}
-	if f.Mailbox != "" || len(f.Rulesets) > 0 {
-		c.addf(field+".SMTPError", "cannot be set together with Mailbox or Rulesets")
+	if f.Mailbox != "" || len(f.Rulesets) > 0 || len(f.ForwardTo) > 0 {
+		c.addf(field+".SMTPError", "cannot be set together with Mailbox, Rulesets or ForwardTo")
 	}
 	d.SMTPError = c.smtpError(field+".SMTPError", f.SMTPError)
 	return d

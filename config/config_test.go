@@ -200,7 +200,7 @@ func TestErrorsOfDomainsConfNameLineAndField(t *testing.T) {
 		{"canonical duplicate", "\t\t\tann@example.org: nil\n", "\t\t\tann@example.org: nil\n\t\t\tANN@example.org: nil\n",
 			`domains.conf:16: Accounts.ann.Destinations.ann@example.org: address is already a destination of account "ann" (perhaps with other upper and lower case)`},
 		{"SMTPError", "SMTPError: 421", "SMTPError: 450 later", `domains.conf:34: Accounts.bob.Destinations.away@example.org.SMTPError: must start with 421 or 550, optionally followed by a space and a text`},
-		{"SMTPError with mailbox", "SMTPError: 421", "SMTPError: 421\n\t\t\t\tMailbox: Other2", `domains.conf:34: Accounts.bob.Destinations.away@example.org.SMTPError: cannot be set together with Mailbox or Rulesets`},
+		{"SMTPError with mailbox", "SMTPError: 421", "SMTPError: 421\n\t\t\t\tMailbox: Other2", `domains.conf:34: Accounts.bob.Destinations.away@example.org.SMTPError: cannot be set together with Mailbox, Rulesets or ForwardTo`},
 		{"SMTPError text", "SMTPError: 421", "SMTPError: 421 später", `domains.conf:34: Accounts.bob.Destinations.away@example.org.SMTPError: text can only have printable ASCII characters`},
 		{"LoginDisabled too long", "\t\tCRAMMD5: true\n", "\t\tLoginDisabled: " + strings.Repeat("x", 256) + "\n", `domains.conf:24: Accounts.bob.LoginDisabled: text is longer than 255 characters`},
 		{"mailbox", "Mailbox: Lists", "Mailbox: Lists/", `domains.conf:27: Accounts.bob.Destinations.bob.s@example.org.Mailbox: "Lists/": mailbox name has an empty level`},

@@ -80,6 +80,8 @@ type ReportFields struct {
 type AliasFields struct {
 	Addresses []string `sconf-doc:"Addresses of the members: addresses of accounts, complete with domain. At most 1000."`
 
+	ForwardTo []string `sconf:"optional" sconf-doc:"Members elsewhere: addresses at other mail servers, to which mail is forwarded that a member in Addresses takes and that is not junk. Bounces go to the sender, by way of this server. Each gets at most 300 messages an hour and 2000 a day; what is more only reaches the other members. At most 20."`
+
 	PostPublic bool `sconf:"optional" sconf-doc:"Everyone can write to the address, not only its members."`
 
 	ListMembers bool `sconf:"optional" sconf-doc:"Members can see who the other members are."`
@@ -136,7 +138,11 @@ type DestinationFields struct {
 
 	Rulesets []RulesetFields `sconf:"optional" sconf-doc:"Rules for messages to the address, such as those of a mailing list. The first that matches is used."`
 
-	SMTPError string `sconf:"optional" sconf-doc:"Refuse mail for the address: 421 for the time being, 550 for good, with a text after a space if you like, such as 550 no longer with us. At most 255 characters of printable ASCII. Excludes Mailbox and Rulesets."`
+	ForwardTo []string `sconf:"optional" sconf-doc:"Addresses at other mail servers to forward mail for the address to. Only mail is forwarded that is accepted and not junk, and with a sender address of this server, so that it passes SPF; bounces go to the sender, by way of this server. Each gets at most 300 messages an hour and 2000 a day; what is more stays in the mailbox. At most 20. For addresses of this server, make an alias."`
+
+	ForwardOnly bool `sconf:"optional" sconf-doc:"Keep no copy of what is forwarded. Of mail that cannot be forwarded, that may be junk, or that notifies about other mail, there is always one. Needs ForwardTo."`
+
+	SMTPError string `sconf:"optional" sconf-doc:"Refuse mail for the address: 421 for the time being, 550 for good, with a text after a space if you like, such as 550 no longer with us. At most 255 characters of printable ASCII. Excludes Mailbox, Rulesets and ForwardTo."`
 
 	MessageAuthRequiredSMTPError string `sconf:"optional" sconf-doc:"If not empty, messages whose From address is not proven by SPF or DKIM are refused, with this text. For addresses that react to mail, such as those of software. At most 255 characters of printable ASCII."`
 }

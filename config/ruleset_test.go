@@ -124,7 +124,7 @@ func TestDestinationCanRequireThatTheSenderIsProven(t *testing.T) {
 func TestDestinationThatRefusesHasNoRulesets(t *testing.T) {
 	t.Parallel()
 	_, err := testLoad(testStatic, change(t, testDynamic, "SMTPError: 421", "SMTPError: 421\n\t\t\t\tRulesets:\n\t\t\t\t\t-\n\t\t\t\t\t\tMsgFromRegexp: x\n\t\t\t\t\t\tMailbox: x"))
-	want := "domains.conf:34: Accounts.bob.Destinations.away@example.org.SMTPError: cannot be set together with Mailbox or Rulesets\n"
+	want := "domains.conf:34: Accounts.bob.Destinations.away@example.org.SMTPError: cannot be set together with Mailbox, Rulesets or ForwardTo\n"
 	if got := errorLines(t, err); got != want {
 		t.Fatalf("got:\n%s\nexpected:\n%s", got, want)
 	}

@@ -216,6 +216,11 @@ type Destination struct {
 	SMTPError *smtp.Error // If not nil, mail is refused with it.
 	Rulesets  []Ruleset   // The first that matches counts.
 
+	// ForwardTo are addresses elsewhere that mail is forwarded to, and ForwardOnly says
+	// that no copy is kept here.
+	ForwardTo   []smtp.Address
+	ForwardOnly bool
+
 	// MessageAuthRequired, if not nil, is the error for messages whose From address
 	// was not proven.
 	MessageAuthRequired *smtp.Error
