@@ -61,6 +61,9 @@ func (d *Daemon) ctlRetrain(ctx context.Context, c *ctl.Conn) error {
 				names = append(names, name)
 			}
 		}
+		if len(names) == 0 {
+			return errors.New("no account has a JunkFilter in domains.conf")
+		}
 	}
 	if err := c.WriteOK(); err != nil {
 		return err
