@@ -24,6 +24,8 @@ fuse3 fusermount3
 xz-utils xz
 util-linux unshare
 unbound unbound
+iproute2 ip
+microsocks microsocks
 postfix posttls-finger
 opendkim opendkim
 opendkim-tools opendkim-testmsg

@@ -27,6 +27,10 @@ type UnboundOptions struct {
 	// Port53 makes it listen on port 53 of a loopback address of its own, as programs
 	// need that read resolv.conf. It takes the right to do so.
 	Port53 bool
+
+	// Addrs are addresses to listen on instead of a loopback address, on port 53, for
+	// everyone who can reach them. They are for networks of a test.
+	Addrs []string
 }
 
 // StartUnbound starts an unbound that trusts the topmost zones of an authority, and
@@ -35,7 +39,9 @@ func StartUnbound(t testing.TB, opts UnboundOptions) *Unbound {
 	t.Helper()
 	path := Tool(t, "unbound")
 	host, port := "127.0.0.1", ""
-	if opts.Port53 {
+	if len(opts.Addrs) > 0 {
+		host, port = opts.Addrs[0], "53"
+	} else if opts.Port53 {
 		// Unlikely to be in use. The system may use 127.0.0.x.
 		host, port = fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), 1+rand.IntN(254), 1+rand.IntN(254)), "53"
 	} else {
@@ -66,6 +72,15 @@ func StartUnbound(t testing.TB, opts UnboundOptions) *Unbound {
 	ede: yes
 	root-hints: ""
 `, host, port, dir)
+	for i, a := range opts.Addrs {
+		if i > 0 {
+			fmt.Fprintf(&b, "\tinterface: %s@%s\n", a, port)
+		}
+	}
+	if len(opts.Addrs) > 0 {
+		// Names of private addresses are looked up too.
+		b.WriteString("\taccess-control: 0.0.0.0/0 allow\n\taccess-control: ::/0 allow\n\tunblock-lan-zones: yes\n")
+	}
 	for _, a := range opts.Authority.TrustAnchors() {
 		fmt.Fprintf(&b, "\ttrust-anchor: '%s'\n", strings.ReplaceAll(a, "\t", " "))
 	}

@@ -1,0 +1,287 @@
+//go:build linux
+
+package internet
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mox/dns"
+	"mox/imap"
+	"mox/imapclient"
+	"mox/internal/testkit"
+	"mox/sasl"
+	"mox/smtpclient"
+)
+
+const password = "a password of tests"
+
+// buildDir has the binary, while tests run.
+var buildDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "mox-internet-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		buildDir = dir
+		return m.Run()
+	}())
+}
+
+var build = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-o", filepath.Join(buildDir, "mox"), "mox")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+})
+
+// binary returns the path of the built program.
+func binary(t testing.TB) string {
+	t.Helper()
+	if err := build(); err != nil {
+		t.Fatalf("building mox: %v", err)
+	}
+	return filepath.Join(buildDir, "mox")
+}
+
+// A mox is a host with the program as it is built.
+type mox struct {
+	*host
+	w      *world
+	domain string
+	dir    string
+	proc   *testkit.Process
+}
+
+// startMox starts a server on a host. Its account is "user", whose addresses are user@
+// each of its domains.
+func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
+	t.Helper()
+	m := &mox{host: w.cable.host(t, numbers[0], numbers[1:]...), w: w, domain: name + ".example", dir: testkit.DataDir(t)}
+	hostname := "mx." + m.domain
+	names := []string{hostname}
+	if name == "beta" {
+		names = append(names, certificateNames()...)
+	}
+	cert := w.certificate(t, names...)
+	w.publish(t, tlsa("mx."+m.domain, cert))
+	w.ca.WritePEM(t, m.dir, *cert)
+	var listeners strings.Builder
+	for i, smtp := range []string{"", "NoSTARTTLS: true", "NoRequireTLS: true"}[:len(numbers)] {
+		fmt.Fprintf(&listeners, "\tpublic%d:\n\t\tIPs:\n\t\t\t- %s%d\n\t\t\t- %s%d\n%s\t\tSMTP:\n\t\t\tEnabled: true\n\t\t\tFirstTimeSenderDelay: 0s\n",
+			i, network4, numbers[i], network6, numbers[i], keyCerts)
+		if smtp != "" {
+			fmt.Fprintf(&listeners, "\t\t\t%s\n", smtp)
+		}
+	}
+	writeFile(t, filepath.Join(m.dir, "mox.conf"), fmt.Sprintf(moxConf, hostname, network4, numberDNS, listeners.String()))
+	domains, destinations := "", ""
+	for _, d := range m.domains() {
+		domains += "\t" + d + ": nil\n"
+		destinations += "\t\t\tuser@" + d + ": nil\n"
+	}
+	writeFile(t, filepath.Join(m.dir, "domains.conf"), fmt.Sprintf(domainsConf, domains, m.domain, destinations))
+	m.proc = m.start(t, m.cmd(t, "serve"))
+	m.proc.WaitLine("ready to serve")
+	m.run(t, password+"\n", "setaccountpassword", "user")
+	return m
+}
+
+const keyCerts = `		TLS:
+			KeyCerts:
+				-
+					CertFile: cert.pem
+					KeyFile: key.pem
+`
+
+const moxConf = `DataDir: data
+LogLevel: debug
+Hostname: %s
+DNSResolver:
+	- %s%d:53
+TLS:
+	CA:
+		CertFiles:
+			- ca.pem
+Listeners:
+%s	local:
+		IPs:
+			- 127.0.0.1
+` + keyCerts + `		Submission:
+			Enabled: true
+			NoRequireSTARTTLS: true
+		IMAP:
+			Enabled: true
+			NoRequireSTARTTLS: true
+Postmaster:
+	Account: user
+	Mailbox: Postmaster
+Transports:
+	proxy:
+		Socks:
+			Address: 10.77.0.108:1080
+			Username: mail
+			Password: through the proxy
+			RemoteIPs:
+				- 10.77.0.108
+			RemoteHostname: proxy.example
+`
+
+const domainsConf = `Domains:
+%sAccounts:
+	user:
+		Domain: %s
+		KeepRetiredMessagePeriod: 24h
+		Destinations:
+%sRoutes:
+	-
+		ToDomain:
+			- socks.example
+		Transport: proxy
+`
+
+// domains returns the domains whose mail the server gets.
+func (m *mox) domains() []string {
+	if strings.HasPrefix(m.domain, "alpha.") {
+		return []string{m.domain}
+	}
+	return append([]string{m.domain}, sites...)
+}
+
+func (m *mox) domainName() string { return m.domain }
+
+func (m *mox) address() string { return "user@" + m.domain }
+
+// cmd returns a command of the program with the configuration of the host.
+func (m *mox) cmd(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	return exec.Command(binary(t), append([]string{"-config", filepath.Join(m.dir, "mox.conf")}, args...)...)
+}
+
+// run runs a command that must succeed and returns its output.
+func (m *mox) run(t testing.TB, stdin string, args ...string) string {
+	t.Helper()
+	cmd := m.cmd(t, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("mox %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// send submits a message.
+func (m *mox) send(t testing.TB, msg mail) string {
+	t.Helper()
+	nc, err := m.dial(t, "127.0.0.1:587")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := smtpclient.Options{
+		TLS: smtpclient.TLSOptions{
+			Mode: smtpclient.TLSRequired, VerifyPKIX: true, ServerName: dns.Domain{ASCII: "mx." + m.domain},
+			Config: &tls.Config{RootCAs: m.w.ca.Pool()},
+		},
+		Auth: func(mechanisms []string, cs *tls.ConnectionState) (sasl.Client, error) {
+			return sasl.Choose(sasl.ChooseOptions{Offered: mechanisms, TLS: cs, Credentials: sasl.Credentials{Identity: sasl.Identity{Authentication: m.address()}, Password: password}})
+		},
+	}
+	return msg.deliver(t, nc, opts, m.address())
+}
+
+// inbox returns a connection with the inbox.
+func (m *mox) inbox(t testing.TB) *imapclient.Client {
+	t.Helper()
+	nc, err := m.dial(t, "127.0.0.1:143")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := testContext(t)
+	c, err := imapclient.New(ctx, nc, imapclient.Options{})
+	if err != nil {
+		t.Fatalf("imap: %v", err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := c.Login(ctx, m.address(), password); err != nil {
+		t.Fatalf("imap login: %v", err)
+	}
+	if _, err := c.Select(ctx, "INBOX", imapclient.SelectOptions{}); err != nil {
+		t.Fatalf("imap select: %v", err)
+	}
+	return c
+}
+
+// arrived waits for the message with a text in it and returns it. There must be one.
+func (m *mox) arrived(t testing.TB, text string) string {
+	t.Helper()
+	c := m.inbox(t)
+	ctx := context.Background()
+	var found []uint32
+	poll(t, "message with "+text, func() bool {
+		res, err := c.Search(ctx, imapclient.UID, imap.SearchProgram{Key: imap.SearchKey{Op: imap.SearchText, Text: text}}, imapclient.SearchOptions{})
+		if err != nil {
+			t.Fatalf("imap search: %v", err)
+		}
+		found = res.Nums
+		return len(found) > 0
+	})
+	if len(found) > 1 {
+		t.Errorf("%d messages with %s", len(found), text)
+	}
+	item := imap.FetchItem{Attr: imap.FetchBodySection, Peek: true}
+	l, _, err := c.Fetch(ctx, imapclient.UID, imap.NewRanges(found[0]).NumSet(), []imap.FetchItem{item}, imapclient.FetchOptions{})
+	if err != nil || len(l) != 1 || len(l[0].Sections) != 1 {
+		t.Fatalf("imap fetch: %d responses, %v", len(l), err)
+	}
+	return string(l[0].Sections[0].Data)
+}
+
+// trace waits until texts are in the trace of a message, in this order, and returns it.
+func (m *mox) trace(t testing.TB, id string, wants ...string) string {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(traceInterval) {
+		out, _ := m.cmd(t, "trace", id).CombinedOutput() // An error is that there is nothing yet.
+		missing := firstMissing(string(out), wants)
+		if missing == "" {
+			return string(out)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("trace at %s has no %q, in this order:\n%s", m.domain, missing, out)
+		}
+	}
+}
+
+// retry makes the messages for a recipient be tried at once.
+func (m *mox) retry(t testing.TB, to string) {
+	t.Helper()
+	if out := m.run(t, "", "queue", "schedule", "-now", "-to", to, "0s"); !strings.HasPrefix(out, "1 ") {
+		t.Fatalf("queue schedule: %s", out)
+	}
+}
+
+// stop stops the server and verifies its data.
+func (m *mox) stop(t testing.TB) {
+	t.Helper()
+	m.run(t, "", "stop")
+	if err := m.proc.Wait(); err != nil {
+		t.Errorf("server: %v", err)
+	}
+	if out := m.proc.Output(); strings.Contains(out, "panic") {
+		t.Errorf("there was a panic in the server:\n%s", out)
+	}
+	m.run(t, "", "verifydata")
+}
