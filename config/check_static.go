@@ -34,6 +34,7 @@ func (c *checker) checkStatic(s *Snapshot) {
 	s.hostnames = map[dns.Domain]bool{s.Hostname: true}
 	c.resolvers(s)
 	c.authorities(s)
+	c.acme(s)
 	s.MinimumFreeSpace = st.MinimumFreeSpace
 	if s.MinimumFreeSpace == 0 {
 		s.MinimumFreeSpace = DefaultMinimumFreeSpace
@@ -199,7 +200,10 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 	if l.SMTP.NoSTARTTLS && l.SMTP.RequireSTARTTLS {
 		c.addf(field+".SMTP.RequireSTARTTLS", "cannot be required while NoSTARTTLS keeps it from being offered")
 	}
-	l.TLS = c.tls(field+".TLS", dir, f.TLS)
+	l.TLS = c.tls(field+".TLS", dir, s, f.TLS)
+	if a := s.ACME[acmeName(l.TLS)]; a.DNS01 == nil {
+		l.ACMEPort = a.Port
+	}
 	c.needTLS(field, l)
 	return l
 }
@@ -245,7 +249,7 @@ var tlsVersions = map[string]uint16{
 
 // tls checks the TLS section of a listener. Whether the files can be used is
 // checked where they are opened, and by [CheckFiles].
-func (c *checker) tls(field, dir string, f *TLSFields) *TLS {
+func (c *checker) tls(field, dir string, s *Snapshot, f *TLSFields) *TLS {
 	if f == nil {
 		return nil
 	}
@@ -254,6 +258,7 @@ func (c *checker) tls(field, dir string, f *TLSFields) *TLS {
 		c.addf(field+".MinVersion", "unknown TLS version %q, use one of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3", f.MinVersion)
 	}
 	t := &TLS{MinVersion: version, ClientAuth: !f.ClientAuthDisabled}
+	c.certificates(field, dir, s, f, t)
 	for i, kc := range f.KeyCerts {
 		field := fmt.Sprintf("%s.KeyCerts[%d]", field, i)
 		if kc.CertFile == "" {
@@ -263,9 +268,6 @@ func (c *checker) tls(field, dir string, f *TLSFields) *TLS {
 			c.addf(field+".KeyFile", "file is empty")
 		}
 		t.KeyCerts = append(t.KeyCerts, KeyCert{relative(dir, kc.CertFile), relative(dir, kc.KeyFile)})
-	}
-	if len(f.KeyCerts) == 0 {
-		c.addf(field+".KeyCerts", "at least one certificate is needed")
 	}
 	return t
 }
@@ -378,6 +380,7 @@ func (l Listener) Services() []Service {
 	add(l.IMAP.Enabled, "IMAP", l.IMAP.Port)
 	add(l.IMAPS.Enabled, "IMAPS", l.IMAPS.Port)
 	add(l.MetricsHTTP.Enabled, "MetricsHTTP", l.MetricsHTTP.Port)
+	add(l.ACMEPort != 0, "ACME", l.ACMEPort)
 	return services
 }
 

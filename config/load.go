@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Names of the files, and where mox.conf is unless told otherwise.
@@ -141,10 +143,14 @@ func (s *Snapshot) withDynamic(data []byte) (*Snapshot, error) {
 func (s *Snapshot) CheckFiles() error {
 	c := &checker{file: s.Path, outline: s.static}
 	c.checkAuthorities(s.Authorities)
+	for _, name := range slices.Sorted(maps.Keys(s.ACME)) {
+		c.checkACME(s.ACME[name])
+	}
 	for _, l := range s.Listeners {
 		if l.TLS == nil {
 			continue
 		}
+		c.checkHostKeys(l)
 		for i, kc := range l.TLS.KeyCerts {
 			if _, err := tls.LoadX509KeyPair(kc.CertFile, kc.KeyFile); err != nil {
 				c.addf(fmt.Sprintf("Listeners.%s.TLS.KeyCerts[%d]", l.Name, i), "%s", trimPkg(err))

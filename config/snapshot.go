@@ -54,6 +54,7 @@ type Snapshot struct {
 	MaxConnections   int              // For SMTP and IMAP each; negative for no limit.
 	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.
 	UndeleteSize     int64            // In bytes; zero for the default of the store.
+	ACME             map[string]ACME  // By name.
 	Listeners        []Listener       // By name.
 	Transports       map[string]Transport
 	Routes           []Route // For all mail that other routes do not match.
@@ -102,6 +103,10 @@ type Listener struct {
 	IMAP        PlainService
 	IMAPS       TLSService
 	MetricsHTTP HTTPService
+
+	// ACMEPort is where an authority connects to with TLS, to see that the hostname is
+	// ours. Zero if none does.
+	ACMEPort int
 }
 
 // SMTPService is SMTP between mail servers.
@@ -139,8 +144,12 @@ type HTTPService struct {
 // TLS is what a listener needs for TLS connections.
 type TLS struct {
 	MinVersion uint16 // tls.VersionTLS12 and so on.
+	ACME       string // Name of the authority that certificates come from, or empty.
 	KeyCerts   []KeyCert
 	ClientAuth bool // Users are asked for a client certificate.
+
+	// HostKeyFiles have the keys that certificates from ACME are for. See [ReadHostKey].
+	HostKeyFiles []string
 }
 
 // KeyCert is a certificate and its private key, in PEM files.

@@ -21,6 +21,8 @@ type Static struct {
 
 	MaxConnections int `sconf:"optional" sconf-doc:"How many connections may be open at the same time, for SMTP and for IMAP, over all listeners. Further ones are refused with a temporary error. Those from ExemptNetworks of a listener do not count. [2000] Negative: no limit."`
 
+	ACME map[string]ACMEFields `sconf:"optional" sconf-doc:"Authorities that make certificates by themselves, by a name of your choice, such as letsencrypt. TLS sections of listeners name the one that they use."`
+
 	Listeners map[string]ListenerFields `sconf-doc:"Groups of IP addresses with the services on them, by a name of your choice, such as public and internal."`
 
 	Postmaster PostmasterFields `sconf-doc:"Who gets the mail that a server must take: for postmaster without a domain or at the hostname, and for postmaster at a domain in which nobody has that address."`
@@ -117,7 +119,11 @@ type ListenerFields struct {
 
 // TLSFields is the TLS section of a listener in mox.conf.
 type TLSFields struct {
-	KeyCerts []KeyCertFields `sconf-doc:"Keys and certificates, in files in PEM format. A relative path starts at the directory of this file. A client that asks for a name that no certificate has gets the first one. Files that change are read again within seconds."`
+	ACME string `sconf:"optional" sconf-doc:"Authority that certificates for the hostname of the listener come from, by its name in ACME. The server requests them at start, and renews them in time. For that it must be reachable from the authority, see Port and DNS01 there. Not together with KeyCerts."`
+
+	KeyCerts []KeyCertFields `sconf:"optional" sconf-doc:"Keys and certificates, in files in PEM format. A relative path starts at the directory of this file. A client that asks for a name that no certificate has gets the first one. Files that change are read again within seconds."`
+
+	HostPrivateKeyFiles []string `sconf:"optional" sconf-doc:"Private keys of the hostname, RSA with 2048 bits or ECDSA with P-256, as PKCS #8, PKCS #1 or EC key in PEM format. Certificates from ACME are for these keys: there is one for each. Records for DANE (TLSA) are about a key, so they stay right when a certificate is renewed. If absent, each certificate has a new key. A relative path starts at the directory of this file."`
 
 	ClientAuthDisabled bool `sconf:"optional" sconf-doc:"Do not ask users for a client certificate, with which they can log in instead of a password (see mox config tlspubkey). Some mail programs ask their users which certificate to use, although none is needed."`
 
