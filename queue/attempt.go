@@ -45,6 +45,9 @@ func (q *Queue) work(p picked) {
 		}
 		if ok {
 			outcomes = q.do(job)
+			if len(outcomes) == 0 {
+				q.db.Release(job.Messages)
+			}
 			q.sched.done(job.Lane)
 		}
 	}
@@ -97,6 +100,8 @@ func (q *Queue) claimOptions(p picked) queuedb.ClaimOptions {
 		Now:  now,
 		Flow: p.name,
 		Next: func(m queuedb.Message) time.Time { return q.opts.Schedule.nextAttempt(m, now) },
+
+		Exclusive: true,
 	}
 }
 
@@ -125,6 +130,7 @@ func (q *Queue) attempt(ctx context.Context, job queuedb.Job) []queuedb.Outcome 
 	t := q.transport(conf, job.Messages[0])
 	results := q.deliver(ctx, conf, t, job)
 	duration := time.Since(start)
+	earliest := time.Now().Add(q.opts.Schedule.pause(job.Messages[0]))
 	outcomes := make([]queuedb.Outcome, len(job.Messages))
 	for i, m := range job.Messages {
 		r := results[i]
@@ -132,6 +138,10 @@ func (q *Queue) attempt(ctx context.Context, job queuedb.Job) []queuedb.Outcome 
 			r.Err = errInterrupted
 		}
 		o := q.outcome(m, r)
+		if o.Fate == queuedb.Retry && o.NextAttempt.IsZero() && m.NextAttempt.Before(earliest) {
+			// Its time was set before the attempt, which has taken longer than most.
+			m.NextAttempt, o.NextAttempt = earliest, earliest
+		}
 		o.Result.Start, o.Result.Duration, o.Result.Transport = start, duration, t.Name()
 		q.tellNow(ctx, job.Base, m, r, &o)
 		outcomes[i] = o
@@ -265,7 +275,7 @@ func (q *Queue) tellNow(ctx context.Context, base queuedb.Base, m queuedb.Messag
 			q.log.ErrorContext(ctx, "telling sender that message was delivered, will try again", mlog.Err(err), slog.Int64("msgid", m.ID))
 			o.Fate, o.Success = queuedb.Notify, string(r.Success)
 		}
-	case o.Fate == queuedb.Retry && m.Attempts >= delayAttempt && !m.DelayTold && o.NextAttempt.IsZero() && m.WantsNotice(smtp.NotifyDelay):
+	case o.Fate == queuedb.Retry && m.Attempts >= delayAttempt && !m.DelayTold && !errors.Is(r.Err, errInterrupted) && m.WantsNotice(smtp.NotifyDelay):
 		err := q.tell(ctx, notice{base: base, m: m, delayed: true})
 		o.DelayTold = err == nil
 		if err != nil {

@@ -113,3 +113,26 @@ func TestShutdownInterruptsDeliveriesInTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// An attempt can take longer than the time until the next one, as with a server that is
+// silent after the final dot. It is not tried again at once.
+func TestThereIsAPauseAfterALongAttempt(t *testing.T) {
+	testQueue(t, nil, func(t *testing.T, e *env) {
+		e.tr.answers(func(context.Context, queuedb.Message) error {
+			time.Sleep(10 * time.Minute)
+			return errors.New("no reply")
+		})
+		e.enqueue(e.submission("ann@example.org", "a@one.example"))
+		time.Sleep(10*time.Minute + time.Second)
+		l := e.queued()
+		if len(e.tr.seen()) != 1 || len(l) != 1 {
+			t.Fatalf("%d attempts, %d messages", len(e.tr.seen()), len(l))
+		}
+		if pause := time.Until(l[0].NextAttempt); pause < firstBackoff/3 || pause > firstBackoff {
+			t.Errorf("pause of %v", pause)
+		}
+		if len(l[0].Results) != 1 {
+			t.Errorf("results %+v", l[0].Results)
+		}
+	})
+}

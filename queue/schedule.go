@@ -82,6 +82,13 @@ func (s Schedule) backoff(content int64, n int) time.Duration {
 	return d - slack + time.Duration(h.Sum64()%uint64(2*slack+1))
 }
 
+// pause returns for how long a message that is being tried is left alone after an
+// attempt, however long that has taken: RFC 5321 §4.5.4.1 wants a delay after a failure,
+// and a server that does not answer needs it most.
+func (s Schedule) pause(m queuedb.Message) time.Duration {
+	return s.backoff(m.ContentID, int(m.Attempts)) / 2
+}
+
 // nextAttempt returns when a message that is being tried at now is to be tried
 // again. The message counts the attempt.
 func (s Schedule) nextAttempt(m queuedb.Message, now time.Time) time.Time {

@@ -24,11 +24,12 @@ type batch struct {
 	extend   bool
 	rules    []HoldRule // Read when first needed.
 	hasRules bool
-	after    []func() // Called after the commit, before the next one.
+	ended    map[int64]bool // Messages whose attempt has ended.
+	after    []func()       // Called after the commit, before the next one.
 }
 
 func newBatch(d *DB, tx *bstore.Tx) (*batch, error) {
-	b := &batch{d: d, tx: tx, flows: map[string]Head{}, accounts: map[string]*usage{}, sendings: map[string]*sending{}}
+	b := &batch{d: d, tx: tx, flows: map[string]Head{}, accounts: map[string]*usage{}, sendings: map[string]*sending{}, ended: map[int64]bool{}}
 	b.state.ID = 1
 	if err := tx.Get(&b.state); err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
@@ -230,6 +231,7 @@ func (b *batch) committed() {
 		b.d.ids.extended(b.state.ContentHigh)
 	}
 	b.d.sweeper.add(b.erased)
+	b.d.attempts.end(slices.Collect(maps.Keys(b.ended))...)
 	for _, fn := range b.after {
 		fn()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mjl-/bstore"
@@ -54,6 +55,52 @@ type ClaimOptions struct {
 	// this attempt. The message already counts the attempt, or for a failed message
 	// the attempt to tell the sender. It must not call the database.
 	Next func(m Message) time.Time
+
+	// Exclusive keeps others from claiming the messages before Finish or Release, however
+	// long that takes and whatever an operator does with them: a second attempt at the
+	// same time would be a second delivery.
+	Exclusive bool
+}
+
+// busyDelay is when a message is looked at again that is due, and being attempted.
+const busyDelay = time.Minute
+
+// attempts are the messages that are being attempted, claimed as exclusive.
+type attempts struct {
+	mu  sync.Mutex // Guards ids.
+	ids map[int64]bool
+}
+
+func (a *attempts) has(id int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ids[id]
+}
+
+func (a *attempts) set(l []Message) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ids == nil {
+		a.ids = map[int64]bool{}
+	}
+	for _, m := range l {
+		a.ids[m.ID] = true
+	}
+}
+
+func (a *attempts) end(ids ...int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		delete(a.ids, id)
+	}
+}
+
+// Release ends an exclusive claim of messages about which there is nothing to record.
+func (d *DB) Release(l []Message) {
+	for _, m := range l {
+		d.attempts.end(m.ID)
+	}
 }
 
 // Job is what can be delivered in one go: messages with one content that go to
@@ -74,6 +121,7 @@ var errNotDue = errors.New("no due message in flow")
 // Without a due message it returns false.
 func (d *DB) Claim(ctx context.Context, o ClaimOptions) (Job, bool, error) {
 	var job Job
+	var due bool
 	err := d.committer.do(ctx, &change{
 		check: func(b *batch) error {
 			first, err := head(b.tx, o.Flow)
@@ -83,7 +131,7 @@ func (d *DB) Claim(ctx context.Context, o ClaimOptions) (Job, bool, error) {
 			return err
 		},
 		apply: func(b *batch) (err error) {
-			job, err = b.claim(o)
+			job, due, err = b.claimDue(o)
 			return err
 		},
 	})
@@ -92,23 +140,18 @@ func (d *DB) Claim(ctx context.Context, o ClaimOptions) (Job, bool, error) {
 	} else if err != nil {
 		return Job{}, false, fmt.Errorf("claim: %w", err)
 	}
-	return job, true, nil
+	return job, due, nil
 }
 
 // FinishAndClaim does Finish and then Claim in one commit.
 func (d *DB) FinishAndClaim(ctx context.Context, outcomes []Outcome, o ClaimOptions) (Job, bool, error) {
 	var job Job
 	var due bool
-	err := d.committer.do(ctx, &change{apply: func(b *batch) error {
+	err := d.committer.do(ctx, &change{apply: func(b *batch) (err error) {
 		if err := b.finishAll(outcomes); err != nil {
 			return err
 		}
-		var err error
-		job, err = b.claim(o)
-		due = err == nil
-		if err == errNotDue {
-			err = nil
-		}
+		job, due, err = b.claimDue(o)
 		return err
 	}})
 	if err != nil {
@@ -117,13 +160,44 @@ func (d *DB) FinishAndClaim(ctx context.Context, outcomes []Outcome, o ClaimOpti
 	return job, due, nil
 }
 
+// claimDue is claim that tells whether there was a message.
+func (b *batch) claimDue(o ClaimOptions) (Job, bool, error) {
+	job, err := b.claim(o)
+	if err == errNotDue {
+		return Job{}, false, nil
+	}
+	if err == nil && o.Exclusive {
+		b.after = append(b.after, func() { b.d.attempts.set(job.Messages) })
+	}
+	return job, err == nil, err
+}
+
+// busy reports whether a message is being attempted.
+func (b *batch) busy(id int64) bool { return !b.ended[id] && b.d.attempts.has(id) }
+
+// due returns the first message of a flow that is due, or errNotDue. Those that are
+// being attempted are put off.
+func (b *batch) due(o ClaimOptions) (Message, error) {
+	for {
+		first, err := head(b.tx, o.Flow)
+		if err == bstore.ErrAbsent || err == nil && first.NextAttempt.After(o.Now) {
+			return Message{}, errNotDue
+		} else if err != nil || !b.busy(first.ID) {
+			return first, err
+		}
+		m := first
+		m.NextAttempt = o.Now.Add(busyDelay)
+		if err := b.update(&first, &m); err != nil {
+			return Message{}, err
+		}
+	}
+}
+
 // claim records an attempt for the first message of a flow and those that can go
 // with it, or returns errNotDue.
 func (b *batch) claim(o ClaimOptions) (Job, error) {
-	first, err := head(b.tx, o.Flow)
-	if err == bstore.ErrAbsent || err == nil && first.NextAttempt.After(o.Now) {
-		return Job{}, errNotDue
-	} else if err != nil {
+	first, err := b.due(o)
+	if err != nil {
 		return Job{}, err
 	}
 	job := Job{Lane: first.Lane, Notice: first.Failed, Base: Base{ID: first.ContentID}}
@@ -157,7 +231,9 @@ func (b *batch) claim(o ClaimOptions) (Job, error) {
 // companions returns m and the due messages that can share a transaction with it.
 func (b *batch) companions(m Message, now time.Time) ([]Message, error) {
 	q := bstore.QueryTx[Message](b.tx).FilterEqual("ContentID", m.ContentID).FilterEqual("Lane", m.Lane)
-	q = q.FilterFn(func(o Message) bool { return o.ID == m.ID || !o.NextAttempt.After(now) && m.batches(o) })
+	q = q.FilterFn(func(o Message) bool {
+		return o.ID == m.ID || !o.NextAttempt.After(now) && m.batches(o) && !b.busy(o.ID)
+	})
 	l, err := q.Limit(MaxClaim).List()
 	if err != nil {
 		return nil, fmt.Errorf("read messages of content: %w", err)
@@ -226,6 +302,7 @@ func (b *batch) finishAll(outcomes []Outcome) error {
 }
 
 func (b *batch) finish(o Outcome, at time.Time) error {
+	b.ended[o.ID] = true
 	old, err := b.get(o.ID)
 	if err != nil {
 		return err

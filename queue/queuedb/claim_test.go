@@ -269,3 +269,49 @@ func TestClaimReadsAFewRecordsOfALongQueue(t *testing.T) {
 		t.Fatalf("claim read %d records of 100 messages, %d of 900", small, large)
 	}
 }
+
+// A message that is being attempted is not claimed again, also if its next attempt has
+// become due meanwhile. When the attempt has ended, it is.
+func TestAMessageIsInOneAttemptAtATime(t *testing.T) {
+	t.Parallel()
+	d := testOpen(t, Options{})
+	enqueue(t, d, "1", "a@one.example", "b@one.example")
+	at := time.Now()
+	try := func() (Job, bool) {
+		t.Helper()
+		at = at.Add(time.Hour)
+		l, err := d.List(ctxbg, Filter{}, Page{})
+		tcheck(t, err)
+		job, ok, err := d.Claim(ctxbg, ClaimOptions{Now: at, Flow: l[0].Flow, Exclusive: true, Next: func(Message) time.Time { return at.Add(time.Minute) }})
+		tcheck(t, err)
+		verify(t, d)
+		return job, ok
+	}
+	first, ok := try()
+	if !ok || len(first.Messages) != 2 {
+		t.Fatalf("claimed %v, %+v", ok, first)
+	}
+	if job, ok := try(); ok {
+		t.Fatalf("claimed again: %+v", job)
+	}
+	tcheck(t, d.Finish(ctxbg, []Outcome{{ID: first.Messages[0].ID}}))
+	second, ok := try()
+	if !ok || len(second.Messages) != 1 || second.Messages[0].ID != first.Messages[0].ID || second.Messages[0].Attempts != 2 {
+		t.Fatalf("claimed %v, %+v", ok, second)
+	}
+	d.Release(first.Messages[1:])
+	d.Release(second.Messages)
+	third, ok := try()
+	if !ok || len(third.Messages) != 1 {
+		t.Fatalf("claimed %v, %+v", ok, third)
+	}
+	// The message that failed is one whose sender is to be told at once, in the same
+	// commit too.
+	job, ok, err := d.FinishAndClaim(ctxbg, []Outcome{{ID: third.Messages[0].ID, Fate: Notify}},
+		ClaimOptions{Now: at.Add(time.Hour), Flow: third.Messages[0].Flow, Exclusive: true, Next: func(Message) time.Time { return at.Add(2 * time.Hour) }})
+	tcheck(t, err)
+	if !ok || job.Notice || job.Messages[0].ID == third.Messages[0].ID {
+		t.Fatalf("claimed %v, %+v", ok, job)
+	}
+	verify(t, d)
+}

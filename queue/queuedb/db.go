@@ -78,6 +78,7 @@ type DB struct {
 	ids       idPool
 	committer committer
 	sweeper   sweeper
+	attempts  attempts
 }
 
 // Open opens or creates the queue in a data directory, and repairs what a crash
