@@ -241,7 +241,11 @@ func (c *Client) reset() *Error {
 	}
 	if !r.ok() {
 		c.close()
-		return replyError("rset", r)
+		e := replyError("rset", r)
+		// RFC 5321 §4.1.1.5 has no such reply. It is about the connection: another one
+		// does not need RSET.
+		e.Permanent = false
+		return e
 	}
 	c.needReset = false
 	return nil

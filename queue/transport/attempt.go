@@ -229,7 +229,8 @@ func (a *attempt) transact(ctx context.Context, c *conn, l link, todo []int, sof
 
 // isDead reports whether a connection that was used before has failed before it
 // answered MAIL, RFC 5321 §3.8: servers end idle connections, by just closing them or
-// with 421, which is then read in place of a reply.
+// with 421, which is then read in place of a reply. A server that refuses RSET has said
+// nothing about the message either.
 func (a *attempt) isDead(ctx context.Context, c *conn, results []smtpclient.Result) bool {
 	if ctx.Err() != nil {
 		return false
@@ -239,7 +240,7 @@ func (a *attempt) isDead(ctx context.Context, c *conn, results []smtpclient.Resu
 		if e == nil || e.Command != "mail" && e.Command != "rset" {
 			return false
 		}
-		if e.Code != smtp.C421ServiceUnavailable && (e.Code != 0 || c.client.Usable()) {
+		if e.Command == "mail" && e.Code != smtp.C421ServiceUnavailable && (e.Code != 0 || c.client.Usable()) {
 			return false
 		}
 	}
