@@ -91,6 +91,18 @@ func (l *Local) deliver(ctx context.Context, base queuedb.Base, m queuedb.Messag
 		Digest:    digest,
 		Size:      spool.Size(),
 		Message:   spool,
+
+		// For when it is forwarded. Of success the sender is told for this address.
+		RequireTLS: m.RequireTLS != nil && *m.RequireTLS,
+		Ret:        smtp.Ret(base.Ret),
+		EnvID:      base.EnvID,
+		Notify:     smtp.Notify(m.Notify),
+		Original:   m.Original(),
+	}
+	if facts.Notify&smtp.NotifySuccess != 0 {
+		if facts.Notify &^= smtp.NotifySuccess; facts.Notify == 0 {
+			facts.Notify = smtp.NotifyNever
+		}
 	}
 	del := deliver.Delivery{Facts: facts, Spool: spool, Trace: received(conf, base, m)}
 	if rcpt.Alias != nil {

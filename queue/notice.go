@@ -14,6 +14,7 @@ import (
 	"mox/internal/deliver"
 	"mox/internal/inbound"
 	"mox/internal/safefile"
+	"mox/internal/submit"
 	"mox/message"
 	"mox/mlog"
 	"mox/queue/queuedb"
@@ -76,6 +77,9 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 		return fmt.Errorf("read original message: %w", err)
 	}
 	n.schedule = q.opts.Schedule
+	if to, ok := q.elsewhere(n); ok {
+		return q.tellElsewhere(ctx, n, n.message(conf, to, original, content, time.Now()))
+	}
 	text, err := n.compose(conf, original, content, time.Now())
 	if err != nil {
 		return fmt.Errorf("compose notification: %w", err)
@@ -87,6 +91,30 @@ func (q *Queue) tell(ctx context.Context, n notice) error {
 	q.traceNotice(ctx, n, rcpt.Account, mailbox)
 	q.log.InfoContext(ctx, "sender was notified", slog.Int64("msgid", n.m.ID), slog.String("account", rcpt.Account),
 		slog.Any("mailfrom", n.m.Sender()), slog.Any("rcptto", n.m.Recipient()), slog.String("action", string(n.action())))
+	return nil
+}
+
+// elsewhere returns the sender to tell, and whether it is one elsewhere, or in another
+// account, whose message was forwarded: what became of it matters to them.
+func (q *Queue) elsewhere(n notice) (smtp.Path, bool) {
+	if q.opts.Notify == nil || n.postmaster {
+		return smtp.Path{}, false
+	}
+	to, err := q.opts.Notify.BounceTo(n.m.Sender())
+	if err == nil {
+		return to.Path(), true
+	}
+	return n.m.Sender(), submit.ForwardedFrom(n.base) == n.m.Sender().XString(true)
+}
+
+// tellElsewhere sends a notification.
+func (q *Queue) tellElsewhere(ctx context.Context, n notice, m dsn.Message) error {
+	if err := q.opts.Notify.Notify(ctx, m, n.base.SMTPUTF8); err != nil {
+		return fmt.Errorf("send notification: %w", err)
+	}
+	q.traceNotice(ctx, n, "", "")
+	q.log.InfoContext(ctx, "sender of forwarded message was notified", slog.Int64("msgid", n.m.ID), slog.String("account", n.m.Account),
+		slog.Any("mailfrom", m.To), slog.Any("rcptto", n.m.Recipient()), slog.String("action", string(n.action())))
 	return nil
 }
 

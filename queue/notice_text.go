@@ -13,8 +13,15 @@ import (
 	"mox/smtp"
 )
 
-// compose writes the notification.
+// compose writes the notification for a sender here.
 func (n notice) compose(conf *config.Snapshot, original, content []byte, now time.Time) ([]byte, error) {
+	var b bytes.Buffer
+	err := n.message(conf, n.m.Sender(), original, content, now).Compose(&b, dsn.ComposeOptions{UTF8: n.base.SMTPUTF8})
+	return b.Bytes(), err
+}
+
+// message returns the notification.
+func (n notice) message(conf *config.Snapshot, to smtp.Path, original, content []byte, now time.Time) dsn.Message {
 	subject := map[dsn.Action]string{
 		dsn.Failed:    "mail delivery failed",
 		dsn.Delayed:   "mail delivery delayed",
@@ -24,7 +31,7 @@ func (n notice) compose(conf *config.Snapshot, original, content []byte, now tim
 	}[n.action()]
 	m := dsn.Message{
 		From:      smtp.NewAddress("postmaster", conf.Hostname),
-		To:        n.m.Sender(),
+		To:        to,
 		Subject:   subject,
 		MessageID: "<" + rand.Text() + "@" + conf.Hostname.ASCII + ">",
 		Date:      now,
@@ -43,9 +50,7 @@ func (n notice) compose(conf *config.Snapshot, original, content []byte, now tim
 		m.Content = bytes.NewReader(content)
 		m.Content8Bit, m.ContentUTF8 = n.base.EightBit, n.base.SMTPUTF8
 	}
-	var b bytes.Buffer
-	err := m.Compose(&b, dsn.ComposeOptions{UTF8: n.base.SMTPUTF8})
-	return b.Bytes(), err
+	return m
 }
 
 // action returns what has happened to the message.

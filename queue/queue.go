@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"mox/config"
+	"mox/dsn"
 	"mox/internal/deliver"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/mlog"
 	"mox/queue/queuedb"
+	"mox/smtp"
 )
 
 const (
@@ -52,11 +54,23 @@ type Deliverer interface {
 	Deliver(ctx context.Context, d deliver.Delivery) (deliver.Result, error)
 }
 
+// Notifier tells senders elsewhere, whose messages were forwarded here. A
+// *submit.Submitter is one.
+type Notifier interface {
+	// BounceTo returns the sender of a message by the reverse-path that it was forwarded
+	// with, and an error for another one.
+	BounceTo(p smtp.Path) (smtp.Address, error)
+
+	// Notify returns when a notification is on stable storage.
+	Notify(ctx context.Context, m dsn.Message, utf8 bool) error
+}
+
 // Options are for New. DB, Config and Deliver are needed.
 type Options struct {
 	DB      *queuedb.DB
 	Config  *config.Holder
 	Deliver Deliverer // For notifications to senders.
+	Notify  Notifier  // For those to senders elsewhere. Nil if nothing is forwarded.
 
 	// Transports are the ways out, by the names that messages and routes have. The empty
 	// name is for messages without any. What has no transport fails temporarily.

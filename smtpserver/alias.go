@@ -3,16 +3,10 @@ package smtpserver
 import (
 	"context"
 	"log/slog"
-	"slices"
 
-	"mox/dkim"
-	"mox/dmarc"
-	"mox/dns"
 	"mox/internal/deliver"
-	"mox/internal/inbound"
 	"mox/mlog"
 	"mox/smtp"
-	"mox/spf"
 )
 
 // Aliases: addresses with several members. To the client an alias is one recipient,
@@ -48,7 +42,7 @@ func (s *session) deliverAlias(ctx context.Context, t *transaction, m *incoming,
 	x := s.srv.members.Expand(ctx, deliver.Expansion{
 		Delivery:      deliver.Delivery{Facts: s.facts(t, m, o.rcpt), Spool: m.spool, Trace: m.trace, Received: m.time},
 		Config:        s.srv.opts.Config.Snapshot(),
-		FromAuthentic: authentic(m.auth),
+		FromAuthentic: m.auth.Authentic(),
 		Skip:          func(member smtp.Address) bool { return others[member] || got.has(member) },
 	})
 	o.err, o.slow = x.Err, x.Slow
@@ -87,24 +81,6 @@ func (s *session) logAlias(t *transaction, m *incoming, o *outcome, x deliver.Ex
 		return
 	}
 	log.Info("message delivered to members of alias", slog.Int("delivered", len(x.Got)), slog.Int("full", len(x.Full)), slog.Int64("size", m.size))
-}
-
-// authentic reports whether the domain in From vouches for the message, so that the
-// address there can be taken for that of the author.
-func authentic(a *inbound.Auth) bool {
-	if a == nil || a.FromErr != nil || len(a.From) != 1 {
-		return false
-	}
-	vouches := func(d dns.Domain) bool { return d == a.From[0] }
-	if a.DMARC.Status == dmarc.StatusPass {
-		return true
-	}
-	if a.SPF.Status == spf.StatusPass && a.SPF.Identity == spf.IdentityMailFrom && vouches(a.SPF.Domain) {
-		return true
-	}
-	return slices.ContainsFunc(a.DKIM, func(r dkim.Result) bool {
-		return r.Status == dkim.StatusPass && r.Signature != nil && vouches(r.Signature.Domain)
-	})
 }
 
 // memberships knows which members of an alias have got a message in an earlier

@@ -89,7 +89,7 @@ func TestAuthenticFrom(t *testing.T) {
 		{"dkim of another domain", &inbound.Auth{From: []dns.Domain{good}, DKIM: signed(other, dkim.StatusPass)}, false},
 		{"dkim fail", &inbound.Auth{From: []dns.Domain{good}, DKIM: signed(good, dkim.StatusFail)}, false},
 	} {
-		if got := authentic(tc.auth); got != tc.want {
+		if got := tc.auth.Authentic(); got != tc.want {
 			t.Errorf("%s: got %v", tc.name, got)
 		}
 	}

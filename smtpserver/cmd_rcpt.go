@@ -62,6 +62,9 @@ func (s *session) localRecipient(t *transaction, p smtp.Path) (recipient, error)
 		// A notification is for one sender.
 		return recipient{}, smtp.Errorf(smtp.C452InsufficientStorage, smtp.Se53TooManyRecipients, "more than one recipient for a notification")
 	}
+	if to, is, berr := s.bounceTo(t, p); is {
+		return recipient{path: p, bounce: to}, berr
+	}
 	switch {
 	case errors.Is(err, config.ErrDomainUnknown), errors.Is(err, config.ErrAddressUnknown):
 		e := replyError(err)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"io"
 	"net/netip"
-	"time"
 
 	"mox/internal/deliver"
 	"mox/internal/identity"
 	"mox/internal/inbound"
-	"mox/internal/safefile"
 	"mox/internal/submit"
 	"mox/internal/tracedb"
 	"mox/smtp"
@@ -63,29 +61,25 @@ type Reporter interface {
 	NotifyDelivered(ctx context.Context, d submit.Delivered) error
 }
 
-// Notifier tells senders about recipients that did not get a message.
+// Notifier tells senders about recipients that did not get a message. A *submit.Submitter
+// is one.
 type Notifier interface {
 	// NotifyFailure returns when the notification is on stable storage.
-	NotifyFailure(ctx context.Context, f Failure) error
+	NotifyFailure(ctx context.Context, f submit.Failed) error
+}
+
+// Bouncer sends what comes back to reverse-paths of messages that were forwarded on to
+// who has sent these. A *submit.Submitter is one.
+type Bouncer interface {
+	// BounceTo returns the sender for an address. The error matches submit.ErrNotRewritten
+	// for an address that does not look like such a reverse-path.
+	BounceTo(p smtp.Path) (smtp.Address, error)
+
+	// Bounce returns when the message is on stable storage.
+	Bounce(ctx context.Context, b submit.Bounced) error
 }
 
 // Tracer records what becomes of messages, without waiting. A *tracedb.DB is one.
 type Tracer interface {
 	Step(ctx context.Context, s tracedb.Step)
-}
-
-// Failure is what a sender is told.
-type Failure struct {
-	MailFrom   smtp.Path // Whom to tell. Not the null reverse-path.
-	SMTPUTF8   bool
-	Recipients []FailedRecipient
-	Message    *safefile.Spool // Valid during the call.
-	Trace      []byte          // To go before the message.
-	Arrived    time.Time
-}
-
-// FailedRecipient is a recipient that did not get a message.
-type FailedRecipient struct {
-	Path smtp.Path
-	Err  *smtp.Error
 }

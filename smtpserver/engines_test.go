@@ -2,6 +2,7 @@ package smtpserver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -72,7 +73,7 @@ type engines struct {
 	mu        sync.Mutex
 	delivered []deliveredMessage
 	submitted []submittedMessage
-	notified  []Failure
+	notified  []submit.Failed
 	reported  []submit.Delivered
 	facts     []inbound.Facts  // Of what was delivered.
 	fail      map[string]error // By recipient.
@@ -141,7 +142,7 @@ func (e *engines) Submit(_ context.Context, o submit.Submission) (submit.Result,
 	return submit.Result{}, nil
 }
 
-func (e *engines) NotifyFailure(_ context.Context, f Failure) error {
+func (e *engines) NotifyFailure(_ context.Context, f submit.Failed) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.fail["notify"]; err != nil {
@@ -158,6 +159,34 @@ func (e *engines) NotifyDelivered(_ context.Context, d submit.Delivered) error {
 		return err
 	}
 	e.reported = append(e.reported, d)
+	return nil
+}
+
+// BounceTo takes SRS0=<word>=<local-part> at example.org for an address that was made here,
+// if the word is "good".
+func (e *engines) BounceTo(p smtp.Path) (smtp.Address, error) {
+	l := strings.SplitN(string(p.Localpart), "=", 3)
+	if len(l) != 3 || l[0] != "SRS0" || p.IPDomain.Domain.ASCII != "example.org" {
+		return smtp.Address{}, submit.ErrNotRewritten
+	}
+	if l[1] != "good" {
+		return smtp.Address{}, errors.New("wrong hash")
+	}
+	return smtp.Address{Localpart: smtp.Localpart(l[2]), Domain: dns.Domain{ASCII: "elsewhere.example"}}, nil
+}
+
+// Bounce notes a bounce as what was delivered.
+func (e *engines) Bounce(_ context.Context, b submit.Bounced) error {
+	content, err := io.ReadAll(b.Spool.Reader())
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.fail["bounce"]; err != nil {
+		return err
+	}
+	e.delivered = append(e.delivered, deliveredMessage{"bounce:" + b.To.String(), "", string(b.Prefix), string(content)})
 	return nil
 }
 

@@ -70,6 +70,12 @@ const (
 	// other recipients failed, and deliveredFor is for how long.
 	maxDelivered = 20_000
 	deliveredFor = 5 * 24 * time.Hour
+
+	// maxBouncesHour and maxBouncesDay are how many bounces of forwarded messages are
+	// passed on to one sender, whose server must not suffer if others learn an address
+	// that was made for it.
+	maxBouncesHour = 100
+	maxBouncesDay  = 500
 )
 
 // maxSkipped is how many octets of chunks that are not taken are read, for clients

@@ -11,6 +11,7 @@ import (
 	"mox/internal/deliver"
 	"mox/internal/inbound"
 	"mox/internal/metrics"
+	"mox/internal/submit"
 	"mox/mlog"
 	"mox/smtp"
 )
@@ -35,7 +36,11 @@ type outcome struct {
 	had      bool // It got the message in an earlier attempt.
 	slow     bool // The client is not to be treated well any more.
 	stranger bool // It has the message, and nothing is known of the sender.
-	err      error
+
+	// It was forwarded; relayed says that the next server tells the sender of delivery.
+	forwarded, relayed bool
+
+	err error
 }
 
 // receive decides about and delivers a message. It returns nil when the client has
@@ -108,6 +113,10 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 			o.err = fmt.Errorf("panic: %v", x)
 		}
 	}()
+	if !o.rcpt.bounce.IsZero() {
+		o.err = s.passBounce(ctx, t, m, o.rcpt)
+		return
+	}
 	r, facts := o.rcpt, s.facts(t, m, o.rcpt)
 	v := s.srv.opts.Decide.Decide(ctx, facts)
 	o.slow, o.stranger = v.Slow, v.FirstTime
@@ -125,7 +134,9 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 		o.err = v.Err
 		return
 	}
-	_, o.err = s.srv.opts.Deliver.Deliver(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+	var res deliver.Result
+	res, o.err = s.srv.opts.Deliver.Deliver(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+	o.forwarded, o.relayed = res.Forwarded > 0, res.Relayed
 	if o.err != nil {
 		metricDelivery.WithLabelValues("delivererror", v.Reason).Inc()
 		s.log.Info("message not delivered", slog.Any("rcptto", r.path), mlog.Err(o.err))
@@ -226,10 +237,10 @@ func failures(temporary bool, text string, failed []outcome) *smtp.Error {
 }
 
 // notification returns what the sender is to be told.
-func (s *session) notification(t *transaction, m *incoming, failed []outcome) Failure {
-	f := Failure{MailFrom: t.mail.ReversePath, SMTPUTF8: t.mail.SMTPUTF8, Message: m.spool, Trace: m.trace, Arrived: m.time}
+func (s *session) notification(t *transaction, m *incoming, failed []outcome) submit.Failed {
+	f := submit.Failed{Mail: t.mail, From: s.heloName(false), Spool: m.spool, Arrived: m.time}
 	for _, o := range failed {
-		f.Recipients = append(f.Recipients, FailedRecipient{o.rcpt.path, replyError(o.err)})
+		f.Recipients = append(f.Recipients, submit.FailedRecipient{RcptCommand: o.rcpt.command(), Err: replyError(o.err)})
 	}
 	return f
 }

@@ -19,8 +19,8 @@ func (s *session) reportDelivered(ctx context.Context, t *transaction, m *incomi
 	}
 	d := submit.Delivered{Mail: t.mail, From: s.heloName(false), Spool: m.spool, Arrived: m.time}
 	for _, o := range outcomes {
-		if o.err == nil && !o.had && o.rcpt.notify&smtp.NotifySuccess != 0 {
-			d.Recipients = append(d.Recipients, submit.DeliveredRecipient{RcptCommand: o.rcpt.command(), Expanded: o.rcpt.to.Expands()})
+		if o.err == nil && !o.had && !o.relayed && o.rcpt.notify&smtp.NotifySuccess != 0 {
+			d.Recipients = append(d.Recipients, submit.DeliveredRecipient{RcptCommand: o.rcpt.command(), Expanded: o.forwarded || o.rcpt.to.Expands()})
 		}
 	}
 	if len(d.Recipients) == 0 {

@@ -51,6 +51,9 @@ func scriptSetup(t *testing.T, s *script.Script) testSetup {
 		if is("notify") {
 			o.Notify = o.Deliver.(*engines)
 		}
+		if is("bounce") {
+			o.Bounce = o.Deliver.(*engines)
+		}
 		if zone, ok := s.Get("zone"); ok {
 			o.Resolver = parseZone(t, zone)
 		}
@@ -160,7 +163,7 @@ func (ts *testServer) wantNotified(_ *script.Run, args []string) error {
 	var got []string
 	for _, f := range ts.fake.notified {
 		for _, r := range f.Recipients {
-			got = append(got, fmt.Sprintf("%s=%d", r.Path.XString(true), r.Err.Code))
+			got = append(got, fmt.Sprintf("%s=%d", r.ForwardPath.XString(true), r.Err.Code))
 		}
 	}
 	if !slices.Equal(got, args) {

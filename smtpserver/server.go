@@ -40,6 +40,9 @@ type Options struct {
 	// Report is used when a sender has asked to be told of deliveries. Nil tells nobody.
 	Report Reporter
 
+	// Bounce is for what comes back of messages that were forwarded. Nil takes nothing.
+	Bounce Bouncer
+
 	// Trace records what becomes of messages. Nil records nothing.
 	Trace Tracer
 
@@ -152,7 +155,8 @@ type Server struct {
 	bufs *buffers
 	got  *delivered
 
-	members *deliver.Members // For aliases.
+	members *deliver.Members    // For aliases.
+	bounced *ratelimit.Accounts // Bounces of forwarded messages, by sender of these.
 
 	tracedRefusals *ratelimit.Limiter // Of steps about recipients that were refused.
 
@@ -199,6 +203,7 @@ func New(opts Options) *Server {
 		bufs:      newBuffers(),
 		got:       newDelivered(),
 		members:   newMembers(opts),
+		bounced:   newBounced(),
 		listeners: map[string]*listener{},
 		sockets:   map[net.Listener]bool{},
 		sessions:  map[*session]bool{},

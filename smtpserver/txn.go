@@ -28,7 +28,11 @@ type transaction struct {
 // recipient is an accepted RCPT.
 type recipient struct {
 	path smtp.Path
-	to   config.Recipient // Zero at a submission listener.
+	to   config.Recipient // Zero at a submission listener, and for a bounce.
+
+	// bounce is who has sent the message that one to this address is about, if it is a
+	// reverse-path of a message that was forwarded.
+	bounce smtp.Address
 
 	// What the client wants to be told, RFC 3461 §4.1 and §4.2.
 	notify   smtp.Notify

@@ -61,26 +61,27 @@ type Daemon struct {
 	conf    *config.Holder
 	cids    *mlog.CidSource
 
-	floor    *safefile.Floor
-	store    *store.Store
-	queueDB  *queuedb.DB
-	queue    *queue.Queue
-	authDB   *authdb.DB
-	dmarcDB  *dmarcdb.DB
-	trace    *tracedb.DB // Nil if nothing is kept.
-	tlsDB    *tlsrptdb.DB
-	out      outgoing
-	reports  reporting
-	checker  *identity.Checker
-	dns      dns.Resolver // Nil for no lookups.
-	training *training.Trainer
-	decider  *inbound.Decider
-	deliver  *deliver.Deliverer
-	smtp     *smtpserver.Server
-	imap     *imapserver.Server
-	ctl      *ctl.Server
-	sockets  []*Socket
-	control  net.Listener
+	floor     *safefile.Floor
+	store     *store.Store
+	queueDB   *queuedb.DB
+	queue     *queue.Queue
+	authDB    *authdb.DB
+	dmarcDB   *dmarcdb.DB
+	trace     *tracedb.DB // Nil if nothing is kept.
+	tlsDB     *tlsrptdb.DB
+	out       outgoing
+	reports   reporting
+	checker   *identity.Checker
+	dns       dns.Resolver // Nil for no lookups.
+	training  *training.Trainer
+	decider   *inbound.Decider
+	deliver   *deliver.Deliverer
+	submitter *submit.Submitter
+	smtp      *smtpserver.Server
+	imap      *imapserver.Server
+	ctl       *ctl.Server
+	sockets   []*Socket
+	control   net.Listener
 
 	stopping chan struct{} // Closed when the daemon is to stop.
 	stopOnce sync.Once
@@ -185,6 +186,9 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err := d.openOutgoing(ctx, s); err != nil {
 		return err
 	}
+	if err := d.makeSubmitter(s.DataDir); err != nil {
+		return err
+	}
 	d.makeInbound()
 	d.makeMonitor()
 	transports, err := d.transports(s)
@@ -195,6 +199,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		DB:         d.queueDB,
 		Config:     d.conf,
 		Deliver:    d.deliver,
+		Notify:     d.submitter,
 		Transports: transports,
 		Local:      d.local(),
 		Schedule:   queue.NewSchedule(s.QueueRetryPeriod),
@@ -215,14 +220,6 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	submitter := submit.New(submit.Options{
-		Config: d.conf,
-		Store:  d.store,
-		Queue:  d.queueDB,
-		Kick:   d.queue.Kick,
-		Trace:  d.trace,
-		Log:    d.logger("submit"),
-	})
 	var origins smtpserver.OriginChecker
 	if d.dns != nil {
 		origins = inbound.NewAuthenticator(inbound.AuthenticatorOptions{Resolver: d.dns, Log: d.logger("inbound")})
@@ -235,8 +232,10 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Decide:   d.decider,
 		Deliver:  d.deliver,
 		Rejects:  d.deliver,
-		Submit:   submitter,
-		Report:   submitter,
+		Submit:   d.submitter,
+		Report:   d.submitter,
+		Notify:   d.submitter,
+		Bounce:   d.submitter,
 		Trace:    d.trace,
 		Resolver: d.dns,
 		TempDir:  d.store.TempDir(),
@@ -268,7 +267,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	}
 	d.training.Start()
 	d.startOutgoing()
-	d.startReporting(submitter)
+	d.startReporting(d.submitter)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
 	for _, sock := range d.sockets {

@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"context"
+	"io"
+
 	"mox/internal/deliver"
 	"mox/internal/inbound"
+	"mox/smtp"
 )
 
 // makeInbound makes the engines for mail that comes in.
@@ -22,5 +26,16 @@ func (d *Daemon) makeInbound() {
 		Reports:     deliver.ReportStores{DMARC: d.dmarcDB, TLS: d.tlsDB},
 		Evaluations: d.dmarcDB,
 		Trace:       d.trace,
+		Forward:     d.submitter,
+		Match:       matcher{d},
 	})
+}
+
+// matcher gives notifications to the queue, which is made after what delivers them.
+type matcher struct{ d *Daemon }
+
+// MatchDSN implements deliver.Matcher.
+func (m matcher) MatchDSN(ctx context.Context, account string, rcpt smtp.Path, r io.ReaderAt, size int64) error {
+	_, err := m.d.queue.MatchDSN(ctx, account, rcpt, r, size)
+	return err
 }

@@ -72,6 +72,9 @@ func (d *Daemon) endSessions() {
 // close closes what open has opened.
 func (d *Daemon) close() error {
 	var errs []error
+	if d.deliver != nil {
+		d.deliver.Settle()
+	}
 	if d.training != nil {
 		errs = append(errs, d.training.Close())
 	}

@@ -10,6 +10,8 @@ import (
 
 	"mox/config"
 	"mox/internal/inbound"
+	"mox/internal/metrics"
+	"mox/internal/ratelimit"
 	"mox/internal/safefile"
 	"mox/message"
 	"mox/mlog"
@@ -30,6 +32,9 @@ type Options struct {
 	Reports     ReportStores // Where reports about our domains go.
 	Evaluations Evaluations  // For reports to others. Nil for none.
 	Trace       Tracer       // What becomes of messages. Nil records nothing.
+
+	Forward Forwarder // For addresses that forward. Nil keeps their mail here.
+	Match   Matcher   // For notifications. Nil does not look at them.
 }
 
 // Deliverer delivers messages to accounts.
@@ -40,11 +45,23 @@ type Deliverer struct {
 	reports     ReportStores
 	evaluations Evaluations
 	tracer      Tracer
+
+	forwarder    Forwarder
+	forwardLimit *ratelimit.Accounts // By target.
+	halfDone     *halfDone
+
+	matcher  Matcher
+	matching *matching
 }
 
 // New returns a deliverer.
 func New(opts Options) *Deliverer {
-	d := &Deliverer{opts.Store, opts.Config, opts.Log, opts.Reports, opts.Evaluations, opts.Trace}
+	metrics.PanicPackages(pkg)
+	d := &Deliverer{
+		store: opts.Store, conf: opts.Config, log: opts.Log, reports: opts.Reports, evaluations: opts.Evaluations, tracer: opts.Trace,
+		forwarder: opts.Forward, forwardLimit: newForwardLimit(), halfDone: newHalfDone(),
+		matcher: opts.Match, matching: newMatching(),
+	}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -72,10 +89,19 @@ type Delivery struct {
 type Result struct {
 	Account string
 	Mailbox string
-	Message store.Message
+	Message store.Message // Zero if it was not stored, because it was forwarded or stored before.
+
+	// Forwarded is how many addresses elsewhere it was queued for. Relayed says that it
+	// was not stored here and queued for one: it is for that server to tell the sender
+	// about delivery.
+	Forwarded int
+	Relayed   bool
 }
 
-// Deliver stores a message. The error is a *smtp.Error, or that of the context.
+// Deliver stores a message, and forwards it where the address asks for that. For an alias
+// that is only to its members elsewhere; its other members have deliveries of their own.
+// The error is a *smtp.Error, or that of the context: the message can come again then, to
+// be delivered to who does not have it.
 func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 	if !del.Verdict.Accept {
 		return Result{}, localError(errors.New("delivery of a message that was not accepted"))
@@ -86,7 +112,50 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 	if del.Digest.Received() > MaxReceived {
 		return Result{}, smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received header fields", MaxReceived)
 	}
+	f := d.forwarding(ctx, del)
+	if !f.keep {
+		if del.Recipient.Alias != nil && len(f.targets) == 0 {
+			return Result{}, nil
+		}
+		done, err := d.forward(ctx, del, f)
+		switch {
+		case err != nil:
+			return Result{}, smtpError(ctx, err)
+		case done || del.Recipient.Alias != nil:
+			if del.Recipient.Alias == nil {
+				d.traceVerdict(ctx, del, time.Now())
+				d.evaluated(ctx, del)
+			}
+			return Result{Account: del.Recipient.Account, Forwarded: len(f.targets), Relayed: len(f.targets) == 1}, nil
+		}
+		f.targets = nil
+	}
+	res, err := d.storeOnce(ctx, del)
+	if err != nil || len(f.targets) == 0 {
+		return res, err
+	}
+	done, err := d.forward(ctx, del, f)
+	if err != nil {
+		if merr := d.halfDone.add(del, time.Now()); merr != nil {
+			// It is stored again, which is better than not to be forwarded.
+			d.log.ErrorContext(ctx, "remembering that a message was stored", mlog.Err(merr))
+		}
+		return Result{}, smtpError(ctx, err)
+	}
+	if done {
+		res.Forwarded = len(f.targets)
+	}
+	return res, nil
+}
+
+// storeOnce stores a message, unless it was stored in an earlier attempt.
+func (d *Deliverer) storeOnce(ctx context.Context, del Delivery) (Result, error) {
 	name := del.Recipient.Account
+	if had, err := d.halfDone.take(del, time.Now()); err != nil {
+		return Result{}, smtpError(ctx, err)
+	} else if had {
+		return Result{Account: name, Mailbox: del.Verdict.Mailbox}, nil
+	}
 	start := time.Now()
 	res, err := d.append(ctx, name, del)
 	d.trace(ctx, del, start, res, err)
@@ -98,6 +167,7 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 		slog.Int64("contentid", res.Message.ContentID), slog.String("reason", del.Verdict.Reason))
 	d.reports.Store(ctx, d.log, del.Verdict.Report, res, res.Message.Received)
 	d.evaluated(ctx, del)
+	d.matchLater(ctx, del, res)
 	return res, nil
 }
 
@@ -127,7 +197,7 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 		return Result{}, fmt.Errorf("append: %w", err)
 	}
 	d.forgetRejected(ctx, acc, del, msgs[0])
-	return Result{name, mailbox, msgs[0]}, nil
+	return Result{Account: name, Mailbox: mailbox, Message: msgs[0]}, nil
 }
 
 // evaluated records what DMARC has said of a message, for reports to others.
@@ -208,6 +278,9 @@ func origin(del Delivery) *store.Origin {
 func smtpError(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
+	}
+	if e := smtp.AsError(err); e != nil {
+		return e
 	}
 	table := []struct {
 		err  error

@@ -117,7 +117,7 @@ func mayPost(a *config.Alias, from smtp.Address) bool {
 		return true
 	}
 	member := func(m config.AliasMember) bool { return m.Address == from }
-	return !from.IsZero() && (slices.ContainsFunc(a.Members, member) || a.AllowMsgFrom && a.Address == from)
+	return !from.IsZero() && (slices.ContainsFunc(a.Members, member) || slices.Contains(a.ForwardTo, from) || a.AllowMsgFrom && a.Address == from)
 }
 
 // Expand decides about a message to an alias, and delivers it to the members. It is
@@ -135,6 +135,7 @@ func (m *Members) Expand(ctx context.Context, e Expansion) Expanded {
 	if !slices.ContainsFunc(dels, func(d Delivery) bool { return d.Verdict.Accept }) {
 		return m.refuse(ctx, dels)
 	}
+	elsewhere := e.elsewhere(dels, from)
 	for i := range dels {
 		d := &dels[i]
 		if !d.Verdict.Accept {
@@ -144,7 +145,32 @@ func (m *Members) Expand(ctx context.Context, e Expansion) Expanded {
 	dels = slices.DeleteFunc(dels, func(d Delivery) bool {
 		return e.FromAuthentic && d.Recipient.Canonical == from || e.Skip != nil && e.Skip(d.Recipient.Canonical)
 	})
-	return m.deliver(ctx, e.Config, dels)
+	x := m.deliver(ctx, e.Config, dels)
+	if x.Err == nil && elsewhere != nil {
+		// Last, so that it is not repeated if the message must come again.
+		if err := m.parallel(1, func(int) error { _, err := m.Deliver(ctx, *elsewhere); return err })[0]; err != nil {
+			x.Err = partly([]error{err})
+		}
+	}
+	return x
+}
+
+// elsewhere returns the delivery to members elsewhere, nil if there are none or nobody
+// wants the message. The author needs no copy.
+func (e Expansion) elsewhere(dels []Delivery, from smtp.Address) *Delivery {
+	targets := e.Recipient.Alias.ForwardTo
+	if e.FromAuthentic {
+		targets = without(targets, from)
+	}
+	i := slices.IndexFunc(dels, func(d Delivery) bool { return wanted(d.Verdict) })
+	if len(targets) == 0 || i < 0 {
+		return nil
+	}
+	a := *e.Recipient.Alias
+	a.ForwardTo = targets
+	d := e.Delivery
+	d.Recipient.Alias, d.Verdict = &a, dels[i].Verdict
+	return &d
 }
 
 // judge returns the deliveries to all members that take mail at all, each with its own

@@ -19,12 +19,7 @@ func (d *Deliverer) trace(ctx context.Context, del Delivery, start time.Time, re
 	if d.tracer == nil {
 		return
 	}
-	if v := del.Verdict; v.Reason != "" {
-		s := del.step(tracedb.Judged)
-		s.Time = start
-		s.Result, s.Account, s.Reason, s.Reasons = tracedb.Accepted, del.Recipient.Account, v.Reason, v.Reasons
-		d.tracer.Step(ctx, s)
-	}
+	d.traceVerdict(ctx, del, start)
 	s := del.step(tracedb.Delivered)
 	s.Time = time.Now()
 	s.Duration = s.Time.Sub(start)
@@ -34,6 +29,18 @@ func (d *Deliverer) trace(ctx context.Context, del Delivery, start time.Time, re
 		s.SetError(smtpError(ctx, err))
 		s.Reasons = []string{err.Error()}
 	}
+	d.tracer.Step(ctx, s)
+}
+
+// traceVerdict records why a message was accepted.
+func (d *Deliverer) traceVerdict(ctx context.Context, del Delivery, at time.Time) {
+	v := del.Verdict
+	if d.tracer == nil || v.Reason == "" || del.Recipient.Alias != nil {
+		return
+	}
+	s := del.step(tracedb.Judged)
+	s.Time = at
+	s.Result, s.Account, s.Reason, s.Reasons = tracedb.Accepted, del.Recipient.Account, v.Reason, v.Reasons
 	d.tracer.Step(ctx, s)
 }
 

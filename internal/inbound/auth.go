@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,23 @@ type Auth struct {
 
 	// DMARC is the result for the domain of From that says least for the message.
 	DMARC dmarc.Result
+}
+
+// Authentic reports whether the domain in From vouches for the message, so that the
+// address there can be taken for that of the author. It is false for nil.
+func (a *Auth) Authentic() bool {
+	if a == nil || a.FromErr != nil || len(a.From) != 1 {
+		return false
+	}
+	if a.DMARC.Status == dmarc.StatusPass {
+		return true
+	}
+	if a.SPF.Status == spf.StatusPass && a.SPF.Identity == spf.IdentityMailFrom && a.SPF.Domain == a.From[0] {
+		return true
+	}
+	return slices.ContainsFunc(a.DKIM, func(r dkim.Result) bool {
+		return r.Status == dkim.StatusPass && r.Signature != nil && r.Signature.Domain == a.From[0]
+	})
 }
 
 // AuthenticatorOptions are for [NewAuthenticator]. Resolver is needed.

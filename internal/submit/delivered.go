@@ -1,11 +1,9 @@
 package submit
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"mox/dsn"
 	"mox/internal/safefile"
 	"mox/message"
-	"mox/queue/queuedb"
 	"mox/smtp"
 )
 
@@ -34,51 +31,15 @@ type DeliveredRecipient struct {
 	Expanded bool
 }
 
-const (
-	// deliveredHeader is how much of the header of the message is returned, in octets.
-	deliveredHeader = 32 << 10
-
-	// deliveredMemory is for composing a notification, which does not need a file. With
-	// 1000 recipients of the greatest length it has some 700 KB.
-	deliveredMemory = 2 << 20
-)
-
 // NotifyDelivered queues a notification. It is for the account of the postmaster that
 // it is queued, and it has the null reverse-path. Errors are as those of Submit.
 func (s *Submitter) NotifyDelivered(ctx context.Context, d Delivered) error {
 	conf := s.opts.Config.Snapshot()
-	h, err := message.ReadHeader(d.Spool, d.Spool.Size(), message.Limits{Header: deliveredHeader})
+	h, err := message.ReadHeader(d.Spool, d.Spool.Size(), message.Limits{Header: noticeHeader})
 	if err != nil {
 		return queueError(fmt.Errorf("read header: %w", err))
 	}
-	m := d.message(conf, &h)
-	var b bytes.Buffer
-	if err := m.Compose(&b, dsn.ComposeOptions{UTF8: d.Mail.SMTPUTF8}); err != nil {
-		return queueError(err)
-	}
-	spool := safefile.NewSpool(safefile.SpoolOptions{Memory: deliveredMemory})
-	defer spool.Close() // Without a file.
-	if _, err := spool.Write(b.Bytes()); err != nil {
-		return queueError(err)
-	}
-	utf8 := d.Mail.SMTPUTF8 && bytes.ContainsFunc(b.Bytes(), func(r rune) bool { return r > 0x7f })
-	l, err := s.opts.Queue.Enqueue(ctx, queuedb.Submission{
-		Account:    conf.Postmaster().Account,
-		Recipients: []queuedb.Recipient{{To: d.Mail.ReversePath, Notify: smtp.NotifyNever}},
-		Spool:      spool,
-		Base: queuedb.Base{
-			Prefix:    s.SignSystem(ctx, m.From.Domain, spool, spool.Size()),
-			MessageID: m.MessageID, Subject: m.Subject, SMTPUTF8: utf8, EightBit: utf8,
-		},
-	})
-	if err != nil {
-		return queueError(err)
-	}
-	s.log.InfoContext(ctx, "notification of delivery queued", slog.Int64("msgid", l[0].ID), slog.Any("rcptto", d.Mail.ReversePath))
-	if s.opts.Kick != nil {
-		s.opts.Kick()
-	}
-	return nil
+	return s.Notify(ctx, d.message(conf, &h), d.Mail.SMTPUTF8)
 }
 
 // message returns the notification.

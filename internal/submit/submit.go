@@ -68,7 +68,7 @@ type Queue interface {
 	Enqueue(ctx context.Context, s queuedb.Submission) ([]queuedb.Message, error)
 }
 
-// Options are for New. All but Log, Kick and Trace are needed.
+// Options are for New. All but Log, Kick, Trace and ReturnKeys are needed.
 type Options struct {
 	Config *config.Holder
 	Store  *store.Store
@@ -76,6 +76,10 @@ type Options struct {
 	Kick   func() // Called when something was queued. Nil is none.
 	Trace  Tracer // What becomes of messages. Nil records nothing.
 	Log    *slog.Logger
+
+	// ReturnKeys are secret, for reverse-paths of messages that are forwarded. See
+	// srs.Options. Without any, nothing can be forwarded.
+	ReturnKeys [][]byte
 }
 
 // Submitter submits messages.

@@ -24,6 +24,9 @@ const (
 	Delivered Kind = "delivered"
 	// Kept: a copy of a message that was refused was stored for the user.
 	Kept Kind = "kept"
+	// Forwarded: a message was queued for an address elsewhere, or was not, because the
+	// address it came to forwards mail.
+	Forwarded Kind = "forwarded"
 	// Queued: a message was queued for a recipient.
 	Queued Kind = "queued"
 	// Attempted: delivery from the queue was tried.
@@ -38,10 +41,10 @@ const (
 const (
 	Accepted = "accepted" // Of Judged.
 	Rejected = "refused"  // Of Judged.
-	OK       = "ok"       // Of Delivered and Attempted.
+	OK       = "ok"       // Of Delivered, Forwarded and Attempted.
 	Error    = "error"    // Of Delivered.
 	Retry    = "retry"    // Of Attempted: it is tried again.
-	Failed   = "failed"   // Of Attempted: it is not.
+	Failed   = "failed"   // Of Attempted: it is not. Of Forwarded: there is only the copy here.
 )
 
 // Ref says which message a step is of. With Queue set nothing else counts.
@@ -89,7 +92,7 @@ type Step struct {
 	MessageID string // Canonical. See message.CanonicalMessageID.
 	From      string // Reverse-path, as Address returns it.
 	To        string // Recipient, as Address returns it.
-	Member    string // Of an alias, for which a copy is.
+	Member    string // Of an alias, for which a copy is; or elsewhere, to which it is forwarded.
 	Size      int64  // Of the message, in octets.
 
 	Queue    int64         // Id in the queue.
