@@ -1,0 +1,154 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mox/config/edit"
+	"mox/internal/safefile"
+)
+
+// Errors of [Holder.Edit].
+var (
+	// ErrNotFile: the configuration is not from a file.
+	ErrNotFile = errors.New("configuration is not from a file")
+	// ErrBroken: domains.conf was changed by hand since it was read, and has errors.
+	ErrBroken = errors.New("domains.conf was changed and has errors, which must be corrected first")
+	// ErrChanged: domains.conf was changed by hand during an edit. Nothing was written,
+	// and the edit can be made again.
+	ErrChanged = errors.New("domains.conf was changed by someone else at the same time")
+)
+
+// Edit changes domains.conf. fn is given its text and what it means, as it is on disk
+// now, and changes the text. If the configuration is right with the new text, that is
+// written, and is in use when Edit returns: no part of the file is written when it is
+// wrong, for which the error is [Errors], without lines because they are not those of
+// the file. An error of fn is returned as it is. If fn changes nothing, nothing is
+// written.
+//
+// The file is replaced as a whole, so that after a crash it is either the old or the new
+// one, and keeps its permissions, and its owner if that is possible. One edit is made
+// after another, and what others write with an editor is not overwritten.
+func (h *Holder) Edit(fn func(doc *edit.Doc, s *Snapshot) error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	base := h.current.Load()
+	if h.log == nil || base.Path == "" {
+		return ErrNotFile
+	}
+	path, err := filepath.EvalSymlinks(dynamicPath(base.Path))
+	if err != nil {
+		return err
+	}
+	f, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	// What the file says counts, whether or not it was read before: what was read has
+	// been checked, and if that failed it must not be mixed with other changes.
+	if base, err = base.withDynamic(f.data); err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	doc, err := edit.Parse(f.data, Dynamic{})
+	if err != nil {
+		return err
+	}
+	if err := fn(doc, base); err != nil {
+		return err
+	}
+	data := doc.Bytes()
+	if bytes.Equal(data, f.data) {
+		return nil
+	}
+	if len(data) > MaxFileSize {
+		return &Error{Text: fmt.Sprintf("%s would be larger than %d bytes", DynamicName, MaxFileSize)}
+	}
+	next, err := base.withDynamic(data)
+	if err != nil {
+		return withoutLines(err)
+	}
+	info, err := replaceFile(path, data, f.info)
+	if err != nil {
+		return err
+	}
+	h.info = info
+	h.next.Store(time.Now().Add(ReloadInterval).UnixNano())
+	h.current.Store(next)
+	h.log.Info("changed domains.conf", "domains", len(next.domains), "accounts", len(next.accounts))
+	return nil
+}
+
+// withoutLines removes what only makes sense for a file from errors.
+func withoutLines(err error) error {
+	var errs Errors
+	if !errors.As(err, &errs) {
+		return err
+	}
+	for _, e := range errs {
+		if filepath.Base(e.File) == DynamicName {
+			e.File, e.Line = "", 0
+		}
+	}
+	return errs
+}
+
+// replaceFile atomically replaces the content of a file that was read when it had the
+// given info, and returns its new info.
+func replaceFile(path string, data []byte, old fs.FileInfo) (fs.FileInfo, error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("directory of the configuration must be writable for the user that mox runs as: %w", err)
+	} else if err != nil {
+		return nil, err
+	}
+	tmp := f.Name()
+	if err := errors.Join(fill(f, data, old), f.Close()); err != nil {
+		return nil, errors.Join(err, os.Remove(tmp))
+	}
+	info, err := renameOver(tmp, path, old)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(tmp))
+	}
+	if err := safefile.SyncDir(dir); err != nil {
+		// The new file is in place, and will be read like one that was changed by hand.
+		return nil, fmt.Errorf("domains.conf was replaced, but may not be on disk yet: %w", err)
+	}
+	return info, nil
+}
+
+// renameOver puts a file in the place of one that must not have changed, and returns its
+// info.
+func renameOver(tmp, path string, old fs.FileInfo) (fs.FileInfo, error) {
+	info, err := os.Stat(tmp)
+	if err != nil {
+		return nil, err
+	}
+	now, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !unchanged(now, old) {
+		return nil, ErrChanged
+	}
+	return info, os.Rename(tmp, path)
+}
+
+// fill writes a new file like an old one, with other content.
+func fill(f *os.File, data []byte, old fs.FileInfo) error {
+	if err := keepOwner(f, old); err != nil {
+		return fmt.Errorf("set owner: %w", err)
+	}
+	if err := f.Chmod(old.Mode().Perm()); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
+}
