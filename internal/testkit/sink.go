@@ -1,0 +1,134 @@
+package testkit
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// A Sink is an SMTP server that takes all messages and forgets them at once, with
+// PIPELINING and without TLS.
+type Sink struct {
+	Addr string // Host and port, on 127.0.0.1.
+
+	taken  func(id string)
+	count  atomic.Int64
+	closed atomic.Bool
+
+	mu    sync.Mutex // Guards what follows.
+	conns map[net.Conn]bool
+}
+
+// NewSink starts a sink that stops when the test ends. Taken, if not nil, is called
+// with the Message-ID of each message before the sink says that it has taken it. It is
+// called by several goroutines.
+func NewSink(t testing.TB, taken func(id string)) *Sink {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listening for smtp: %v", err)
+	}
+	s := &Sink{Addr: ln.Addr().String(), taken: taken, conns: map[net.Conn]bool{}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.conns[nc] = true
+			s.mu.Unlock()
+			wg.Go(func() { s.serve(nc) })
+		}
+	})
+	t.Cleanup(func() {
+		s.closed.Store(true)
+		_ = ln.Close() // There is nothing to be done about it.
+		s.mu.Lock()
+		for nc := range s.conns {
+			_ = nc.Close() // The same.
+		}
+		s.mu.Unlock()
+		wg.Wait()
+	})
+	return s
+}
+
+// Count returns how many messages the sink has taken.
+func (s *Sink) Count() int { return int(s.count.Load()) }
+
+func (s *Sink) serve(nc net.Conn) {
+	defer func() {
+		_ = nc.Close() // The client sees it.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, nc)
+	}()
+	if s.closed.Load() {
+		return
+	}
+	br, bw := bufio.NewReaderSize(nc, 32<<10), bufio.NewWriter(nc)
+	reply := "220 sink.example ESMTP\r\n"
+	for reply != "" {
+		// Errors of the writer stay, and Flush returns them.
+		_, _ = bw.WriteString(reply)
+		// What is pipelined is answered together.
+		if br.Buffered() == 0 && bw.Flush() != nil {
+			return
+		}
+		line, err := br.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		reply = s.command(line, br, bw)
+	}
+	_, _ = bw.WriteString("221 2.0.0 bye\r\n")
+	_ = bw.Flush()
+}
+
+// command returns the reply to a command, empty at the end.
+func (s *Sink) command(line []byte, br *bufio.Reader, bw *bufio.Writer) string {
+	switch verb := string(bytes.ToUpper(line[:min(4, len(line))])); verb {
+	case "EHLO":
+		return "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+	case "QUIT":
+		return ""
+	case "DATA":
+		if _, err := bw.WriteString("354 go\r\n"); err != nil || bw.Flush() != nil {
+			return ""
+		}
+		id, err := readContent(br)
+		if err != nil {
+			return ""
+		}
+		if s.taken != nil {
+			s.taken(id)
+		}
+		s.count.Add(1)
+		return "250 2.0.0 taken\r\n"
+	}
+	return "250 2.0.0 ok\r\n"
+}
+
+// readContent reads a message up to the final dot, and returns its Message-ID.
+func readContent(br *bufio.Reader) (id string, err error) {
+	header := true
+	for {
+		line, err := br.ReadSlice('\n')
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case len(line) == 3 && line[0] == '.':
+			return id, nil
+		case len(line) == 2:
+			header = false
+		case header && len(line) > 11 && bytes.EqualFold(line[:11], []byte("Message-ID:")):
+			id = string(bytes.TrimSpace(line[11:]))
+		}
+	}
+}
