@@ -18,9 +18,9 @@ type Alias struct {
 	Address      smtp.Address // In canonical form.
 	Members      []AliasMember
 	ForwardTo    []smtp.Address // Members elsewhere.
-	PostPublic   bool // Everyone can write to it, not only members.
-	ListMembers  bool // Members can see who the others are.
-	AllowMsgFrom bool // Members can send from it.
+	PostPublic   bool           // Everyone can write to it, not only members.
+	ListMembers  bool           // Members can see who the others are.
+	AllowMsgFrom bool           // Members can send from it.
 }
 
 // AliasMember is a member of an alias.
