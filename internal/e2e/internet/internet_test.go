@@ -59,6 +59,8 @@ func TestInternet(t *testing.T) {
 	w := newWorld(t)
 	t.Run("mail", func(t *testing.T) {
 		t.Run("flows", w.testFlows)
+		t.Run("tls", w.testTLS)
+		t.Run("delivery", w.testDelivery)
 	})
 	for _, m := range []*mox{w.alpha, w.beta} {
 		m.stop(t)

@@ -5,6 +5,7 @@ package internet
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,10 +25,17 @@ import (
 
 const password = "a password of tests"
 
+// parallel is how many tests go on at the same time. They mostly wait.
+const parallel = "24"
+
 // buildDir has the binary, while tests run.
 var buildDir string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "mox-internet-")
 		if err != nil {
@@ -110,6 +118,8 @@ const keyCerts = `		TLS:
 
 const moxConf = `DataDir: data
 LogLevel: debug
+PackageLogLevels:
+	smtpserver: trace
 Hostname: %s
 DNSResolver:
 	- %s%d:53

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,9 +36,13 @@ func (w *world) wantResults(t testing.TB, from *mox, domain string, lines ...str
 
 // resultLine returns a result as a line: the kind of policy, the domain or host that it is
 // about, numbers of successes and failures, and for each failure its type and number, and
-// the reason if it has one.
-func resultLine(p tlsrpt.PolicyResult, domain string) string {
-	line := fmt.Sprintf("%s %s %d/%d", p.Policy.Type, domain, p.Successes, p.Failures)
+// the reason if it has one. The number of successes can be left open.
+func resultLine(p tlsrpt.PolicyResult, domain string, open bool) string {
+	successes := strconv.FormatInt(p.Successes, 10)
+	if open {
+		successes = "*"
+	}
+	line := fmt.Sprintf("%s %s %s/%d", p.Policy.Type, domain, successes, p.Failures)
 	for _, d := range p.FailureDetails {
 		line += fmt.Sprintf(" %s=%d", d.ResultType, d.Count)
 		if d.FailureReasonCode != "" {
@@ -64,6 +69,7 @@ func (w *world) testResults(t *testing.T, start time.Time) {
 			if want.from != m {
 				continue
 			}
+			open := strings.Contains(strings.Join(want.lines, ""), "*/")
 			t.Run(strings.TrimPrefix(want.test, "TestInternet/mail/"), func(t *testing.T) {
 				var got []string
 				for day := start.UTC().Truncate(24 * time.Hour); !day.After(time.Now()); day = day.Add(24 * time.Hour) {
@@ -73,7 +79,7 @@ func (w *world) testResults(t *testing.T, start time.Time) {
 					}
 					for _, r := range l {
 						for _, p := range r.Results {
-							got = append(got, resultLine(p, r.PolicyDomain))
+							got = append(got, resultLine(p, r.PolicyDomain, open && p.Successes > 0))
 						}
 					}
 				}

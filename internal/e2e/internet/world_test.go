@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what should come at once.
-const patience = 60 * time.Second
+const patience = 20 * time.Second
 
 // needInternet skips the test, or fails it in CI, if there cannot be an internet here.
 func needInternet(t testing.TB) {
