@@ -242,5 +242,13 @@ func forwardPrefix(del Delivery, here smtp.Address) []byte {
 
 // without returns the targets without one.
 func without(l []smtp.Address, addr smtp.Address) []smtp.Address {
-	return slices.DeleteFunc(slices.Clone(l), func(a smtp.Address) bool { return a == addr })
+	return slices.DeleteFunc(slices.Clone(l), addressIs(addr))
+}
+
+// addressIs returns a function that tells whether an address elsewhere is another one,
+// where letter case of local-parts hardly ever matters.
+func addressIs(addr smtp.Address) func(smtp.Address) bool {
+	return func(a smtp.Address) bool {
+		return a.Domain == addr.Domain && strings.EqualFold(string(a.Localpart), string(addr.Localpart))
+	}
 }

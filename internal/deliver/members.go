@@ -117,7 +117,7 @@ func mayPost(a *config.Alias, from smtp.Address) bool {
 		return true
 	}
 	member := func(m config.AliasMember) bool { return m.Address == from }
-	return !from.IsZero() && (slices.ContainsFunc(a.Members, member) || slices.Contains(a.ForwardTo, from) || a.AllowMsgFrom && a.Address == from)
+	return !from.IsZero() && (slices.ContainsFunc(a.Members, member) || slices.ContainsFunc(a.ForwardTo, addressIs(from)) || a.AllowMsgFrom && a.Address == from)
 }
 
 // Expand decides about a message to an alias, and delivers it to the members. It is

@@ -108,7 +108,7 @@ func (s *Submitter) Forward(ctx context.Context, f Forwarded) ([]queuedb.Message
 func (f Forwarded) notice() (smtp.Notify, smtp.OriginalRecipient) {
 	notify, original := f.Notify, f.Original
 	if original.AddrType == "" && !f.Rcpt.IsZero() && !f.Rcpt.IsInternational() {
-		original = smtp.OriginalRecipient{AddrType: "rfc822", Address: f.Rcpt.String()}
+		original = smtp.OriginalRecipient{AddrType: "rfc822", Address: f.Rcpt.XString(false)}
 	}
 	if (f.OthersHaveIt || len(f.Targets) > 1) && notify&smtp.NotifySuccess != 0 {
 		if notify &^= smtp.NotifySuccess; notify == 0 {
