@@ -96,6 +96,7 @@ func (s *Source) load() error {
 		if err != nil {
 			return fmt.Errorf("certificate %s with key %s: %w", kc.CertFile, kc.KeyFile, err)
 		}
+		observe(cert.Leaf, "file")
 		certs = append(certs, cert)
 	}
 	if len(certs) == 0 {

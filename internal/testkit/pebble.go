@@ -1,0 +1,142 @@
+package testkit
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mox/internal/safefile"
+)
+
+// A Pebble is a running pebble: a certificate authority for tests of ACME clients.
+type Pebble struct {
+	*Process
+	CA        *CA    // Of its HTTPS. The certificates it makes are by another, see Roots.
+	Directory string // URL.
+
+	management string
+}
+
+// PebbleOptions are for [StartPebble].
+type PebbleOptions struct {
+	DNS      string // Address of the DNS server to ask, with port.
+	HTTPPort int    // It connects there for HTTP-01, instead of to port 80.
+	TLSPort  int    // It connects there for TLS-ALPN-01, instead of to port 443.
+
+	// ExternalKeys are the keys of accounts that exist already, by key id. If there are
+	// any, new accounts must be for one of them.
+	ExternalKeys map[string][]byte
+	Validity     time.Duration // Of certificates. Zero: 90 days.
+}
+
+// PebblePath returns the path of pebble, which is built from the module for tools if
+// it has not been yet. The test is skipped, or fails in CI, if that is not possible.
+func PebblePath(t testing.TB) string {
+	t.Helper()
+	cmd := exec.Command(Tool(t, "go"), "tool", "-modfile="+filepath.Join(Root(t), "tools", "go.mod"), "-n", "pebble")
+	cmd.Dir = Root(t)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil {
+		return strings.TrimSpace(string(out))
+	}
+	const text = "building pebble (to build it once is enough, with: go tool -modfile=tools/go.mod -n pebble): %v\n%s"
+	if os.Getenv("CI") != "" {
+		t.Fatalf(text, err, stderr.String())
+	}
+	t.Skipf(text, err, stderr.String())
+	return ""
+}
+
+// StartPebble starts a pebble on loopback.
+func StartPebble(t testing.TB, opts PebbleOptions) *Pebble {
+	t.Helper()
+	path := PebblePath(t)
+	dir := t.TempDir()
+	p := &Pebble{CA: NewCA(t)}
+	certFile, keyFile := p.CA.WritePEM(t, dir, p.CA.Issue(t, ECDSA, "localhost", "127.0.0.1"))
+	addr, management := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	p.Directory, p.management = "https://"+addr+"/dir", "https://"+management
+	validity := opts.Validity
+	if validity == 0 {
+		validity = 90 * 24 * time.Hour
+	}
+	keys := map[string]string{}
+	for id, key := range opts.ExternalKeys {
+		keys[id] = base64.RawURLEncoding.EncodeToString(key)
+	}
+	conf, err := json.Marshal(map[string]any{"pebble": map[string]any{
+		"listenAddress":                  addr,
+		"managementListenAddress":        management,
+		"certificate":                    certFile,
+		"privateKey":                     keyFile,
+		"httpPort":                       opts.HTTPPort,
+		"tlsPort":                        opts.TLSPort,
+		"externalAccountBindingRequired": len(keys) > 0,
+		"externalAccountMACKeys":         keys,
+		"keyAlgorithm":                   "ecdsa",
+		"retryAfter":                     map[string]int{"authz": 1, "order": 1},
+		"profiles":                       map[string]any{"default": map[string]any{"description": "of tests", "validityPeriod": int(validity.Seconds())}},
+	}})
+	if err != nil {
+		t.Fatalf("configuration of pebble: %v", err)
+	}
+	confFile := filepath.Join(dir, "pebble.json")
+	if err := safefile.WriteFile(confFile, conf, 0600); err != nil {
+		t.Fatalf("writing configuration of pebble: %v", err)
+	}
+	cmd := exec.Command(path, "-config", confFile, "-dnsserver", opts.DNS)
+	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1")
+	p.Process = Start(t, cmd)
+	p.WaitLine("Listening on: |ACME directory available at")
+	p.waitPort(addr)
+	return p
+}
+
+// waitPort waits until the process listens, which it says shortly before.
+func (p *Pebble) waitPort(addr string) {
+	p.t.Helper()
+	for end := time.Now().Add(ProcessTimeout); ; time.Sleep(10 * time.Millisecond) {
+		nc, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = nc.Close()
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("pebble does not listen: %v", err)
+		}
+	}
+}
+
+// Roots returns the authority of the certificates that it makes.
+func (p *Pebble) Roots(t testing.TB) *x509.CertPool {
+	t.Helper()
+	p.waitPort(strings.TrimPrefix(p.management, "https://"))
+	transport := &http.Transport{TLSClientConfig: p.CA.ClientConfig("")}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport, Timeout: ProcessTimeout}
+	resp, err := client.Get(p.management + "/roots/0")
+	if err != nil {
+		t.Fatalf("authority of pebble: %v", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		t.Fatalf("authority of pebble: %v", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		t.Fatalf("authority of pebble: status %s, no certificate", resp.Status)
+	}
+	return pool
+}
