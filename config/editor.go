@@ -25,10 +25,10 @@ var (
 )
 
 // Edit changes domains.conf. fn is given its text and what it means, as it is on disk
-// now, and changes the text. If the configuration is right with the new text, that is
-// written, and is in use when Edit returns: no part of the file is written when it is
-// wrong, for which the error is [Errors], without lines because they are not those of
-// the file. An error of fn is returned as it is. If fn changes nothing, nothing is
+// now, and changes the text; the snapshot is its own, and changes to it have no effect. If
+// the configuration is right with the new text, that is written, and is in use when Edit
+// returns. Nothing is written when it is wrong, for which the error is [Errors], without
+// lines because they are not those of the file. An error of fn is returned as it is. If fn changes nothing, nothing is
 // written.
 //
 // The file is replaced as a whole, so that after a crash it is either the old or the new

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"mox/config"
+	"mox/config/edit"
+	"mox/internal/authdb"
+	"mox/queue/queuedb"
+)
+
+// Kinds of errors, which an [*Error] matches.
+var (
+	// ErrNotFound: what is to be changed does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: what is to be made exists.
+	ErrExists = errors.New("exists already")
+	// ErrInUse: what is to be removed is needed.
+	ErrInUse = errors.New("in use")
+	// ErrInvalid: an argument makes no sense.
+	ErrInvalid = errors.New("invalid")
+)
+
+// Error says why a change is not made.
+type Error struct {
+	Kind error  // One of the errors above.
+	Text string // For the operator.
+}
+
+// Error returns the text.
+func (e *Error) Error() string { return e.Text }
+
+// Unwrap returns the kind.
+func (e *Error) Unwrap() error { return e.Kind }
+
+func errorf(kind error, format string, args ...any) error {
+	return &Error{kind, fmt.Sprintf(format, args...)}
+}
+
+// Logins are the ways to log in besides passwords of accounts, *authdb.DB.
+type Logins interface {
+	TLSPublicKeys(ctx context.Context, account string) ([]authdb.TLSPublicKey, error)
+	RemoveTLSPublicKey(ctx context.Context, fingerprint string) error
+	AppPasswords(ctx context.Context, account string) ([]authdb.AppPassword, error)
+	RemoveAppPassword(ctx context.Context, account, name string) error
+}
+
+// Queue has the messages that wait to be delivered, *queuedb.DB.
+type Queue interface {
+	List(ctx context.Context, f queuedb.Filter, p queuedb.Page) ([]queuedb.Message, error)
+}
+
+// Options are for [New]. All but Now are needed.
+type Options struct {
+	Config *config.Holder
+	Logins Logins
+	Queue  Queue
+	Log    *slog.Logger
+	Now    func() time.Time // Nil is time.Now.
+}
+
+// Admin makes changes.
+type Admin struct {
+	opts Options
+	log  *slog.Logger
+}
+
+// New returns an Admin.
+func New(opts Options) *Admin {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Admin{opts, opts.Log}
+}
+
+// edit changes domains.conf, and logs what was done.
+func (a *Admin) edit(ctx context.Context, done string, fn func(doc *edit.Doc, s *config.Snapshot) error, args ...any) error {
+	err := a.opts.Config.Edit(fn)
+	switch {
+	case errors.Is(err, edit.ErrValue):
+		return errorf(ErrInvalid, "%s", err)
+	case err != nil:
+		return err
+	}
+	a.log.InfoContext(ctx, done, args...)
+	return nil
+}
+
+// dir returns the directory of the configuration.
+func (a *Admin) dir() string {
+	return filepath.Dir(a.opts.Config.Snapshot().Path)
+}
