@@ -32,6 +32,9 @@ var sites = []string{
 	"requiretls-old.example",
 	"requiretls-plain.example",
 	"requiretls-unknown.unsigned",
+	"tls-before.unsigned",
+	"sts-name.unsigned",
+	"forward.example",
 }
 
 // certificateNames returns the names of hosts for which mox beta has a certificate, which
@@ -39,7 +42,9 @@ var sites = []string{
 func certificateNames() []string {
 	var names []string
 	for _, s := range sites {
-		if s != "sts-testing.unsigned" && s != "wrong-certificate.unsigned" && s != "dane-wrong.example" {
+		switch s {
+		case "sts-testing.unsigned", "sts-name.unsigned", "wrong-certificate.unsigned", "dane-wrong.example":
+		default:
 			names = append(names, "mx."+s)
 		}
 	}
@@ -61,6 +66,7 @@ func TestInternet(t *testing.T) {
 		t.Run("flows", w.testFlows)
 		t.Run("tls", w.testTLS)
 		t.Run("delivery", w.testDelivery)
+		t.Run("forwarding", w.testForwarding)
 	})
 	for _, m := range []*mox{w.alpha, w.beta} {
 		m.stop(t)

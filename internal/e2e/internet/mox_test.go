@@ -4,7 +4,11 @@ package internet
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"os"
@@ -97,16 +101,40 @@ func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
 		}
 	}
 	writeFile(t, filepath.Join(m.dir, "mox.conf"), fmt.Sprintf(moxConf, hostname, network4, numberDNS, listeners.String()))
-	domains, destinations := "", ""
-	for _, d := range m.domains() {
-		domains += "\t" + d + ": nil\n"
+	domains, destinations := m.sign(t), ""
+	for i, d := range m.domains() {
+		if i > 0 {
+			domains += "\t" + d + ": nil\n"
+		}
 		destinations += "\t\t\tuser@" + d + ": nil\n"
+	}
+	if name == "beta" {
+		destinations += forwards
 	}
 	writeFile(t, filepath.Join(m.dir, "domains.conf"), fmt.Sprintf(domainsConf, domains, m.domain, destinations))
 	m.proc = m.start(t, m.cmd(t, "serve"))
 	m.proc.WaitLine("ready to serve")
 	m.run(t, password+"\n", "setaccountpassword", "user")
 	return m
+}
+
+// sign makes a key for DKIM, with its record, and returns the configuration of the domain
+// of the server with it.
+func (m *mox) sign(t testing.TB) string {
+	t.Helper()
+	key, err := exec.Command(binary(t), "dkim", "gened25519").Output()
+	if err != nil {
+		t.Fatalf("making a key for dkim: %v", err)
+	}
+	writeFile(t, filepath.Join(m.dir, "dkim.pem"), string(key))
+	block, _ := pem.Decode(key)
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := private.(ed25519.PrivateKey).Public().(ed25519.PublicKey)
+	m.w.publish(t, fmt.Sprintf(`test._domainkey.%s TXT "v=DKIM1; k=ed25519; p=%s"`, m.domain, base64.StdEncoding.EncodeToString(public)))
+	return "\t" + m.domain + ":\n\t\tDKIM:\n\t\t\tSelectors:\n\t\t\t\ttest:\n\t\t\t\t\tPrivateKeyFile: dkim.pem\n\t\t\tSign:\n\t\t\t\t- test\n"
 }
 
 const keyCerts = `		TLS:
@@ -264,7 +292,7 @@ func (m *mox) arrived(t testing.TB, text string) string {
 func (m *mox) trace(t testing.TB, id string, wants ...string) string {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(traceInterval) {
-		out, _ := m.cmd(t, "trace", id).CombinedOutput() // An error is that there is nothing yet.
+		out, _ := m.cmd(t, "trace", "-n", "500", id).CombinedOutput() // An error is that there is nothing yet.
 		missing := firstMissing(string(out), wants)
 		if missing == "" {
 			return string(out)

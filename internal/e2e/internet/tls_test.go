@@ -104,11 +104,25 @@ func (w *world) testTLS(t *testing.T) {
 		{name: "TLS with a certificate for another name and no policy", site: "wrong-certificate.unsigned", set: usual,
 			ok: []string{"tls "}, with: "ESMTPS", results: none("wrong-certificate.unsigned", "1/0")},
 
+		{name: "TLS before, and then none", site: "tls-before.unsigned",
+			set: func(t testing.TB, site string) {
+				w.publish(t, fmt.Sprintf("%s MX 10 mx.%s", site, site), fmt.Sprintf("mx.%s 0 IN A %s", site, w.beta.ip4()))
+				id := w.alpha.send(t, mail{to: "user@" + site})
+				w.beta.arrived(t, id)
+				w.replace(t, zoneUnsigned, "mx."+site+" 0 IN A "+w.beta.ip4(), fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain))
+			},
+			retry: []string{"the server did TLS before"},
+			fix: func(t testing.TB, site string) {
+				w.replace(t, zoneUnsigned, fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain), "mx."+site+" 0 IN A "+w.beta.ip4())
+			},
+			ok: []string{"tls requiredstarttls"}, with: "ESMTPS",
+			results: none("tls-before.unsigned", "*/1 starttls-not-supported=1")},
+
 		{name: "DANE right", site: "dane.example", set: dane,
 			ok: []string{"to mx.dane.example (", "tls "}, with: "ESMTPS",
 			results: []string{"no-policy-found dane.example 1/0", "tlsa mx.dane.example 1/0"}},
 		{name: "DANE wrong, then right", site: "dane-wrong.example", set: daneWrong,
-			retry: []string{"dane"},
+			retry: []string{"tls requiredstarttls+dane", "451 4.7.5 TLS failed"},
 			fix: func(t testing.TB, site string) {
 				w.replace(t, zoneSigned, unkept(tlsa("mx."+site, &other)), unkept(tlsa("mx."+site, good)))
 			},
@@ -127,6 +141,13 @@ func (w *world) testTLS(t *testing.T) {
 		{name: "MTA-STS enforce with a host that is not in the policy", site: "sts-host.unsigned", set: sts("enforce", "mx2.SITE"),
 			retry: []string{"does not allow the host"}, status: "5.0.0",
 			results: []string{"sts sts-host.unsigned 0/1 validation-failure=1 (mtasts-mx-mismatch)"}},
+		{name: "MTA-STS enforce with a certificate for another name", site: "sts-name.unsigned",
+			set: func(t testing.TB, site string) {
+				plain(numberBeta)(t, site)
+				w.publishPolicy(t, site, "mode: enforce\r\nmx: *."+site+"\r\n")
+			},
+			retry: []string{"tls requiredstarttls+mtasts", "451 4.7.5 TLS failed"}, status: "5.0.0",
+			results: []string{"sts sts-name.unsigned 0/1 certificate-host-mismatch=1"}},
 		{name: "MTA-STS testing with a certificate for another name", site: "sts-testing.unsigned", set: sts("testing", "mx.SITE"),
 			ok: []string{"tls "}, with: "ESMTPS",
 			results: []string{"sts sts-testing.unsigned 0/1 certificate-host-mismatch=1", "no-policy-found mx.sts-testing.unsigned 1/0"}},
