@@ -15,6 +15,7 @@ import (
 	"mox/dns"
 	"mox/imapserver"
 	"mox/internal/authdb"
+	"mox/internal/certs"
 	"mox/internal/ctl"
 	"mox/internal/deliver"
 	"mox/internal/identity"
@@ -73,6 +74,7 @@ type Daemon struct {
 	reports   reporting
 	checker   *identity.Checker
 	dns       dns.Resolver // Nil for no lookups.
+	certs     *certs.Manager
 	training  *training.Trainer
 	decider   *inbound.Decider
 	deliver   *deliver.Deliverer
@@ -189,6 +191,9 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err := d.makeSubmitter(s.DataDir); err != nil {
 		return err
 	}
+	if err := d.openCerts(s); err != nil {
+		return err
+	}
 	d.makeInbound()
 	d.makeMonitor()
 	transports, err := d.transports(s)
@@ -266,6 +271,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	d.training.Start()
+	d.certs.Start()
 	d.startOutgoing()
 	d.startReporting(d.submitter)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })

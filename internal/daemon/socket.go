@@ -15,7 +15,6 @@ import (
 
 	"mox/config"
 	"mox/imapserver"
-	"mox/internal/certs"
 	"mox/internal/identity"
 	"mox/internal/metrics"
 	"mox/internal/ratelimit"
@@ -129,7 +128,8 @@ func bindHint(err error) string {
 // group is what the sockets of a listener share.
 type group struct {
 	config.Listener
-	tls  *tls.Config // Nil without.
+	tls  *tls.Config // For users. Nil without.
+	mx   *tls.Config // For other mail servers. Nil without.
 	auth *identity.Checker
 	rate *ratelimit.Limiter // For IMAP. The SMTP server makes its own.
 	open *ratelimit.Concurrent
@@ -138,11 +138,11 @@ type group struct {
 func (d *Daemon) group(l config.Listener) (group, error) {
 	g := group{Listener: l, auth: d.checker.WithLimits(l.Limits)}
 	if l.TLS != nil {
-		src, err := certs.New(*l.TLS, d.logger("certs"))
+		src, err := d.certs.Listener(l)
 		if err != nil {
 			return g, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
-		g.tls = src.Config()
+		g.tls, g.mx = src.Config(), src.DeliveryConfig()
 	}
 	if n := l.Limits.ConnectionsPerMinute; n > 0 {
 		g.rate = ratelimit.New(ratelimit.Options{
@@ -186,16 +186,15 @@ func (d *Daemon) connect(sock *Socket, g group) {
 	}
 	switch sock.Service {
 	case "SMTP":
-		smtp.TLSConfig = g.tls
+		smtp.TLSConfig = g.mx
 		smtp.Kind = smtpserver.Delivery
 		smtp.NoSTARTTLS = g.SMTP.NoSTARTTLS
 		smtp.RequireTLS = g.SMTP.RequireSTARTTLS
 		smtp.NoRequireTLS = g.SMTP.NoRequireTLS
 		smtp.DNSBLs = g.SMTP.DNSBLs
 		smtp.FirstTimeSenderDelay = g.SMTP.FirstTimeSenderDelay
-		if g.tls != nil && !g.SMTP.SessionTickets {
-			smtp.TLSConfig = g.tls.Clone()
-			smtp.TLSConfig.SessionTicketsDisabled = true
+		if g.mx != nil {
+			g.mx.SessionTicketsDisabled = !g.SMTP.SessionTickets
 		}
 	case "LMTP":
 		smtp.Kind = smtpserver.LMTP
@@ -208,6 +207,9 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		imap.AllowPlaintextLogin = g.IMAP.NoRequireSTARTTLS
 	case "IMAPS":
 		imap.ImmediateTLS = true
+	case "ACME":
+		d.connectChallenges(sock)
+		return
 	case "MetricsHTTP":
 		d.connectHTTP(sock)
 		return
