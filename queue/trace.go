@@ -6,6 +6,7 @@ import (
 	"mox/internal/tracedb"
 	"mox/message"
 	"mox/queue/queuedb"
+	"mox/smtp"
 )
 
 // Tracer records what becomes of messages, without waiting. A *tracedb.DB is one.
@@ -36,6 +37,9 @@ func (q *Queue) traceResult(ctx context.Context, base queuedb.Base, m queuedb.Me
 	s.Attempt, s.Duration, s.Transport = m.Attempts, o.Result.Duration, o.Result.Transport
 	s.Time = o.Result.Start.Add(o.Result.Duration)
 	s.Host, s.IP, s.TLS, s.Unanswered = o.Result.Host, o.Result.IP, o.Result.TLS, o.Result.Unanswered
+	if r.Session != "" {
+		s.TLS += " (" + r.Session + ")"
+	}
 	if s.Host == "" {
 		s.Host = o.Result.Remote
 	}
@@ -50,6 +54,10 @@ func (q *Queue) traceResult(ctx context.Context, base queuedb.Base, m queuedb.Me
 		}
 	default:
 		s.Result = tracedb.Failed
+	}
+	// With a reply, the cause is that reply.
+	if e := smtp.AsError(r.Err); e != nil && e.Cause != nil && r.Code == 0 {
+		s.Reasons = []string{e.Cause.Error()}
 	}
 	q.opts.Trace.Step(ctx, s)
 }

@@ -3,8 +3,10 @@ package queue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,8 +56,10 @@ func (tr *telling) Deliver(_ context.Context, d Delivery) []Result {
 	l := allFailed(d, nil)
 	for i := range l {
 		l[i].Remote, l[i].Host, l[i].IP, l[i].TLS = "mx.remote.example", "mx.remote.example", netip.MustParseAddr("192.0.2.7"), "requiredstarttls+dane"
+		l[i].Session = "TLS 1.3 TLS_AES_128_GCM_SHA256"
 		if err := tr.err.Load(); err != nil {
 			l[i].Err = err
+			continue
 		}
 		l[i].Code, l[i].Enhanced, l[i].Text = 250, "2.0.0", "queued as 4711"
 	}
@@ -82,14 +86,14 @@ func TestAttemptsAndNoticesAreRecorded(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		s := want("delivered", "attempt ann@example.org x@remote.example ok 1 250 2.0.0")[0]
 		if s.Ref != (tracedb.Ref{Queue: sent[0].ID}) || s.Queue != sent[0].ID || s.MessageID != "orig@example.org" || s.Host != "mx.remote.example" || s.IP != "192.0.2.7" ||
-			s.TLS != "requiredstarttls+dane" || s.Text != "queued as 4711" || s.Transport != "telling" || s.Duration != time.Second || s.Account != "ann" || !s.Next.IsZero() {
+			s.TLS != "requiredstarttls+dane (TLS 1.3 TLS_AES_128_GCM_SHA256)" || s.Text != "queued as 4711" || s.Transport != "telling" || s.Duration != time.Second || s.Account != "ann" || !s.Next.IsZero() {
 			t.Errorf("got %+v", s)
 		}
 
-		tr.err.Store(smtp.Errorf(451, smtp.Se30SystemOther, "later"))
+		tr.err.Store(smtp.Errorf(451, smtp.Se30SystemOther, "later").WithCause(errors.New("the moon is full")))
 		e.enqueue(e.submission("ann@example.org", "x@remote.example"))
 		time.Sleep(2 * time.Second)
-		if s := want("retried", "attempt ann@example.org x@remote.example retry 1 451 4.3.0")[0]; s.Text != "later" || !s.Next.After(time.Now()) {
+		if s := want("retried", "attempt ann@example.org x@remote.example retry 1 451 4.3.0")[0]; s.Text != "later" || !slices.Equal(s.Reasons, []string{"the moon is full"}) || !s.Next.After(time.Now()) {
 			t.Errorf("got %+v", s)
 		}
 		tr.err.Store(smtp.Errorf(550, smtp.Se11BadMailbox, "no such user"))

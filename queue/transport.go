@@ -50,6 +50,10 @@ type Result struct {
 	// "skip", with "+mtasts" and "+dane" if such a policy was in force. It is one of few.
 	TLS string
 
+	// Session says which TLS there was with the server that took or refused the message:
+	// its version and cipher suite, or "none".
+	Session string
+
 	// Code, Enhanced and Text are of the reply with which the server took or refused the
 	// message, also for successes. Code is 0 if there was none.
 	Code     int

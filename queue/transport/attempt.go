@@ -98,7 +98,7 @@ func (a *attempt) fail(l link, err error) {
 
 // result returns the result for an error.
 func (a *attempt) result(l link, err error) queue.Result {
-	r := queue.Result{Err: queueError(err), Host: l.host.XString(false), IP: l.addr.Addr(), TLS: l.req.label}
+	r := queue.Result{Err: queueError(err), Host: l.host.XString(false), IP: l.addr.Addr(), TLS: l.req.label, Session: l.session}
 	if l.host.IsZero() {
 		r.Host = ""
 	}
@@ -196,6 +196,7 @@ func (a *attempt) send(ctx context.Context, l link, soften bool, open func(c *co
 // before and turned out to be dead.
 func (a *attempt) transact(ctx context.Context, c *conn, l link, todo []int, soften, reused bool) (again []int) {
 	defer a.n.Pool.put(c)
+	l.session = c.session()
 	c.messages++
 	c.spent = true // Should there be a panic.
 	results, err := c.client.Deliver(ctx, a.envelope(todo))
@@ -254,6 +255,7 @@ func (a *attempt) success(l link, reply smtpclient.Reply, hasDSN bool) queue.Res
 		Host:     l.host.XString(false),
 		IP:       l.addr.Addr(),
 		TLS:      l.req.label,
+		Session:  l.session,
 		Code:     reply.Code,
 		Enhanced: reply.Enhanced,
 		Text:     replyText(reply.Lines),

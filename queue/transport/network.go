@@ -65,6 +65,8 @@ type link struct {
 	addr  netip.AddrPort
 	req   requirement
 	login login
+
+	session string // Which TLS there is, see queue.Result. Empty before there is a connection.
 }
 
 // A login is how to authenticate.

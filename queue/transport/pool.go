@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -69,6 +70,15 @@ type conn struct {
 	spent    bool      // The server does not want another message on it.
 	rec      *recorder // Of the attempt that uses it, nil when idle.
 	timer    *time.Timer
+}
+
+// session returns which TLS there is, see queue.Result.
+func (c *conn) session() string {
+	cs := c.client.TLS().State
+	if cs == nil {
+		return "none"
+	}
+	return tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
 }
 
 // observe is called for each reply.

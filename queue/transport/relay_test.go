@@ -118,6 +118,9 @@ func TestRelay(t *testing.T) {
 				}
 				return
 			}
+			if session := l[0].Session; tc.tls && session != "TLS 1.3 TLS_AES_128_GCM_SHA256" || !tc.tls && session != "none" {
+				t.Errorf("session is %q", session)
+			}
 			if m := s.got()[0]; m.tls != tc.tls || l[0].Success != dsn.Relayed {
 				t.Errorf("%+v, %+v", m, l[0])
 			}
