@@ -79,6 +79,19 @@ func canonicalAddress(s *config.Snapshot, addr smtp.Address) smtp.Address {
 	return addr
 }
 
+// AddressAccount returns the account that an address belongs to, also by a catchall.
+func (a *Admin) AddressAccount(address string) (string, error) {
+	addr, err := parseAddress(address)
+	if err != nil {
+		return "", err
+	}
+	acc, ok := a.opts.Config.Snapshot().LoginAccount(addr)
+	if !ok {
+		return "", errorf(ErrNotFound, "no account has address %s", addr)
+	}
+	return acc.Name, nil
+}
+
 // AddAddress adds an address to an account. One without localpart, @example.org, gets all
 // mail of the domain that no other address gets.
 func (a *Admin) AddAddress(ctx context.Context, address, account string) error {

@@ -48,6 +48,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"setloglevels":       d.ctlSetLogLevels,
 	}
 	maps.Copy(m, d.queueCommands())
+	maps.Copy(m, d.adminCommands())
 	return m
 }
 
