@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,9 +17,14 @@ import (
 // queuePage is how many messages are read at a time for a list.
 const queuePage = 500
 
+// listBuffer is how many octets of a list are written at a time.
+const listBuffer = 32 << 10
+
 // pages calls list for one page after another, each of which is written aligned. List
 // returns how many lines of a page it has written, at most max, zero at the end.
 func pages(w io.Writer, n int, header string, list func(w io.Writer, max int) (int, error)) error {
+	// The writer of tables writes each cell for itself.
+	bw := bufio.NewWriterSize(w, listBuffer)
 	total := 0
 	for {
 		max := queuePage
@@ -27,7 +34,7 @@ func pages(w io.Writer, n int, header string, list func(w io.Writer, max int) (i
 		if max == 0 {
 			return nil
 		}
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		tw := tabwriter.NewWriter(bw, 0, 0, 2, ' ', 0)
 		if total == 0 {
 			// The error comes back from Flush.
 			_, _ = fmt.Fprintln(tw, header)
@@ -36,7 +43,7 @@ func pages(w io.Writer, n int, header string, list func(w io.Writer, max int) (i
 		if err != nil {
 			return err
 		}
-		if err := tw.Flush(); err != nil {
+		if err := errors.Join(tw.Flush(), bw.Flush()); err != nil {
 			return err
 		}
 		total += k
