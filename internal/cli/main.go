@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -56,6 +57,13 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
 	e := &env{in: in, out: out, err: errw}
 	var g globals
+	if len(args) > 0 && filepath.Base(args[0]) == cmdSendmail.words {
+		if err := e.apply(g); err != nil {
+			fmt.Fprintf(errw, "sendmail: %s\n", err)
+			return exConfig
+		}
+		return e.exitCode(cmdSendmail, e.runCommand(ctx, cmdSendmail, args[1:]))
+	}
 	fs := g.flags()
 	if len(args) > 0 {
 		args = args[1:]
@@ -115,12 +123,16 @@ func (e *env) runCommand(ctx context.Context, c command, args []string) error {
 func (e *env) exitCode(c command, err error) int {
 	var uerr usageError
 	var serr signalError
+	var xerr *sysexit
 	var cerrs config.Errors
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &serr):
 		return int(serr)
+	case errors.As(err, &xerr):
+		fmt.Fprintf(e.err, "mox %s: %s\n", c.words, err)
+		return xerr.code
 	case errors.As(err, &uerr):
 		if uerr != "" {
 			fmt.Fprintf(e.err, "mox %s: %s\n", c.words, uerr)
