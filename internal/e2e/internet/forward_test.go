@@ -26,6 +26,7 @@ func (w *world) testForwarding(t *testing.T) {
 	t.Parallel()
 	w.publishSite(t, "forward.example")
 	w.publish(t, `forward.example TXT "v=spf1 a:mx.beta.example -all"`)
+	w.wantResults(t, w.alpha, "forward.example", "no-policy-found forward.example */0", "no-policy-found mx.forward.example */0")
 	t.Run("to an address elsewhere", w.testForward)
 	t.Run("signed mail stays valid", w.testForwardSigned)
 	t.Run("bounce comes back", w.testForwardBounce)

@@ -99,10 +99,10 @@ func (w *world) testTLS(t *testing.T) {
 	}
 	for _, tc := range []tlsCase{
 		{name: "no TLS", site: "no-tls.unsigned", set: plain(numberBetaPlain),
-			ok: []string{"to mx.no-tls.unsigned (10.77.0.21)", "250 2."}, with: "ESMTP",
+			ok: []string{"to mx.no-tls.unsigned (10.77.0.21)", "tls opportunistic (none)", "250 2."}, with: "ESMTP",
 			results: none("no-tls.unsigned", "0/1 starttls-not-supported=1")},
 		{name: "TLS with a certificate for another name and no policy", site: "wrong-certificate.unsigned", set: usual,
-			ok: []string{"tls "}, with: "ESMTPS", results: none("wrong-certificate.unsigned", "1/0")},
+			ok: []string{"tls opportunistic (TLS 1.3 "}, with: "ESMTPS", results: none("wrong-certificate.unsigned", "1/0")},
 
 		{name: "TLS before, and then none", site: "tls-before.unsigned",
 			set: func(t testing.TB, site string) {
@@ -115,28 +115,28 @@ func (w *world) testTLS(t *testing.T) {
 			fix: func(t testing.TB, site string) {
 				w.replace(t, zoneUnsigned, fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain), "mx."+site+" 0 IN A "+w.beta.ip4())
 			},
-			ok: []string{"tls requiredstarttls"}, with: "ESMTPS",
+			ok: []string{"tls requiredstarttls (TLS 1.3 "}, with: "ESMTPS",
 			results: none("tls-before.unsigned", "*/1 starttls-not-supported=1")},
 
 		{name: "DANE right", site: "dane.example", set: dane,
-			ok: []string{"to mx.dane.example (", "tls "}, with: "ESMTPS",
+			ok: []string{"to mx.dane.example (", "tls requiredstarttls+dane (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"no-policy-found dane.example 1/0", "tlsa mx.dane.example 1/0"}},
 		{name: "DANE wrong, then right", site: "dane-wrong.example", set: daneWrong,
-			retry: []string{"tls requiredstarttls+dane", "451 4.7.5 TLS failed"},
+			retry: []string{"tls requiredstarttls+dane", "451 4.7.5 TLS failed", "dane"},
 			fix: func(t testing.TB, site string) {
 				w.replace(t, zoneSigned, unkept(tlsa("mx."+site, &other)), unkept(tlsa("mx."+site, good)))
 			},
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls requiredstarttls+dane (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"no-policy-found dane-wrong.example 1/0", "tlsa mx.dane-wrong.example 0/1 validation-failure=1 (dane-no-match)", "tlsa mx.dane-wrong.example 1/0"}},
 		{name: "DANE with a bogus signature", site: "dane-bogus.example", set: dane,
 			retry: []string{"tlsa"}, status: "5.0.0",
 			results: []string{"tlsa mx.dane-bogus.example 0/1 dnssec-invalid=1 (tlsa-bogus)"}},
 		{name: "DANE wrong, with TLS-Required No", site: "dane-ignored.example", set: daneWrong, header: "TLS-Required: No\r\n",
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls opportunistic (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"no-policy-found dane-ignored.example 1/0", "tlsa mx.dane-ignored.example 0/1 validation-failure=1 (dane-no-match)"}},
 
 		{name: "MTA-STS enforce", site: "sts-enforce.unsigned", set: sts("enforce", "mx.SITE"),
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls requiredstarttls+mtasts (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"sts sts-enforce.unsigned 1/0", "no-policy-found mx.sts-enforce.unsigned 1/0"}},
 		{name: "MTA-STS enforce with a host that is not in the policy", site: "sts-host.unsigned", set: sts("enforce", "mx2.SITE"),
 			retry: []string{"does not allow the host"}, status: "5.0.0",
@@ -146,20 +146,20 @@ func (w *world) testTLS(t *testing.T) {
 				plain(numberBeta)(t, site)
 				w.publishPolicy(t, site, "mode: enforce\r\nmx: *."+site+"\r\n")
 			},
-			retry: []string{"tls requiredstarttls+mtasts", "451 4.7.5 TLS failed"}, status: "5.0.0",
+			retry: []string{"tls requiredstarttls+mtasts", "451 4.7.5 TLS failed", "certificate is valid for"}, status: "5.0.0",
 			results: []string{"sts sts-name.unsigned 0/1 certificate-host-mismatch=1"}},
 		{name: "MTA-STS testing with a certificate for another name", site: "sts-testing.unsigned", set: sts("testing", "mx.SITE"),
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls opportunistic (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"sts sts-testing.unsigned 0/1 certificate-host-mismatch=1", "no-policy-found mx.sts-testing.unsigned 1/0"}},
 		{name: "MTA-STS with a policy that is gone", site: "sts-gone.unsigned",
 			set: func(t testing.TB, site string) {
 				w.publishSite(t, site)
 				w.publishPolicy(t, site, "")
 			},
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls opportunistic (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"sts sts-gone.unsigned 0/1 sts-policy-fetch-error=1 (http-status-404)", "no-policy-found mx.sts-gone.unsigned 1/0"}},
 		{name: "MTA-STS with a policy that is no policy", site: "sts-syntax.unsigned", set: sts("strict", "mx.SITE"),
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls opportunistic (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"sts sts-syntax.unsigned 0/1 sts-policy-invalid=1", "no-policy-found mx.sts-syntax.unsigned 1/0"}},
 		{name: "MTA-STS with a policy host of an unknown authority", site: "sts-certificate.unsigned",
 			set: func(t testing.TB, site string) {
@@ -169,11 +169,11 @@ func (w *world) testTLS(t *testing.T) {
 				w.mu.Unlock()
 				sts("enforce", "mx.SITE")(t, site)
 			},
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls opportunistic (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"sts sts-certificate.unsigned 0/1 sts-webpki-invalid=1 (unknown-authority)", "no-policy-found mx.sts-certificate.unsigned 1/0"}},
 
 		{name: "REQUIRETLS", site: "requiretls.example", set: dane, requireTLS: true,
-			ok: []string{"tls "}, with: "ESMTPS",
+			ok: []string{"tls requiredstarttls+dane (TLS 1.3 "}, with: "ESMTPS",
 			results: []string{"no-policy-found requiretls.example 1/0", "tlsa mx.requiretls.example 1/0"}},
 		{name: "REQUIRETLS with a host that does not have it", site: "requiretls-old.example", set: plain(numberBetaOld), requireTLS: true,
 			failed: []string{"5.7.30"}, status: "5.7.30", results: none("requiretls-old.example", "1/0")},
