@@ -27,6 +27,9 @@ type form struct {
 	count  int           // Messages for which syncs are counted.
 	world  int           // Messages of each delivery of smtp-source.
 	worlds int           // How often it delivers.
+	long   int           // Messages in a long queue.
+	queue  int           // Messages that are queued and sent in a round.
+	queues int           // Rounds of that, for one domain and for many.
 }
 
 var (
@@ -41,6 +44,9 @@ var (
 		count:  500,
 		world:  10_000,
 		worlds: 3,
+		long:   100_000,
+		queue:  5_000,
+		queues: 3,
 	}
 	shortForm = form{
 		sizes:  []int{2_000},
@@ -52,6 +58,9 @@ var (
 		count:  100,
 		world:  500,
 		worlds: 1,
+		long:   2_000,
+		queue:  500,
+		queues: 1,
 	}
 )
 

@@ -12,50 +12,73 @@ import (
 // A Sink is an SMTP server that takes all messages and forgets them at once, with
 // PIPELINING and without TLS.
 type Sink struct {
-	Addr string // Host and port, on 127.0.0.1.
+	Addr string // The first address, with its port.
 
-	taken  func(id string)
-	count  atomic.Int64
-	closed atomic.Bool
+	taken func(id string)
+	count atomic.Int64
 
-	mu    sync.Mutex // Guards what follows.
-	conns map[net.Conn]bool
+	mu     sync.Mutex // Guards what follows.
+	closed bool
+	conns  map[net.Conn]bool
 }
 
-// NewSink starts a sink that stops when the test ends. Taken, if not nil, is called
-// with the Message-ID of each message before the sink says that it has taken it. It is
-// called by several goroutines.
-func NewSink(t testing.TB, taken func(id string)) *Sink {
+// NewSink starts a sink that stops when the test ends, on addresses with ports; without
+// any it is a port of 127.0.0.1. Taken, if not nil, is called with the Message-ID of each
+// message before the sink says that it has taken it. It is called by several goroutines.
+func NewSink(t testing.TB, taken func(id string), addrs ...string) *Sink {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listening for smtp: %v", err)
+	if len(addrs) == 0 {
+		addrs = []string{"127.0.0.1:0"}
 	}
-	s := &Sink{Addr: ln.Addr().String(), taken: taken, conns: map[net.Conn]bool{}}
+	s := &Sink{taken: taken, conns: map[net.Conn]bool{}}
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.conns[nc] = true
-			s.mu.Unlock()
-			wg.Go(func() { s.serve(nc) })
-		}
-	})
 	t.Cleanup(func() {
-		s.closed.Store(true)
-		_ = ln.Close() // There is nothing to be done about it.
-		s.mu.Lock()
-		for nc := range s.conns {
-			_ = nc.Close() // The same.
-		}
-		s.mu.Unlock()
+		s.close()
 		wg.Wait()
 	})
+	for _, addr := range addrs {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatalf("listening for smtp: %v", err)
+		}
+		if s.Addr == "" {
+			s.Addr = ln.Addr().String()
+		}
+		t.Cleanup(func() { _ = ln.Close() }) // There is nothing to be done about it.
+		wg.Go(func() {
+			for {
+				nc, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				if s.open(nc) {
+					wg.Go(func() { s.serve(nc) })
+				}
+			}
+		})
+	}
 	return s
+}
+
+// open remembers a connection, unless the sink has stopped.
+func (s *Sink) open(nc net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = nc.Close() // The client sees it.
+		return false
+	}
+	s.conns[nc] = true
+	return true
+}
+
+func (s *Sink) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for nc := range s.conns {
+		_ = nc.Close() // The client sees it.
+	}
 }
 
 // Count returns how many messages the sink has taken.
@@ -68,9 +91,6 @@ func (s *Sink) serve(nc net.Conn) {
 		defer s.mu.Unlock()
 		delete(s.conns, nc)
 	}()
-	if s.closed.Load() {
-		return
-	}
 	br, bw := bufio.NewReaderSize(nc, 32<<10), bufio.NewWriter(nc)
 	reply := "220 sink.example ESMTP\r\n"
 	for reply != "" {
