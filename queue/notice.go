@@ -139,6 +139,7 @@ func (q *Queue) deliverNotice(ctx context.Context, rcpt config.Recipient, mailbo
 		},
 		Verdict: inbound.Verdict{Accept: true, Mailbox: mailbox},
 		Spool:   spool,
+		Notice:  true,
 	})
 	if err != nil {
 		return fmt.Errorf("deliver notification: %w", err)

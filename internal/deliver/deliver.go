@@ -83,6 +83,10 @@ type Delivery struct {
 	// Authenticated is the login address of the user who submitted the message here.
 	Authenticated string
 	Keywords      []string // Sorted, lower-case.
+
+	// Notice says that the message is of the queue itself, which knows what is in it: it is
+	// not matched with what was sent.
+	Notice bool
 }
 
 // Result is what has become of a delivery.

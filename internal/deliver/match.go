@@ -56,7 +56,7 @@ func newMatching() *matching {
 
 // matchLater makes a message that was stored be looked at, if it may be a notification.
 func (d *Deliverer) matchLater(ctx context.Context, del Delivery, res Result) {
-	if d.matcher == nil || !del.MailFrom.IsZero() && !del.Digest.IsDSN() || del.Size > maxMatchSize {
+	if d.matcher == nil || del.Notice || !del.MailFrom.IsZero() && !del.Digest.IsDSN() || del.Size > maxMatchSize {
 		return
 	}
 	m := d.matching

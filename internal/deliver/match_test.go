@@ -58,6 +58,10 @@ func TestNotificationsAreLookedAtAfterDelivery(t *testing.T) {
 	del.MailFrom = smtp.Path{}
 	_, err := d.Deliver(ctxbg, del)
 	tcheck(t, err)
+	del = delivery(t, "ann", strings.Replace(text, "hi", "ours", 1))
+	del.MailFrom, del.Notice = smtp.Path{}, true
+	_, err = d.Deliver(ctxbg, del)
+	tcheck(t, err)
 	idle(d)
 	if got := strings.Join(m.got, ", "); got != "ann Ann+x@example.org report, ann Ann+x@example.org null" {
 		t.Errorf("got %s", got)

@@ -5,6 +5,7 @@ package internet
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mox/smtp"
@@ -52,6 +53,9 @@ func (w *world) wantFailed(t *testing.T, to, code, status string) {
 	id := w.alpha.send(t, mail{to: to})
 	w.alpha.trace(t, id, "attempt    <"+to+">, failed, ", "attempt 1, ", code+" "+status, "notified   <"+to+">", "reason failed")
 	wantIn(t, w.alpha.arrived(t, id), "Return-Path: <>", "Final-Recipient: rfc822; "+to, "Action: failed", "Status: "+status, "Message-ID: "+id)
+	if out := w.alpha.trace(t, id); strings.Contains(out, "reported ") {
+		t.Errorf("notification of the server itself is taken for one from elsewhere:\n%s", out)
+	}
 }
 
 // A domain with a null MX takes no mail, RFC 7505 §3.
