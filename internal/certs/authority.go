@@ -22,6 +22,9 @@ const (
 	// rekeyInterval is how long to wait until another attempt to replace a certificate
 	// that is for another key than it should be.
 	rekeyInterval = time.Hour
+	// startInterval is how long to wait until a name without a certificate is begun with
+	// again: certmagic gives up after 30 days.
+	startInterval = 31 * 24 * time.Hour
 	// mayRenewLate makes certmagic leave a certificate alone when it loads it: what
 	// the operator wants (RenewBefore) is looked at later, when its validity is known.
 	mayRenewLate = 1e-6
@@ -53,7 +56,8 @@ type managed struct {
 	ready  chan struct{} // Closed when there is one.
 	once   sync.Once     // Closes it.
 
-	rekeying bool      // Guarded by authority.mu, as is what follows.
+	started  time.Time // Guarded by authority.mu, as is what follows.
+	rekeying bool
 	rekeyed  time.Time // Last attempt.
 }
 
@@ -149,13 +153,17 @@ func (a *authority) managed(n nameKind) *managed {
 func (a *authority) ensure(host string) {
 	for kind := range a.m.keysOf(host) {
 		n := nameKind{host, kind}
+		m := a.managed(n)
 		a.mu.Lock()
-		_, ok := a.names[n]
+		begin := time.Since(m.started) >= startInterval
+		if begin {
+			m.started = time.Now()
+		}
 		a.mu.Unlock()
-		if ok {
+		if !begin {
 			continue
 		}
-		m := a.managed(n)
+		// It does nothing if there is a certificate.
 		if err := m.config.ManageAsync(a.m.ctx, []string{host}); err != nil {
 			a.m.log.Error("keeping certificate", "host", host, "key", string(kind), mlog.Err(err))
 		}

@@ -188,10 +188,10 @@ func (c *client) solvers() map[string]acmez.Solver {
 
 // obtain gets a certificate.
 func (c *client) obtain(ctx context.Context, csr *x509.CertificateRequest) (acme.Certificate, error) {
-	ctx, cancel := context.WithTimeout(ctx, issueTimeout)
-	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, issueTimeout)
+	defer cancel()
 	if err := c.register(ctx); err != nil {
 		return acme.Certificate{}, err
 	}

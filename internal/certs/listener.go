@@ -176,13 +176,13 @@ func (l *Listener) selfSigned() (*tls.Certificate, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if c := l.placeholder; c != nil && now.Before(c.Leaf.NotAfter) {
-		return c, nil
-	}
 	keys := l.m.keysOf(l.host)
 	key := keys[P256]
 	if key == nil {
 		key = keys[RSA2048]
+	}
+	if c := l.placeholder; c != nil && now.Before(c.Leaf.NotAfter) && (key == nil || certifies(c.Leaf, key)) {
+		return c, nil
 	}
 	if key == nil {
 		var err error
