@@ -72,8 +72,6 @@ func commands() []command {
 		cmdConfigAliasRemove,
 		cmdConfigAliasAddAddr,
 		cmdConfigAliasRemoveAddr,
-		cmdConfigDNSRecords,
-		cmdConfigDNSCheck,
 		cmdConfigDescribeSendmail,
 		cmdTLSPubKeyList,
 		cmdTLSPubKeyGet,
