@@ -72,6 +72,8 @@ func commands() []command {
 		cmdConfigAliasRemove,
 		cmdConfigAliasAddAddr,
 		cmdConfigAliasRemoveAddr,
+		cmdConfigDNSRecords,
+		cmdConfigDNSCheck,
 		cmdConfigDescribeSendmail,
 		cmdTLSPubKeyList,
 		cmdTLSPubKeyGet,

@@ -101,3 +101,31 @@ Postmaster:
 	mox(t, "", "verifydata", filepath.Join(dir, "data")).want(t, 0, "accounts", "")
 	run(1, "", "not running", "account list")
 }
+
+func TestRecordsOfADomainArePrintedAndCompared(t *testing.T) {
+	t.Parallel()
+	dir := testkit.Dir(t, map[string]string{
+		"mox.conf": `DataDir: data
+LogLevel: info
+Hostname: mail.example.org
+Listeners:
+	local:
+		IPs:
+			- 127.0.0.1
+Postmaster:
+	Account: ann
+	Mailbox: Postmaster
+`,
+		"domains.conf": configTestDomains,
+	})
+	conf := "-config=" + filepath.Join(dir, "mox.conf")
+	mox(t, "", conf, "config", "dnsrecords", "example.org").want(t, 0, "\nexample.org.                             MX 10 mail.example.org.\n", "")
+	mox(t, "", conf, "config", "dnsrecords", "x.example").want(t, 1, "", "domain x.example does not exist")
+	mox(t, "", conf, "config", "dnsrecords").want(t, 2, "", "usage: mox config dnsrecords domain")
+	server := dnsServer(t, "com NS ns.example\n")
+	mox(t, "", conf, server, "config", "dnscheck", "example.org").want(t, 1, "ok      MX       mail goes to mail.example.org\n", "errors")
+	if r := mox(t, "", conf, server, "config", "dnscheck", "-quiet", "example.org"); r.code != 1 || strings.Contains(r.out, "ok ") || !strings.Contains(r.out, "error   DMARC    ") {
+		t.Errorf("got %+v", r)
+	}
+	mox(t, "", conf, server, "config", "dnscheck", "x.example").want(t, 1, "", "does not exist")
+}

@@ -1,0 +1,235 @@
+package admin
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mox/config"
+	"mox/dns"
+	"mox/internal/testkit"
+)
+
+// recordsConfig is a configuration with all that has records.
+func recordsConfig(t *testing.T) *config.Snapshot {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := testkit.Dir(t, map[string]string{
+		"key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+		"mox.conf": `DataDir: ../data
+LogLevel: info
+Hostname: mail.example.org
+Listeners:
+	public:
+		IPs:
+			- 192.0.2.1
+			- 2001:db8::1
+		SMTP:
+			Enabled: true
+			NoSTARTTLS: true
+		Submission:
+			Enabled: true
+			NoRequireSTARTTLS: true
+	inside:
+		IPs:
+			- 10.0.0.1
+		SMTP:
+			Enabled: true
+			NoSTARTTLS: true
+Postmaster:
+	Account: ann
+	Mailbox: Postmaster
+HostTLSRPT:
+	Account: ann
+	Mailbox: TLSRPT
+	Localpart: tlsreports
+`,
+		"domains.conf": `Domains:
+	example.org:
+		DKIM:
+			Selectors:
+				2026b:
+					PrivateKeyFile: key.pem
+			Sign:
+				- 2026b
+		DMARC:
+			Localpart: dmarc!reports
+			Account: ann
+			Mailbox: DMARC
+		TLSRPT:
+			Localpart: tlsreports
+			Account: ann
+			Mailbox: TLSRPT
+	bücher.example:
+		DMARC:
+			Localpart: dmarc!reports
+			Domain: example.org
+			Account: ann
+			Mailbox: DMARC
+	plain.example: nil
+Accounts:
+	ann:
+		Domain: example.org
+		Destinations:
+			ann@example.org: nil
+			ann@plain.example: nil
+`,
+	})
+	s, err := config.Load(filepath.Join(dir, "mox.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func zone(t *testing.T, s *config.Snapshot, name string) string {
+	t.Helper()
+	d, err := dns.ParseDomain(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := DNSRecords(s, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteZone(&b, l); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestRecordsOfADomain(t *testing.T) {
+	t.Parallel()
+	s := recordsConfig(t)
+	const want = `; Resolvers keep the records for 300 seconds. Raise that when all works.
+$TTL 300
+
+; The server itself only sends mail from its own addresses, such as notifications
+; about mail that could not be delivered.
+mail.example.org.                        TXT "v=spf1 a -all"
+
+; Where other servers report problems with encrypted connections to this server.
+_smtp._tls.mail.example.org.             TXT "v=TLSRPTv1;rua=mailto:tlsreports@mail.example.org"
+
+; Mail for the domain goes to the server.
+example.org.                             MX 10 mail.example.org.
+
+; Keys that signatures of messages are checked with. Long texts are in several
+; strings, which count as one.
+2026b._domainkey.example.org.            TXT "v=DKIM1;k=ed25519;p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="
+
+; Servers that send mail for the domain: this one. Mail from others is suspicious.
+example.org.                             TXT "v=spf1 ip4:192.0.2.1 ip6:2001:db8::1 mx ~all"
+
+; Mail from the domain that is not proven to be from it is to be refused, and
+; reports of at most 10 megabytes about all mail from it go to this address.
+_dmarc.example.org.                      TXT "v=DMARC1;p=reject;rua=mailto:dmarc%21reports@example.org!10m"
+
+; Where other servers report problems with encrypted connections for mail to the
+; domain.
+_smtp._tls.example.org.                  TXT "v=TLSRPTv1;rua=mailto:tlsreports@example.org"
+`
+	if got := zone(t, s, "example.org"); got != want {
+		t.Errorf("got:\n%s\nexpected:\n%s", got, want)
+	}
+	got := zone(t, s, "bücher.example")
+	for _, want := range []string{
+		"xn--bcher-kva.example.                   MX 10 mail.example.org.\n",
+		"xn--bcher-kva.example._report._dmarc.example.org. TXT \"v=DMARC1\"\n",
+		"\"v=DMARC1;p=reject;rua=mailto:dmarc%21reports@example.org!10m\"\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+	if got := zone(t, s, "plain.example"); !strings.Contains(got, "_dmarc.plain.example.                    TXT \"v=DMARC1;p=reject\"\n") || strings.Contains(got, "_domainkey") {
+		t.Errorf("got:\n%s", got)
+	}
+	if _, err := DNSRecords(s, dns.Domain{ASCII: "x.example"}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestRecordsForProgramsOfUsers(t *testing.T) {
+	t.Parallel()
+	s := recordsConfig(t)
+	tls := func(port int) config.TLSService { return config.TLSService{Enabled: true, Port: port} }
+	for name, tc := range map[string]struct {
+		change func(l *config.Listener)
+		want   []string // As service and data.
+	}{
+		"tls from the start": {func(l *config.Listener) {
+			l.IMAPS, l.Submissions, l.IMAP = tls(1993), tls(465), config.PlainService{Enabled: true, Port: 143}
+		},
+			[]string{"imaps 0 1 1993 mail.example.org.", "submissions 0 1 465 mail.example.org.", "imap 0 0 0 .", "submission 0 0 0 .", "pop3 0 0 0 .", "pop3s 0 0 0 ."}},
+		"starttls": {func(l *config.Listener) { l.IMAP = config.PlainService{Enabled: true, Port: 143} },
+			[]string{"imap 0 1 143 mail.example.org.", "imaps 0 0 0 .", "submissions 0 0 0 .", "submission 0 0 0 .", "pop3 0 0 0 .", "pop3s 0 0 0 ."}},
+		"no tls": {func(l *config.Listener) {
+			l.IMAP = config.PlainService{Enabled: true, Port: 143, NoRequireSTARTTLS: true}
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := *s
+			c.Listeners = append([]config.Listener(nil), s.Listeners...)
+			tc.change(&c.Listeners[0])
+			var got []string
+			for _, rs := range clientRecords(&c, "example.org") {
+				for _, r := range rs.Records {
+					got = append(got, strings.TrimSuffix(strings.TrimPrefix(r.Name, "_"), "._tcp.example.org")+" "+r.Data)
+				}
+			}
+			if strings.Join(got, "\n") != strings.Join(tc.want, "\n") {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestRecordsOfNewDomainAreReadAsTheyWereMeant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ok(w.AddDomain(t.Context(), NewDomain{Domain: "new.example", Account: "ann"}))
+	w.ok(w.AddAddress(t.Context(), "ann@new.example", "ann"))
+	s := w.opts.Config.Snapshot()
+	// The server for tests reads lines of records.
+	var lines strings.Builder
+	for line := range strings.SplitSeq(strings.NewReplacer("(\n\t", "", "\n\t", " ", " )", "").Replace(zone(t, s, "new.example")), "\n") {
+		if line != "" && line[0] != ';' && line[0] != '$' {
+			lines.WriteString(line + "\n")
+		}
+	}
+	server := testkit.NewDNS(t, testkit.DNSOptions{Zone: lines.String() + "mail.example.org A 127.0.0.1\n", Authentic: true})
+	resolver, err := dns.NewStrictResolver(dns.ResolverOptions{Servers: []string{server.Addr}, TrustAD: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := DNSRecords(s, dns.Domain{ASCII: "new.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	txt := 0
+	for _, rs := range l {
+		for _, r := range rs.Records {
+			if r.Type != "TXT" {
+				continue
+			}
+			txt++
+			if got, _, err := resolver.LookupTXT(t.Context(), r.Name+"."); err != nil || len(got) != 1 || got[0] != r.Data {
+				t.Errorf("%s: got %q, %v, expected %q", r.Name, got, err, r.Data)
+			}
+		}
+	}
+	if txt != 8 {
+		t.Errorf("got %d texts", txt)
+	}
+}
