@@ -28,10 +28,14 @@ const queueDomains = 1000
 const queueSize = 4096
 
 // queuePatience is how long messages may take to be sent.
-const queuePatience = 40 * time.Second
+const queuePatience = 60 * time.Second
 
 // queueClients is how many clients queue messages at the same time.
 const queueClients = 32
+
+// queueUsers is how many users these are: mox counts what each of them sends, in a
+// commit of its own.
+const queueUsers = 16
 
 // A queueRound has the rates of one round in messages a second.
 type queueRound struct {
@@ -188,27 +192,30 @@ var queueText = func() string {
 	return s
 }()
 
-// enqueue has n messages queued over SMTP, by clients that connect makes, and returns
-// how many were in a second.
-func enqueue(b *testing.B, n, domains int, mail string, connect func() *smtpConn) float64 {
+// queueUser returns the address of a user.
+func queueUser(i int) string { return fmt.Sprintf("user%02d@sender.example", i%queueUsers) }
+
+// enqueue has n messages queued over SMTP, by clients that connect makes for a user
+// each, and returns how many were in a second. Params are those of MAIL.
+func enqueue(b *testing.B, n, domains int, params string, connect func(user string) *smtpConn) float64 {
 	b.Helper()
 	var clients []*smtpConn
-	for range queueClients {
-		clients = append(clients, connect())
+	for i := range queueClients {
+		clients = append(clients, connect(queueUser(i)))
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	begin := time.Now()
-	for _, c := range clients {
+	for k, c := range clients {
 		wg.Go(func() {
-			text := dotted(queueText)
+			text := dotted(strings.Replace(queueText, "ann@sender.example", queueUser(k), 1))
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= n {
 					return
 				}
 				stamp(text, int64(i))
-				c.envelope = fmt.Appendf(nil, "%s\r\nRCPT TO:<someone@%s>\r\nDATA\r\n", mail, queueDomain(i%domains))
+				c.envelope = fmt.Appendf(nil, "MAIL FROM:<%s>%s\r\nRCPT TO:<someone@%s>\r\nDATA\r\n", queueUser(k), params, queueDomain(i%domains))
 				if err := c.send(text); err != nil {
 					b.Error(err)
 					return
@@ -337,8 +344,8 @@ func claimLong(b *testing.B, data string) (first, claim time.Duration) {
 }
 
 func reportQueue(b *testing.B, f form, rounds []queueRound, peer *queuePostfix) {
-	tb := theReport.table(fmt.Sprintf("%d messages of %d octets, messages a second: queued over SMTP by %d clients while nothing is sent,\n"+
-		"and sent to a sink, from the first to the last, to 1 domain and to %d.", f.queue, queueSize, queueClients, queueDomains),
+	tb := theReport.table(fmt.Sprintf("%d messages of %d octets, messages a second: queued over SMTP by %d clients, %d users, while nothing is sent,\n"+
+		"and sent to a sink, from the first to the last, to 1 domain and to %d.", f.queue, queueSize, queueClients, queueUsers, queueDomains),
 		"round", "mox in", "Postfix in", "mox of theirs", "mox out", "Postfix out", "mox of theirs")
 	for _, domains := range []int{1, queueDomains} {
 		var columns [6][]float64

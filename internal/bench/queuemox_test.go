@@ -52,19 +52,20 @@ Listeners:
 			Port: %s
 			NoRequireSTARTTLS: true
 Postmaster:
-	Account: ann
+	Account: user00
 	Mailbox: Postmaster
 `, resolver, queueConcurrency, queueDomainConcurrency, m.port), 0o600))
-	check(b, os.WriteFile(filepath.Join(filepath.Dir(m.conf), "domains.conf"), []byte(`Domains:
-	sender.example: nil
-Accounts:
-	ann:
+	domains := []byte("Domains:\n\tsender.example: nil\nAccounts:\n")
+	for i := range queueUsers {
+		domains = fmt.Appendf(domains, `	user%02d:
 		Domain: sender.example
 		Destinations:
-			ann@sender.example: nil
+			%s: nil
 		MaxOutgoingMessagesPerDay: 10000000
 		MaxFirstTimeRecipientsPerDay: 10000000
-`), 0o600))
+`, i, queueUser(i))
+	}
+	check(b, os.WriteFile(filepath.Join(filepath.Dir(m.conf), "domains.conf"), domains, 0o600))
 	m.server = &server{dir: dir, log: filepath.Join(dir, "log")}
 	return m
 }
@@ -137,10 +138,10 @@ func (m *queueServer) list(b *testing.B, max, want int) time.Duration {
 }
 
 // login connects to submission.
-func (m *queueServer) login(b *testing.B) *smtpConn {
+func (m *queueServer) login(b *testing.B, user string) *smtpConn {
 	b.Helper()
 	c := dialSMTP(b, net.JoinHostPort("127.0.0.1", m.port), "x@d000.example")
-	auth := base64.StdEncoding.EncodeToString([]byte("\x00ann@sender.example\x00" + password))
+	auth := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
 	check(b, c.write([]byte("AUTH PLAIN "+auth+"\r\n")))
 	check(b, c.reply("235"))
 	return c
@@ -152,9 +153,11 @@ func queueMox(b *testing.B, s *queueSink, n, domains int) (in, out float64) {
 	dir := filepath.Join(scratch(b, "queue"), "mox")
 	m := newQueueMox(b, dir, s.dns)
 	m.start(b)
-	m.command(b, password+"\n", "setaccountpassword", "ann")
+	for i := range queueUsers {
+		m.command(b, password+"\n", "setaccountpassword", fmt.Sprintf("user%02d", i))
+	}
 	// In an hour, until told otherwise. RFC 4865
-	in = enqueue(b, n, domains, "MAIL FROM:<ann@sender.example> HOLDFOR=3600", func() *smtpConn { return m.login(b) })
+	in = enqueue(b, n, domains, " HOLDFOR=3600", func(user string) *smtpConn { return m.login(b, user) })
 	s.expect(n)
 	m.command(b, "", "queue", "schedule", "-now", "0s")
 	out = s.rate(b, n)

@@ -98,7 +98,7 @@ func (p *queuePostfix) start(b *testing.B, qmgr bool) func() {
 func (p *queuePostfix) queue(b *testing.B, s *queueSink, n, domains int) (in, out float64) {
 	b.Helper()
 	stop := p.start(b, false)
-	in = enqueue(b, n, domains, "MAIL FROM:<ann@sender.example>", func() *smtpConn { return p.connect(b) })
+	in = enqueue(b, n, domains, "", func(string) *smtpConn { return p.connect(b) })
 	stop()
 	s.expect(n)
 	stop = p.start(b, true)
