@@ -53,8 +53,9 @@ type Account struct {
 
 	ids ids // Content ids.
 
-	commit committer
-	spares spares
+	commit   committer
+	together together
+	spares   spares
 
 	slots map[int64]*indexSlot // By mailbox id. Guarded by store.cache.mu.
 

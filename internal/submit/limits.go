@@ -33,7 +33,7 @@ type reservation struct {
 // a limit. The work grows with the recipients of this message only.
 func reserve(ctx context.Context, acc *store.Account, conf config.Account, rcpts []smtp.Path) (reservation, error) {
 	var r reservation
-	err := acc.Update(ctx, func(tx *store.Tx) error {
+	err := acc.UpdateTogether(ctx, func(tx *store.Tx) error {
 		r = reservation{recipients: int64(len(rcpts))}
 		since := time.Now().Add(-window)
 		sent, err := tx.CounterSum(counterOutgoing, since)
@@ -113,7 +113,7 @@ func (r reservation) count(tx *store.Tx, sign int64) error {
 
 // cancel takes the reservation back.
 func (r reservation) cancel(ctx context.Context, acc *store.Account) error {
-	return acc.Update(ctx, func(tx *store.Tx) error { return r.count(tx, -1) })
+	return acc.UpdateTogether(ctx, func(tx *store.Tx) error { return r.count(tx, -1) })
 }
 
 func limitError(kind error, format string, args ...any) error {
