@@ -31,6 +31,7 @@ type TLSResults interface {
 	Summaries(ctx context.Context, at time.Time) ([]tlsrptdb.ResultSummary, error)
 	ForRecipientDomain(ctx context.Context, domain dns.Domain, day string) ([]tlsrptdb.TLSResult, error)
 	ForPolicyDomain(ctx context.Context, domain dns.Domain, host bool, day string) ([]tlsrptdb.TLSResult, error)
+	Untold(ctx context.Context, at time.Time) ([]tlsrptdb.Recipient, error)
 	SetSent(ctx context.Context, domain dns.Domain, day string, addresses []string) error
 	Remove(ctx context.Context, domain dns.Domain, host bool, day string) error
 	Prune(ctx context.Context, now time.Time) error

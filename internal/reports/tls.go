@@ -68,19 +68,32 @@ func (s *Sender) tlsDue(ctx context.Context, now time.Time) (domains, hosts []tl
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, sum := range l {
-		domain, err := dns.ParseDomainLax(sum.PolicyDomain)
-		begin, terr := time.Parse(dayFormat, sum.Day)
-		if err := errors.Join(err, terr); err != nil {
-			s.log.ErrorContext(ctx, "tls result cannot be reported", mlog.Err(err), slog.String("domain", sum.PolicyDomain), slog.String("day", sum.Day))
-			continue // Until it is old.
-		}
-		d := tlsDay{domain, sum.IsHost, sum.Day, begin}
-		if d.host {
+	untold, err := s.opts.TLS.Untold(ctx, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen := map[tlsDay]bool{}
+	add := func(name string, host bool, date string) {
+		domain, err := dns.ParseDomainLax(name)
+		begin, terr := time.Parse(dayFormat, date)
+		d := tlsDay{domain, host, date, begin}
+		switch err := errors.Join(err, terr); {
+		case err != nil:
+			s.log.ErrorContext(ctx, "tls result cannot be reported", mlog.Err(err), slog.String("domain", name), slog.String("day", date))
+			// Until it is old.
+		case seen[d]:
+		case host:
 			hosts = append(hosts, d)
-		} else {
+		default:
 			domains = append(domains, d)
 		}
+		seen[d] = true
+	}
+	for _, sum := range l {
+		add(sum.PolicyDomain, sum.IsHost, sum.Day)
+	}
+	for _, r := range untold {
+		add(r.Domain, false, r.Day)
 	}
 	return domains, hosts, nil
 }
@@ -95,6 +108,13 @@ func (s *Sender) tlsDomain(ctx context.Context, d tlsDay, send func(context.Cont
 	if err != nil {
 		s.failed(ctx, KindTLS, "sending tls report", d.domain.ASCII, err)
 		if temporary(err) {
+			return
+		}
+	}
+	if !d.host {
+		// Who wants no report is not asked again because of results about hosts.
+		if err := s.opts.TLS.SetSent(context.WithoutCancel(ctx), d.domain, d.day, nil); err != nil {
+			s.failed(ctx, KindTLS, "noting that a domain was told", d.domain.ASCII, err)
 			return
 		}
 	}

@@ -261,6 +261,31 @@ func TestHostsAreToldOnceAndAfterDomains(t *testing.T) {
 	}
 }
 
+// Where DANE fails, there are results about the host only.
+func TestDomainIsToldOfHostsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t)
+		e.wantsTLS("example.com", "tls@example.com")
+		e.wantsTLS("mx.example.com", "host@example.com")
+		time.Sleep(time.Hour)
+		e.connect(session(t, "example.com", "mx.example.com", 2), session(t, "quiet.example", "mx.example.com", 1))
+		time.Sleep(day)
+		l := e.runFor(3 * time.Hour)
+		if got := to(l); got != "tls@example.com host@example.com" && got != "host@example.com tls@example.com" {
+			t.Fatalf("queued %q", got)
+		}
+		for _, m := range l {
+			if r := parseTLS(t, m); len(r.Policies) != 1 || r.Policies[0].Policy.Domain != "mx.example.com" || r.Policies[0].Failures == 0 {
+				t.Errorf("report %+v", r)
+			}
+		}
+		if e.tlsLeft() != "" {
+			t.Errorf("left %q", e.tlsLeft())
+		}
+	})
+}
+
 func TestHostsWaitForDomainsThatCannotBeToldYet(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]bool{"in the end told": true, "never told": false} {

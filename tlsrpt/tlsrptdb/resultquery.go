@@ -1,8 +1,10 @@
 package tlsrptdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -68,6 +70,33 @@ func (d *Results) Summaries(ctx context.Context, at time.Time) ([]ResultSummary,
 	return l, nil
 }
 
+// A Recipient is a recipient domain with a day on which there were results.
+type Recipient struct {
+	Domain string // In ASCII.
+	Day    string // In UTC, like "20240301".
+}
+
+// Untold returns the recipient domains that were not told yet, see [Results.SetSent], of
+// results about their hosts, of days that are over at a time, in order of day and domain.
+// There can be nothing else about a domain: where verification with DANE fails, its own
+// policy is not looked at.
+func (d *Results) Untold(ctx context.Context, at time.Time) ([]Recipient, error) {
+	if err := d.Flush(ctx); err != nil {
+		return nil, err
+	}
+	found := map[Recipient]bool{}
+	err := bstore.QueryDB[TLSResult](ctx, d.bdb).FilterLess("Day", dayOf(at)).FilterEqual("IsHost", true).FilterEqual("SentToRecipientDomain", false).ForEach(func(r TLSResult) error {
+		found[Recipient{r.RecipientDomain, r.Day}] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tls results: %w", err)
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b Recipient) int {
+		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Domain, b.Domain))
+	}), nil
+}
+
 // ForRecipientDomain returns the results of deliveries to a domain on a day, for a report
 // to that: those about its own policy, and about its hosts.
 func (d *Results) ForRecipientDomain(ctx context.Context, domain dns.Domain, day string) ([]TLSResult, error) {
@@ -92,7 +121,8 @@ func (d *Results) list(ctx context.Context, filter TLSResult) ([]TLSResult, erro
 	return l, nil
 }
 
-// SetSent notes that a recipient domain was told of the results of a day, at addresses.
+// SetSent notes that a recipient domain was told of the results of a day, at addresses,
+// or without addresses that it need not be told. What was noted before stays.
 func (d *Results) SetSent(ctx context.Context, domain dns.Domain, day string, addresses []string) error {
 	if err := d.Flush(ctx); err != nil {
 		return err
@@ -103,6 +133,9 @@ func (d *Results) SetSent(ctx context.Context, domain dns.Domain, day string, ad
 			return err
 		}
 		for _, r := range l {
+			if r.SentToRecipientDomain {
+				continue
+			}
 			r.SentToRecipientDomain = true
 			r.RecipientDomainReportingAddresses = slices.Clone(addresses[:min(len(addresses), maxResultDetails)])
 			if err := tx.Update(&r); err != nil {

@@ -270,7 +270,16 @@ func TestReportedResultsAreMarkedAndRemoved(t *testing.T) {
 	tcheck(t, d.Add(day, sts(t, "a.example", ""), tlsa(t, "a.example", "mx.example"), tlsa(t, "b.example", "mx.example")))
 	tcheck(t, d.Add(day.Add(24*time.Hour), sts(t, "a.example", "")))
 	tcheck(t, d.Flush(ctxbg))
+	untold := func(want ...Recipient) {
+		t.Helper()
+		if got, err := d.Untold(ctxbg, day.Add(24*time.Hour)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("not told yet: %v, %v", got, err)
+		}
+	}
+	untold(Recipient{"a.example", "20240301"}, Recipient{"b.example", "20240301"})
 	tcheck(t, d.SetSent(ctxbg, a, "20240301", []string{"tls@a.example"}))
+	tcheck(t, d.SetSent(ctxbg, a, "20240301", nil)) // Changes nothing.
+	untold(Recipient{"b.example", "20240301"})
 	l, err := d.ForPolicyDomain(ctxbg, mx, true, "20240301")
 	tcheck(t, err)
 	if len(l) != 2 || !l[0].SentToRecipientDomain || !slices.Equal(l[0].RecipientDomainReportingAddresses, []string{"tls@a.example"}) || l[1].SentToRecipientDomain {

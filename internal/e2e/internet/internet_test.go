@@ -72,4 +72,5 @@ func TestInternet(t *testing.T) {
 		m.stop(t)
 	}
 	t.Run("tls results", func(t *testing.T) { w.testResults(t, start) })
+	t.Run("tls reports", w.testReports)
 }
