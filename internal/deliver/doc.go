@@ -5,7 +5,9 @@
 //
 // It also keeps copies of messages that were refused, for accounts that want them, stores
 // what reports about our domains say, and records what DMARC has said of messages. A
-// [Members] does all of it for the members of an alias.
+// [Members] does all of it for the members of an alias. For addresses that forward, it
+// decides whether the message may go on to addresses elsewhere, and has it queued (see
+// forward.go); notifications that were stored are matched with what was sent (match.go).
 //
 // It does not decide (package inbound), and speaks no protocol, but its errors are
 // those that an SMTP client is to be told. A message for several recipients is
@@ -14,6 +16,6 @@
 //
 // A [Deliverer] is safe for concurrent use.
 //
-// RFCs: 5321 §3.9.1 (aliases), §4.4 (trace information, Return-Path) and §6.3 (loops);
+// RFCs: 5321 §3.9 (forwarding), §3.9.1 (aliases), §4.4 (trace information, Return-Path) and §6.3 (loops);
 // 3461 §5.2.7 (notifications about aliases).
 package deliver
