@@ -131,8 +131,8 @@ func (a *Admin) setLoginDisabled(ctx context.Context, done, name, text string) e
 
 // RemoveAccount removes an account with its addresses, and all ways to log in to it. Its
 // messages stay on disk: the result is the directory they are in, which exists if there
-// were any. Addresses that are members of aliases, messages in the queue, and other uses
-// of the account are in the way.
+// were any. Its addresses leave aliases. Being the last member of one, messages in the
+// queue, and other uses of the account are in the way.
 func (a *Admin) RemoveAccount(ctx context.Context, name string) (dir string, err error) {
 	l, err := a.opts.Queue.List(ctx, queuedb.Filter{Account: name}, queuedb.Page{Max: 1})
 	if err != nil {

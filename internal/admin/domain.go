@@ -35,8 +35,8 @@ type NewDomain struct {
 	Localpart string
 }
 
-// AddDomain adds a domain, with new DKIM keys, and addresses for reports about it. Its
-// DNS records are those of [config.Snapshot] then; it is of no use before they exist.
+// AddDomain adds a domain, with new DKIM keys, and addresses for reports about it. It is
+// of no use before its records, those of [DNSRecords], exist.
 func (a *Admin) AddDomain(ctx context.Context, n NewDomain) (rerr error) {
 	d, err := parseDomain(n.Domain)
 	if err != nil {
