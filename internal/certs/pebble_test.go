@@ -402,9 +402,7 @@ func TestCertificatesAreRenewedWhenTheOperatorWants(t *testing.T) {
 	if key, err := readHostKey(paths[0]); err != nil || !certifies(cert.Leaf, key.Key) {
 		t.Errorf("renewed certificate is for another key, %v", err)
 	}
-	if !strings.Contains(s.log.String(), "renewal=true") {
-		t.Error("no line about it in log")
-	}
+	within(t, "line in log", func() bool { return strings.Contains(s.log.String(), "renewal=true") })
 }
 
 func TestNewKeyIsUsedOnceItsRecordIsPublished(t *testing.T) {
