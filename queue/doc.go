@@ -15,7 +15,8 @@
 //
 // The times between attempts are those of a [Schedule], by default 7.5 and 15 and 30
 // minutes, and so on, doubling, for up to [DefaultMaxAttempts] attempts within 16
-// hours. The intervals vary a little from message to message, and not for a message:
+// hours. A message is in one attempt at a time, however long that takes and whatever an
+// operator wants meanwhile, and after a long one there is a pause. The intervals vary a little from message to message, and not for a message:
 // what a sender is told about the last attempt is when it will be.
 //
 // By which [Transport] a message goes is decided before each attempt: one that was

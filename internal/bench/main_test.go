@@ -45,7 +45,7 @@ var (
 		world:  10_000,
 		worlds: 3,
 		long:   100_000,
-		queue:  4_000,
+		queue:  2_500,
 		queues: 3,
 	}
 	shortForm = form{

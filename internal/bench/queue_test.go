@@ -35,7 +35,7 @@ const queueClients = 32
 
 // queueUsers is how many users these are: mox counts what each of them sends, in a
 // commit of its own.
-const queueUsers = 16
+const queueUsers = 8
 
 // A queueRound has the rates of one round in messages a second.
 type queueRound struct {
