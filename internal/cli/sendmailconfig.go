@@ -122,29 +122,29 @@ func (c submitConfig) check() (*submitter, error) {
 	case c.Password == "" && !c.TLS && !c.STARTTLS:
 		return nil, errors.New("a client key needs TLS or STARTTLS")
 	case c.Password != "" && c.Username == "":
-		return nil, errors.New("Username is needed with Password")
+		return nil, errors.New("field Username is needed with Password")
 	case c.Port <= 0 || c.Port > 65535:
-		return nil, fmt.Errorf("Port: %d is not a port number", c.Port)
+		return nil, fmt.Errorf("field Port: %d is not a port number", c.Port)
 	case !slices.Contains([]string{"", "yes", "no", "default"}, c.RequireTLS):
-		return nil, fmt.Errorf("RequireTLS: %q is none of yes, no and default", c.RequireTLS)
+		return nil, fmt.Errorf("field RequireTLS: %q is none of yes, no and default", c.RequireTLS)
 	case c.AuthMethod != "" && !slices.Contains(submitMechanisms, s.AuthMethod):
-		return nil, fmt.Errorf("AuthMethod: %q is none of %s", c.AuthMethod, strings.Join(submitMechanisms, ", "))
+		return nil, fmt.Errorf("field AuthMethod: %q is none of %s", c.AuthMethod, strings.Join(submitMechanisms, ", "))
 	case c.AuthMethod != "" && (s.AuthMethod == "EXTERNAL") != (c.Password == ""):
-		return nil, errors.New("AuthMethod: EXTERNAL is for client keys, and others are for Password")
+		return nil, errors.New("field AuthMethod: EXTERNAL is for client keys, and others are for Password")
 	}
 	var err error
 	if s.hostname, err = dns.ParseDomainLax(c.LocalHostname); err != nil {
-		return nil, fmt.Errorf("LocalHostname: %w", err)
+		return nil, fmt.Errorf("field LocalHostname: %w", err)
 	}
 	if s.host, _, err = splitHostPort(c.Host, 1); err != nil {
-		return nil, fmt.Errorf("Host: %w", err)
+		return nil, fmt.Errorf("field Host: %w", err)
 	}
 	if s.from, err = smtp.ParseAddress(c.From, smtp.Lenient); err != nil {
-		return nil, fmt.Errorf("From: %w", err)
+		return nil, fmt.Errorf("field From: %w", err)
 	}
 	if c.DefaultDestination != "" {
 		if s.fallback, err = smtp.ParseAddress(c.DefaultDestination, smtp.Lenient); err != nil {
-			return nil, fmt.Errorf("DefaultDestination: %w", err)
+			return nil, fmt.Errorf("field DefaultDestination: %w", err)
 		}
 	}
 	s.cert, err = c.clientCert()
@@ -157,20 +157,20 @@ func (c submitConfig) clientCert() (*tls.Certificate, error) {
 	case c.ClientAuthCertPrivateKeyPEMFile != "":
 		data, err := os.ReadFile(c.ClientAuthCertPrivateKeyPEMFile)
 		if err != nil {
-			return nil, fmt.Errorf("ClientAuthCertPrivateKeyPEMFile: %w", err)
+			return nil, fmt.Errorf("field ClientAuthCertPrivateKeyPEMFile: %w", err)
 		}
 		cert, err := tls.X509KeyPair(pemBlocks(data, false), pemBlocks(data, true))
 		if err != nil {
-			return nil, fmt.Errorf("ClientAuthCertPrivateKeyPEMFile: %w", err)
+			return nil, fmt.Errorf("field ClientAuthCertPrivateKeyPEMFile: %w", err)
 		}
 		return &cert, nil
 	case c.ClientAuthEd25519PrivateKey != "":
 		seed, err := base64.RawURLEncoding.DecodeString(c.ClientAuthEd25519PrivateKey)
 		if err != nil {
-			return nil, fmt.Errorf("ClientAuthEd25519PrivateKey: %w", err)
+			return nil, fmt.Errorf("field ClientAuthEd25519PrivateKey: %w", err)
 		}
 		if len(seed) != ed25519.SeedSize && len(seed) != ed25519.PrivateKeySize {
-			return nil, fmt.Errorf("ClientAuthEd25519PrivateKey: %d bytes, not the %d of an Ed25519 key", len(seed), ed25519.SeedSize)
+			return nil, fmt.Errorf("field ClientAuthEd25519PrivateKey: %d bytes, not the %d of an Ed25519 key", len(seed), ed25519.SeedSize)
 		}
 		key := ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])
 		now := time.Now()
