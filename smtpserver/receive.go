@@ -21,9 +21,10 @@ import (
 // Every recipient is decided about and delivered to for itself, but the client gets
 // one reply for all. When all succeed, or all fail, that is no problem. When some
 // have got the message and others have not, RFC 5321 §4.2.5 wants 250 and a
-// notification to the sender. If the server has a Notifier, that is what happens.
+// notification to the sender. If the server has a Notifier, and trying again cannot
+// help for any of them, that is what happens.
 //
-// Without one, nothing may be lost and nobody left uninformed, so the reply is an
+// Otherwise, nothing may be lost and nobody left uninformed, so the reply is an
 // error and the message stays the client's. Who has got it already is remembered:
 // when the client comes again with the same message, only the others get it. Only
 // a restart in between makes a second copy. If no recipient that failed can succeed
@@ -198,7 +199,12 @@ func allFailed(failed []outcome) error {
 
 // someFailed handles a message that some recipients got and others did not.
 func (s *session) someFailed(ctx context.Context, t *transaction, id *messageID, done, failed []outcome) error {
-	if n := s.srv.opts.Notify; n != nil && !t.mail.ReversePath.IsZero() {
+	temporary := false
+	for _, o := range failed {
+		temporary = temporary || replyError(o.err).Temporary()
+	}
+	// What can pass is not reported as failed: the client tries again.
+	if n := s.srv.opts.Notify; n != nil && !temporary && !t.mail.ReversePath.IsZero() {
 		err := n.NotifyFailure(ctx, s.notification(t, id.m, failed))
 		if err == nil {
 			s.srv.got.forget(id, done)
@@ -206,10 +212,6 @@ func (s *session) someFailed(ctx context.Context, t *transaction, id *messageID,
 		}
 		metricErrors.WithLabelValues("queuedsn").Inc()
 		s.log.Error("queueing notification about failed recipients", mlog.Err(err))
-	}
-	temporary := false
-	for _, o := range failed {
-		temporary = temporary || replyError(o.err).Temporary()
 	}
 	if err := s.srv.got.remember(id, done); err != nil {
 		// It is delivered again to those who have it, which is better than not at all.
