@@ -35,7 +35,7 @@ type authority struct {
 	m       *Manager
 	conf    config.ACME
 	client  *client
-	storage *certmagic.FileStorage
+	storage *storage
 	cache   map[Kind]*certmagic.Cache
 	once    sync.Once // Stops the caches.
 
@@ -70,7 +70,7 @@ func (m *Manager) newAuthority(conf config.ACME) (*authority, error) {
 		m:       m,
 		conf:    conf,
 		client:  c,
-		storage: &certmagic.FileStorage{Path: filepath.Join(m.dir, "keycerts", conf.Name)},
+		storage: &storage{FileStorage: &certmagic.FileStorage{Path: filepath.Join(m.dir, "keycerts", conf.Name)}},
 		cache:   map[Kind]*certmagic.Cache{},
 		names:   map[nameKind]*managed{},
 	}
@@ -91,6 +91,7 @@ func (a *authority) close() {
 		for _, c := range a.cache {
 			c.Stop()
 		}
+		a.storage.close()
 	})
 }
 
