@@ -13,6 +13,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/imap"
+	"mox/internal/boltpages"
 )
 
 const (
@@ -289,7 +290,7 @@ func (a *Account) reopen(ctx context.Context) error {
 	}
 	a.dbmu.Unlock()
 	a.store.cache.dropAccount(a)
-	if err := checkPages(filepath.Join(a.dir, dbName)); err != nil {
+	if err := boltpages.Check(filepath.Join(a.dir, dbName)); err != nil {
 		return err
 	}
 	if err := a.openDB(ctx); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/mjl-/bstore"
 	bolt "go.etcd.io/bbolt"
 
+	"mox/internal/boltpages"
 	"mox/internal/safefile"
 )
 
@@ -94,7 +95,7 @@ func offlineAccount(dataDir, name string, log *slog.Logger) *Account {
 func verifyAccount(ctx context.Context, dataDir, name string, opts VerifyOptions, rep *Report) (rerr error) {
 	a := offlineAccount(dataDir, name, opts.Log)
 	path := filepath.Join(a.dir, dbName)
-	if err := checkPages(path); err != nil {
+	if err := boltpages.Check(path); err != nil {
 		rep.Problems = append(rep.Problems, Problem{Account: name, Text: err.Error()})
 		return nil
 	}
@@ -122,34 +123,6 @@ func verifyAccount(ctx context.Context, dataDir, name string, opts VerifyOptions
 		rep.Problems = append(rep.Problems, Problem{name, p.text, fixed && p.fixable})
 	}
 	return nil
-}
-
-// checkPages checks the structure of a database file that is not open.
-func checkPages(path string) (rerr error) {
-	defer func() {
-		// The library panics on some broken files; what it says is a finding.
-		if x := recover(); x != nil {
-			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
-		}
-	}()
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("database file: %w", err)
-	}
-	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: databaseTimeout})
-	if err != nil {
-		return fmt.Errorf("database file %s: %w", path, err)
-	}
-	defer func() { rerr = errors.Join(rerr, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error {
-		var errs []error
-		for err := range tx.Check() {
-			errs = append(errs, err)
-		}
-		if len(errs) > 0 {
-			return fmt.Errorf("database file %s is damaged: %d findings, the first: %w", path, len(errs), errs[0])
-		}
-		return nil
-	})
 }
 
 // verify checks an account that is open. The caller holds mu.
@@ -237,7 +210,7 @@ func compactFile(path string) (res CompactResult, rerr error) {
 	if err != nil {
 		return res, fmt.Errorf("close old database: %w", err)
 	}
-	if err := checkPages(tmp); err != nil {
+	if err := boltpages.Check(tmp); err != nil {
 		return res, err
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -11,7 +11,8 @@ import (
 	"slices"
 
 	"github.com/mjl-/bstore"
-	bolt "go.etcd.io/bbolt"
+
+	"mox/internal/boltpages"
 )
 
 // Verify checks the databases in a data directory that no server runs on, and
@@ -31,7 +32,7 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if err := checkPages(path); err != nil {
+		if err := boltpages.Check(path); err != nil {
 			problems = append(problems, err.Error())
 			continue
 		}
@@ -125,32 +126,4 @@ func verifyEvaluations(ctx context.Context, db *bstore.DB) (problems []string, e
 		problems = append(problems, fmt.Sprintf("evaluations of domain %s are not counted", domain))
 	}
 	return problems, err
-}
-
-// checkPages checks the pages of a database file.
-func checkPages(path string) (rerr error) {
-	defer func() {
-		// The library panics on some broken files; what it says is a finding.
-		if x := recover(); x != nil {
-			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
-		}
-	}()
-	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: openTimeout})
-	if err != nil {
-		return fmt.Errorf("database file %s: %w", path, err)
-	}
-	defer func() { rerr = errors.Join(rerr, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error {
-		var first error
-		n := 0
-		for err := range tx.Check() { // To its end, or its goroutine stays.
-			if n++; first == nil {
-				first = err
-			}
-		}
-		if n > 0 {
-			return fmt.Errorf("database file %s is damaged: %d findings, the first: %w", path, n, first)
-		}
-		return nil
-	})
 }

@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 
 	"github.com/mjl-/bstore"
-	bolt "go.etcd.io/bbolt"
+
+	"mox/internal/boltpages"
 )
 
 // Verify checks the database in a data directory that no server runs on, and returns
@@ -25,7 +26,7 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if err := checkPages(path); err != nil {
+	if err := boltpages.Check(path); err != nil {
 		return []string{err.Error()}, nil
 	}
 	d, err := Open(ctx, Options{Dir: dir})
@@ -94,34 +95,6 @@ func (d *DB) verifyAttempts(ctx context.Context, add func(format string, args ..
 		}
 		if key := a.key(); !bytes.Equal(a.Key, key[:]) || a.Failed != (a.Result != ResultOK) || a.Count < 1 || a.Last.Before(a.First) {
 			add("login attempt %x of account %q is not what its key says, or its numbers cannot be", a.Key, a.Account)
-		}
-		return nil
-	})
-}
-
-// checkPages checks the pages of a database file.
-func checkPages(path string) (rerr error) {
-	defer func() {
-		// The library panics on some broken files; what it says is a finding.
-		if x := recover(); x != nil {
-			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
-		}
-	}()
-	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: openTimeout})
-	if err != nil {
-		return fmt.Errorf("database file %s: %w", path, err)
-	}
-	defer func() { rerr = errors.Join(rerr, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error {
-		var first error
-		n := 0
-		for err := range tx.Check() { // To its end, or its goroutine stays.
-			if n++; first == nil {
-				first = err
-			}
-		}
-		if n > 0 {
-			return fmt.Errorf("database file %s is damaged: %d findings, the first: %w", path, n, first)
 		}
 		return nil
 	})

@@ -301,5 +301,5 @@ func TestVerifyDataAndCompactHandleTheQueue(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "queue", "index.db"), []byte("x"), 0600); err != nil {
 		t.Fatal(err)
 	}
-	mox(t, "", "-config", path, "verifydata").want(t, 1, "queue: check pages", "1 problems")
+	mox(t, "", "-config", path, "verifydata").want(t, 1, "queue: database file", "1 problems")
 }

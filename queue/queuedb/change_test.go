@@ -389,7 +389,7 @@ func TestDamagedPagesAreFound(t *testing.T) {
 		b[i] ^= 0x55
 	}
 	tcheck(t, os.WriteFile(dbPath(dir), b, 0600))
-	if _, err := Open(ctxbg, Options{Dir: dir, CheckPages: true}); err == nil || !strings.Contains(err.Error(), "check pages") {
+	if _, err := Open(ctxbg, Options{Dir: dir, CheckPages: true}); err == nil || !strings.Contains(err.Error(), "is damaged") {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/boltpages"
 	"mox/internal/safefile"
 )
 
@@ -123,7 +124,7 @@ func (d *DB) open(ctx context.Context, check bool) error {
 	path := dbPath(d.opts.Dir)
 	_, serr := d.fs.Stat(path)
 	if serr == nil && check {
-		if err := checkPages(path); err != nil {
+		if err := boltpages.Check(path); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/boltpages"
 	"mox/internal/safefile"
 )
 
@@ -30,7 +31,7 @@ func VerifyDir(ctx context.Context, dataDir string) (problems []Problem, rerr er
 	} else if err != nil {
 		return nil, err
 	}
-	if err := checkPages(path); err != nil {
+	if err := boltpages.Check(path); err != nil {
 		return []Problem{problemf(problemRecord, 0, "%v", err)}, nil
 	}
 	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)

@@ -88,7 +88,7 @@ func TestQueueThatIsNoDatabaseIsAProblem(t *testing.T) {
 	t.Parallel()
 	dir, _ := closedQueue(t)
 	tcheck(t, os.WriteFile(dbPath(dir), []byte("not a database"), 0600))
-	verifyDir(t, dir, "check pages")
+	verifyDir(t, dir, "database file")
 }
 
 func TestQueueInUseIsNotVerified(t *testing.T) {

@@ -9,41 +9,13 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"mox/internal/boltpages"
 	"mox/internal/safefile"
 )
 
 // dbPath returns the database file of the queue in a data directory.
 func dbPath(dataDir string) string {
 	return filepath.Join(dataDir, "queue", "index.db")
-}
-
-// checkPages reads all pages of a database file that is not open, and returns an
-// error if they do not make a sound database.
-func checkPages(path string) (rerr error) {
-	defer func() {
-		// The library panics on pages that make no sense.
-		if x := recover(); x != nil {
-			rerr = fmt.Errorf("check pages of %s: %v", path, x)
-		}
-	}()
-	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: openTimeout})
-	if err != nil {
-		return fmt.Errorf("check pages of %s: %w", path, err)
-	}
-	defer func() { rerr = errors.Join(rerr, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error {
-		var first error
-		n := 0
-		for err := range tx.Check() { // To its end, or its goroutine stays.
-			if n++; first == nil {
-				first = err
-			}
-		}
-		if first != nil {
-			return fmt.Errorf("check pages of %s: %d problems, first: %w", path, n, first)
-		}
-		return nil
-	})
 }
 
 // Compacted says what Compact has done, in octets.
@@ -101,5 +73,5 @@ func copyPages(dst, src string) error {
 	if err := errors.Join(bolt.Compact(to, from, compactTx), to.Sync(), to.Close(), from.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", dst, err)
 	}
-	return checkPages(dst)
+	return boltpages.Check(dst)
 }

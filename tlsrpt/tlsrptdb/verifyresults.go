@@ -12,6 +12,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/dns"
+	"mox/internal/boltpages"
 )
 
 // verifyResults checks the database with results.
@@ -22,7 +23,7 @@ func verifyResults(ctx context.Context, dir string) (problems []string, err erro
 	} else if err != nil {
 		return nil, err
 	}
-	if err := checkPages(path); err != nil {
+	if err := boltpages.Check(path); err != nil {
 		return []string{err.Error()}, nil
 	}
 	d, err := OpenResults(ctx, ResultsOptions{Dir: dir})
