@@ -125,6 +125,7 @@ func judgingConfig(t *testing.T, s *script.Script, dir string) *config.Snapshot 
 		Domains: map[string]config.DomainFields{"example.org": {
 			LocalpartCatchallSeparator: "+",
 			DMARC:                      &config.ReportFields{Localpart: "dmarc-reports", Account: "ann", Mailbox: "DMARC"},
+			TLSRPT:                     &config.ReportFields{Localpart: "tls-reports", Account: "ann", Mailbox: "TLSRPT"},
 		}},
 		Accounts: map[string]config.AccountFields{"ann": acc, "mox": {Domain: "example.org"}},
 	})
@@ -241,7 +242,9 @@ func (j *judging) wantStored(_ *script.Run, args []string) error {
 					reason += "/" + f.name
 				}
 			}
-			if _, ok := h.Get(inbound.DMARCReportErrorField); ok {
+			_, dmarcError := h.Get(inbound.DMARCReportErrorField)
+			_, tlsError := h.Get(inbound.TLSReportErrorField)
+			if dmarcError || tlsError {
 				reason += "/error"
 			}
 			got = append(got, strings.TrimSpace(reason))
