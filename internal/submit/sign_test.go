@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -103,6 +104,9 @@ func metricValue(t testing.TB, name string) string {
 	return ""
 }
 
+// identityTag matches a tag "i" of a signature, which folded base64 cannot look like: it has no ";".
+var identityTag = regexp.MustCompile(`;\s*i\s*=`)
+
 func TestMessagesAreSignedWithAllSelectorsOfTheFromDomain(t *testing.T) {
 	t.Parallel()
 	e, z := signEnv(t, "example.org")
@@ -126,7 +130,7 @@ func TestMessagesAreSignedWithAllSelectorsOfTheFromDomain(t *testing.T) {
 				t.Errorf("order of %.1500s", got)
 			}
 			sigs, _, _ := strings.Cut(got, "Received: x\r\n")
-			if strings.Contains(sigs, "i=") || strings.Contains(sigs, "ann") {
+			if identityTag.MatchString(sigs) || strings.Contains(sigs, "ann@") || strings.Contains(sigs, "ann+") {
 				t.Errorf("signature has an identity: %s", sigs)
 			}
 			changed := strings.Replace(got, "\r\nFrom: ", "\r\nFrom: x@elsewhere.example\r\nFrom: ", 1)
