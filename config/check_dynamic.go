@@ -83,6 +83,10 @@ func (c *checker) addDomain(s *Snapshot, name string, f DomainFields) {
 	}
 	d.Routes = c.routes(s, field+".Routes", f.Routes)
 	c.addDKIM(s, field+".DKIM", &d, f.DKIM)
+	if f.ClientSettingsDomain != "" {
+		d.ClientSettingsDomain = c.domain(field+".ClientSettingsDomain", f.ClientSettingsDomain)
+	}
+	d.MTASTS = c.mtasts(s, field+".MTASTS", f.MTASTS)
 	if !d.Domain.IsZero() {
 		s.domains[d.Domain] = d
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -193,10 +194,10 @@ func (c *checker) listener(s *Snapshot, dir, name string, f ListenerFields) List
 		}
 	}
 	l.Submission = PlainService{f.Submission.Enabled, port("Submission", f.Submission.Port, 587), f.Submission.NoRequireSTARTTLS}
-	l.Submissions = TLSService{f.Submissions.Enabled, port("Submissions", f.Submissions.Port, 465)}
+	l.Submissions = TLSService{f.Submissions.Enabled, port("Submissions", f.Submissions.Port, 465), f.Submissions.EnabledOnHTTPS}
 	l.IMAP = PlainService{f.IMAP.Enabled, port("IMAP", f.IMAP.Port, 143), f.IMAP.NoRequireSTARTTLS}
-	l.IMAPS = TLSService{f.IMAPS.Enabled, port("IMAPS", f.IMAPS.Port, 993)}
-	l.MetricsHTTP = HTTPService{f.MetricsHTTP.Enabled, port("MetricsHTTP", f.MetricsHTTP.Port, 8010)}
+	l.IMAPS = TLSService{f.IMAPS.Enabled, port("IMAPS", f.IMAPS.Port, 993), f.IMAPS.EnabledOnHTTPS}
+	c.web(field, &l, f)
 	if l.SMTP.NoSTARTTLS && l.SMTP.RequireSTARTTLS {
 		c.addf(field+".SMTP.RequireSTARTTLS", "cannot be required while NoSTARTTLS keeps it from being offered")
 	}
@@ -288,6 +289,9 @@ func (c *checker) needTLS(field string, l Listener) {
 	add(l.Submissions.Enabled, "Submissions")
 	add(l.IMAP.Enabled && !l.IMAP.NoRequireSTARTTLS, "IMAP requiring STARTTLS")
 	add(l.IMAPS.Enabled, "IMAPS")
+	for _, p := range l.WebPorts() {
+		add(p.TLS, strings.Join(p.Services, ", ")+" on port "+strconv.Itoa(p.Port))
+	}
 	if len(need) > 0 {
 		c.addf(field, "a TLS section with certificates is needed for: %s", strings.Join(need, ", "))
 	}
@@ -362,7 +366,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 // A Service is one service of a listener: a socket on each of its IPs.
 type Service struct {
-	Name string // As the field is called, like "Submissions".
+	Name string // As the field is called, like "Submissions"; HTTP or HTTPS for each of WebPorts.
 	Port int
 }
 
@@ -379,15 +383,14 @@ func (l Listener) Services() []Service {
 	add(l.Submissions.Enabled, "Submissions", l.Submissions.Port)
 	add(l.IMAP.Enabled, "IMAP", l.IMAP.Port)
 	add(l.IMAPS.Enabled, "IMAPS", l.IMAPS.Port)
-	add(l.MetricsHTTP.Enabled, "MetricsHTTP", l.MetricsHTTP.Port)
-	add(l.ACMEPort != 0, "ACME", l.ACMEPort)
+	l.webServices(add)
 	return services
 }
 
 // sockets adds an error for each address and port that two services want.
 func (c *checker) sockets(taken map[netip.AddrPort]string, l Listener) {
 	for _, service := range l.Services() {
-		field := "Listeners." + l.Name + "." + service.Name
+		field := l.socketField(service)
 		for _, ip := range l.IPs {
 			addr := netip.AddrPortFrom(ip, uint16(service.Port))
 			if other, ok := taken[addr]; ok {

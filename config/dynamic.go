@@ -20,6 +20,8 @@ type DomainFields struct {
 
 	Description string `sconf:"optional" sconf-doc:"Any text, for the operator."`
 
+	ClientSettingsDomain string `sconf:"optional" sconf-doc:"Name that mail programs of users connect to, such as mail.example.org, which must point to this server. With a name in the domain itself, mail programs can stay as they are when the domain moves to another server. [hostname of the listener]"`
+
 	LocalpartCatchallSeparator string `sconf:"optional" sconf-doc:"What follows this in the localpart of an address does not count. With + as separator, mail for ann+shop@example.org goes to ann@example.org."`
 
 	LocalpartCatchallSeparators []string `sconf:"optional" sconf-doc:"As LocalpartCatchallSeparator, for more than one of them; only one of the fields can be used. Where the server makes up an address, it uses the first."`
@@ -29,6 +31,8 @@ type DomainFields struct {
 	DKIM *DKIMFields `sconf:"optional" sconf-doc:"Sign messages with this domain in From, so that receivers can see that they are from here and unchanged. The keys must be in DNS. If absent, messages are not signed."`
 
 	DMARC *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about mail from this domain (DMARC aggregate reports). The address must also be in the DMARC record of the domain, as rua."`
+
+	MTASTS *MTASTSFields `sconf:"optional" sconf-doc:"Policy that tells other mail servers to deliver to this domain with verified TLS only (MTA-STS). It is served at mta-sts.<domain>, by a listener with MTASTSHTTPS, and the domain must have an MTA-STS record in DNS."`
 
 	TLSRPT *ReportFields `sconf:"optional" sconf-doc:"Where other servers send their reports about TLS connections for mail to this domain (TLS reports). The address must also be in the TLSRPT record of the domain, as rua."`
 

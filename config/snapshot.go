@@ -90,6 +90,7 @@ type address struct {
 type Listener struct {
 	Name           string
 	IPs            []netip.Addr
+	NATIPs         []netip.Addr // At which others reach IPs.
 	Hostname       dns.Domain
 	TLS            *TLS // Nil without.
 	MaxMessageSize int64
@@ -103,6 +104,15 @@ type Listener struct {
 	IMAP        PlainService
 	IMAPS       TLSService
 	MetricsHTTP HTTPService
+	PprofHTTP   HTTPService
+
+	AutoconfigHTTPS ClientHTTPS
+	MTASTSHTTPS     ClientHTTPS
+	WebserverHTTP   Webserver
+	WebserverHTTPS  Webserver
+
+	// ForwardedNetworks are those of reverse proxies for HTTP.
+	ForwardedNetworks []netip.Prefix
 
 	// ACMEPort is where an authority connects to with TLS, to see that the hostname is
 	// ours. Zero if none does.
@@ -131,8 +141,9 @@ type PlainService struct {
 
 // TLSService is for users and starts with TLS.
 type TLSService struct {
-	Enabled bool
-	Port    int
+	Enabled        bool
+	Port           int
+	EnabledOnHTTPS bool // Also on ports for HTTPS, with ALPN.
 }
 
 // HTTPService is HTTP without TLS.
@@ -170,9 +181,11 @@ type Limits struct {
 
 // Domain is a domain that mail is accepted for.
 type Domain struct {
-	Domain        dns.Domain
-	Disabled      bool
-	Description   string
+	Domain               dns.Domain
+	Disabled             bool
+	Description          string
+	ClientSettingsDomain dns.Domain // That mail programs connect to. Zero: the hostname of the listener.
+
 	Separators    []string // Of localparts: what follows one is not part of the address.
 	CaseSensitive bool     // Whether upper and lower case of localparts differ.
 
@@ -188,6 +201,7 @@ type Domain struct {
 	DMARC, TLSRPT *ReportAddress            // Where reports about this domain go. Nil for nowhere.
 	Routes        []Route                   // For mail with senders in the domain.
 	Aliases       map[smtp.Localpart]*Alias // By canonical localpart.
+	MTASTS        *MTASTS                   // Policy that we serve. Nil for none.
 }
 
 // Account is an account with defaults filled in.

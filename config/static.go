@@ -60,13 +60,17 @@ type Static struct {
 type ListenerFields struct {
 	IPs []string `sconf-doc:"Addresses to listen on. 0.0.0.0 stands for all addresses of IPv4, :: for all of IPv6."`
 
+	NATIPs []string `sconf:"optional" sconf-doc:"Addresses at which others reach IPs, where there is address translation (NAT) in between."`
+
 	Hostname string `sconf:"optional" sconf-doc:"Name of the listener, instead of that of the machine."`
 
 	TLS *TLSFields `sconf:"optional" sconf-doc:"Keys and certificates for TLS, with STARTTLS and from the start of a connection."`
 
 	SMTPMaxMessageSize int64 `sconf:"optional" sconf-doc:"Size in bytes of the largest message that is taken. [104857600, which is 100 MiB]"`
 
-	ProxyProtocol *ProxyProtocolFields `sconf:"optional" sconf-doc:"Proxies in front of this listener that tell with the PROXY protocol, version 1 or 2, who the client is. For SMTP and IMAP."`
+	ProxyProtocol *ProxyProtocolFields `sconf:"optional" sconf-doc:"Proxies in front of this listener that tell with the PROXY protocol, version 1 or 2, who the client is. For SMTP, IMAP and HTTP, but not for MetricsHTTP and PprofHTTP."`
+
+	ForwardedNetworks []string `sconf:"optional" sconf-doc:"IP addresses and networks (e.g. 192.0.2.0/24) of reverse proxies for HTTP. What they say in X-Forwarded-For is believed on ports that have Forwarded: the last address there that is not one of these is the client. [127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7]"`
 
 	Limits LimitsFields `sconf:"optional" sconf-doc:"What a remote IP address may do. Networks around it, /26 and /21 for IPv4 and /48 and /32 for IPv6 (where /64 counts as one address), may do 3 and 9 times as much. Reaching a limit makes connections fail with a temporary error. Negative: no limit."`
 
@@ -96,8 +100,9 @@ type ListenerFields struct {
 	} `sconf:"optional" sconf-doc:"Mail of users, who must log in. A connection starts without TLS and changes to it with STARTTLS. Submissions is better."`
 
 	Submissions struct {
-		Enabled bool
-		Port    int `sconf:"optional" sconf-doc:"[465]"`
+		Enabled        bool
+		Port           int  `sconf:"optional" sconf-doc:"[465]"`
+		EnabledOnHTTPS bool `sconf:"optional" sconf-doc:"Also on the ports of this listener for HTTPS, or 443 if there is none, for clients that ask for \"smtp\" in the TLS handshake (ALPN), where other ports are blocked on the way."`
 	} `sconf:"optional" sconf-doc:"Mail of users, who must log in, with TLS from the start. Needs a TLS section."`
 
 	IMAP struct {
@@ -107,14 +112,28 @@ type ListenerFields struct {
 	} `sconf:"optional" sconf-doc:"Reading mail. A connection starts without TLS and changes to it with STARTTLS. IMAPS is better."`
 
 	IMAPS struct {
-		Enabled bool
-		Port    int `sconf:"optional" sconf-doc:"[993]"`
+		Enabled        bool
+		Port           int  `sconf:"optional" sconf-doc:"[993]"`
+		EnabledOnHTTPS bool `sconf:"optional" sconf-doc:"Also on the ports of this listener for HTTPS, or 443 if there is none, for clients that ask for \"imap\" in the TLS handshake (ALPN), where other ports are blocked on the way."`
 	} `sconf:"optional" sconf-doc:"Reading mail, with TLS from the start. Needs a TLS section."`
 
 	MetricsHTTP struct {
 		Enabled bool
 		Port    int `sconf:"optional" sconf-doc:"[8010]"`
-	} `sconf:"optional" sconf-doc:"Counters for monitoring with Prometheus, at /metrics. Everyone who can connect can read them: not for a public address."`
+	} `sconf:"optional" sconf-doc:"Counters for monitoring with Prometheus, at /metrics, and at /healthz whether the server works, with status 200 or 503. Everyone who can connect can read them: not for a public address. The port is for nothing else."`
+
+	PprofHTTP struct {
+		Enabled bool
+		Port    int `sconf:"optional" sconf-doc:"[8011]"`
+	} `sconf:"optional" sconf-doc:"Profiles of the running program, for its developers, at /debug/pprof/. Everyone who can connect can read them, and they tell more than counters do: not for a public address. The port is for nothing else."`
+
+	AutoconfigHTTPS ClientHTTPSFields `sconf:"optional" sconf-doc:"Settings for mail programs, which they ask for at autoconfig.<domain> for each of Domains, so that users need to know no more than address and password."`
+
+	MTASTSHTTPS ClientHTTPSFields `sconf:"optional" sconf-doc:"Policies for other mail servers about TLS (MTA-STS), at mta-sts.<domain> for Domains with a section MTASTS."`
+
+	WebserverHTTP WebserverFields `sconf:"optional" sconf-doc:"WebHandlers and WebDomainRedirects of domains.conf, without TLS. An authority in ACME can look here to see that a name is ours, on port 80."`
+
+	WebserverHTTPS WebserverFields `sconf:"optional" sconf-doc:"WebHandlers and WebDomainRedirects of domains.conf, with TLS. With ACME there are certificates for their domains."`
 }
 
 // TLSFields is the TLS section of a listener in mox.conf.
