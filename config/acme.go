@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"mox/dns"
 	"mox/smtp"
 )
 
@@ -196,18 +195,6 @@ func acmeName(t *TLS) string {
 		return ""
 	}
 	return t.ACME
-}
-
-// CertificateHosts returns the names that certificates are requested for from an
-// authority, by its name in the configuration. No others are.
-func (s *Snapshot) CertificateHosts(acme string) []dns.Domain {
-	var hosts []dns.Domain
-	for _, l := range s.Listeners {
-		if l.TLS != nil && l.TLS.ACME == acme && acme != "" && !slices.Contains(hosts, l.Hostname) {
-			hosts = append(hosts, l.Hostname)
-		}
-	}
-	return hosts
 }
 
 // checkACME opens the files with secrets for an authority.

@@ -31,6 +31,8 @@ func (c *checker) checkDynamic(s *Snapshot) {
 	c.addReports(s)
 	c.addAliases(s)
 	s.reportsOnly()
+	c.webserver(s)
+	s.certificateHosts()
 }
 
 // staticAccounts checks what mox.conf says about domains.conf.

@@ -11,6 +11,10 @@ type Dynamic struct {
 
 	Routes []RouteFields `sconf:"optional" sconf-doc:"Which mail leaves the queue by which of Transports in mox.conf. Before each attempt the first that matches is taken, of those of the account that sends, then of the domain of the sender, then of these. Mail that none matches is delivered directly. Mail to domains of this server never leaves it."`
 
+	WebDomainRedirects map[string]string `sconf:"optional" sconf-doc:"Domains whose requests are redirected, for good, to the same URL with HTTPS at another domain, such as www.example.org to example.org. They come before WebHandlers."`
+
+	WebHandlers []WebHandlerFields `sconf:"optional" sconf-doc:"What listeners with WebserverHTTP and WebserverHTTPS answer. The first handler that matches domain and path of a request is used."`
+
 	MonitorDNSBLs []string `sconf:"optional" sconf-doc:"Lists of IP addresses that spam came from, as zones in DNS, on which the public addresses of this server are looked up every few hours, for metric mox_dnsbl_ips_success and the log. Those in DNSBLs of listeners are looked up too. Mail is not refused because of the lists here."`
 }
 

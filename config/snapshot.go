@@ -60,6 +60,9 @@ type Snapshot struct {
 	Routes           []Route // For all mail that other routes do not match.
 	MonitorDNSBLs    []dns.Domain
 
+	WebDomainRedirects map[dns.Domain]dns.Domain // With HTTPS, to the domain that is the value.
+	WebHandlers        []WebHandler              // The first that matches is for a request.
+
 	QueueRetryPeriod       time.Duration
 	QueueConcurrency       int
 	QueueDomainConcurrency int
@@ -77,6 +80,9 @@ type Snapshot struct {
 	accounts   map[string]Account
 	addresses  map[address]Recipient
 	crammd5    bool
+
+	certHosts map[string][]dns.Domain    // By authority.
+	certNames map[string]map[string]bool // The same, in ASCII.
 }
 
 // address is a key: a canonical localpart, empty for the catchall of a domain.

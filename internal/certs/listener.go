@@ -85,12 +85,7 @@ func (l *Listener) DeliveryConfig() *tls.Config {
 // allowed reports whether a certificate is requested for a name, which must be in
 // lower case.
 func (l *Listener) allowed(name string) bool {
-	for _, d := range l.m.opts.Config.Snapshot().CertificateHosts(l.conf.ACME) {
-		if d.ASCII == name {
-			return true
-		}
-	}
-	return false
+	return l.m.opts.Config.Snapshot().IsCertificateHost(l.conf.ACME, name)
 }
 
 // name returns the name that a client asks for. It is not ok if that is none of ours.
