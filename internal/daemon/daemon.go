@@ -21,6 +21,7 @@ import (
 	"mox/internal/identity"
 	"mox/internal/inbound"
 	"mox/internal/metrics"
+	"mox/internal/privsep"
 	"mox/internal/safefile"
 	"mox/internal/submit"
 	"mox/internal/tracedb"
@@ -44,6 +45,10 @@ type Options struct {
 	Handler slog.Handler // For the loggers of all packages.
 	Levels  *mlog.Levels // Those of Handler. Set from the configuration.
 	Version string
+
+	// Listen makes the sockets of listeners, in the way of [net.ListenConfig.Listen]. Nil:
+	// they are bound here.
+	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// AnyPort binds a port that is free instead of each configured one, for tests. See
 	// [Daemon.Sockets].
@@ -105,6 +110,9 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 		cids:     mlog.NewCidSource(time.Now().UnixMilli()),
 		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
+	}
+	if d.opts.Listen == nil {
+		d.opts.Listen = privsep.Listen
 	}
 	metrics.PanicPackages(pkgName)
 	conf, err := config.Open(opts.ConfigPath, mlog.New("config", opts.Handler), opts.Overrides...)

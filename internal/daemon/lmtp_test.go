@@ -77,25 +77,3 @@ func TestLMTPOnAUnixSocket(t *testing.T) {
 		t.Errorf("socket is still there")
 	}
 }
-
-func TestLMTPDoesNotReplaceWhatIsNoSocket(t *testing.T) {
-	t.Parallel()
-	_, socket := lmtpDir(t)
-	if err := os.WriteFile(socket, []byte("x"), 0600); err != nil {
-		t.Fatal(err)
-	}
-	if l, err := listenUnix(t.Context(), socket); err == nil || !strings.Contains(err.Error(), "is not a socket") {
-		t.Errorf("got %v, %v", l, err)
-	}
-	if err := os.Remove(socket); err != nil {
-		t.Fatal(err)
-	}
-	l, err := listenUnix(t.Context(), socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if other, err := listenUnix(t.Context(), socket); err == nil || !strings.Contains(err.Error(), "another program has the socket") {
-		t.Errorf("got %v, %v", other, err)
-	}
-}

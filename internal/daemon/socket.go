@@ -5,10 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -52,7 +50,7 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 			return sockets, err
 		}
 		if l.LMTP != "" {
-			nl, err := listenUnix(ctx, l.LMTP)
+			nl, err := d.opts.Listen(ctx, "unix", l.LMTP)
 			if err != nil {
 				return sockets, fmt.Errorf("listener %s: listening for LMTP: %w", l.Name, err)
 			}
@@ -67,8 +65,7 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 					port = 0
 				}
 				addr := net.JoinHostPort(ip.String(), strconv.Itoa(port))
-				var lc net.ListenConfig
-				nl, err := lc.Listen(ctx, "tcp", addr)
+				nl, err := d.opts.Listen(ctx, "tcp", addr)
 				if err != nil {
 					return sockets, fmt.Errorf("listener %s: listening for %s%s: %w", l.Name, service.Name, bindHint(err), err)
 				}
@@ -79,37 +76,6 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 		}
 	}
 	return sockets, nil
-}
-
-// unixDialTimeout is for finding out whether someone has a socket.
-const unixDialTimeout = time.Second
-
-// listenUnix listens on a unix socket. One that is left over from a server that was
-// killed is removed.
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	info, err := os.Lstat(path)
-	if err == nil && info.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s is there and is not a socket", path)
-	}
-	if err == nil {
-		d := net.Dialer{Timeout: unixDialTimeout}
-		if nc, err := d.DialContext(ctx, "unix", path); err == nil {
-			_ = nc.Close()
-			return nil, fmt.Errorf("another program has the socket %s", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	var lc net.ListenConfig
-	nl, err := lc.Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0660); err != nil {
-		return nil, errors.Join(err, nl.Close())
-	}
-	return nl, nil
 }
 
 // bindHint returns what to do about a socket that cannot be opened.

@@ -1,0 +1,51 @@
+package privsep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+)
+
+// Listen listens on an address of a network "tcp" or "unix".
+func Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if network == "unix" {
+		return listenUnix(ctx, address)
+	}
+	var lc net.ListenConfig
+	return lc.Listen(ctx, network, address)
+}
+
+// unixDialTimeout is for finding out whether someone has a socket.
+const unixDialTimeout = time.Second
+
+// listenUnix listens on a unix socket. One that is left over from a server that was
+// killed is removed.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is there and is not a socket", path)
+	}
+	if err == nil {
+		d := net.Dialer{Timeout: unixDialTimeout}
+		if nc, err := d.DialContext(ctx, "unix", path); err == nil {
+			_ = nc.Close()
+			return nil, fmt.Errorf("another program has the socket %s", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	var lc net.ListenConfig
+	nl, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0660); err != nil {
+		return nil, errors.Join(err, nl.Close())
+	}
+	return nl, nil
+}
