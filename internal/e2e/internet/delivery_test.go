@@ -35,7 +35,7 @@ func (w *world) testDelivery(t *testing.T) {
 
 // A server that says 451 gets the message when it is tried again.
 func (w *world) test451First(t *testing.T) {
-	w.publish(t, "greylist.example MX 10 mx.greylist.example", fmt.Sprintf("mx.greylist.example A %s", w.exim.ip4()))
+	w.publish(t, "greylist.example MX 10 mx.greylist.example", fmt.Sprintf("mx.greylist.example A %s", w.exim.IP4()))
 	w.wantResults(t, w.alpha, "greylist.example", "no-policy-found greylist.example */0", "no-policy-found mx.greylist.example */0")
 	const to = "user@greylist.example"
 	id := w.alpha.send(t, mail{to: to})
@@ -72,21 +72,21 @@ func (w *world) testUnknownDomain(t *testing.T) {
 
 func (w *world) testIPv6Only(t *testing.T) {
 	const to = "user@ipv6.example"
-	w.publishSite(t, "ipv6.example", fmt.Sprintf("mx.ipv6.example AAAA %s", w.beta.ip6()))
+	w.publishSite(t, "ipv6.example", fmt.Sprintf("mx.ipv6.example AAAA %s", w.beta.IP6()))
 	w.wantResults(t, w.alpha, "ipv6.example", "no-policy-found ipv6.example 1/0", "no-policy-found mx.ipv6.example 1/0")
 	id := w.alpha.send(t, mail{to: to})
 	msg := w.beta.arrived(t, id)
 	wantBody(t, msg, id)
-	wantIn(t, msg, "([IPv6:"+w.alpha.ip6()+"])")
-	w.alpha.trace(t, id, "attempt    <"+to+">, ok, ", "to mx.ipv6.example ("+w.beta.ip6())
-	w.beta.trace(t, id, "received   by smtp, from mx.alpha.example ("+w.alpha.ip6(), "delivered  <"+to+">, ok")
+	wantIn(t, msg, "([IPv6:"+w.alpha.IP6()+"])")
+	w.alpha.trace(t, id, "attempt    <"+to+">, ok, ", "to mx.ipv6.example ("+w.beta.IP6())
+	w.beta.trace(t, id, "received   by smtp, from mx.alpha.example ("+w.alpha.IP6(), "delivered  <"+to+">, ok")
 }
 
 // The first host refuses connections, the second does not answer, the third takes the mail,
 // in one attempt.
 func (w *world) testDeadHosts(t *testing.T) {
 	const to = "user@dead-mx.example"
-	w.publish(t, "dead-mx.example MX 10 refuses.dead-mx.example", fmt.Sprintf("refuses.dead-mx.example A %s", w.web.ip4()),
+	w.publish(t, "dead-mx.example MX 10 refuses.dead-mx.example", fmt.Sprintf("refuses.dead-mx.example A %s", w.web.IP4()),
 		"dead-mx.example MX 20 silent.dead-mx.example", fmt.Sprintf("silent.dead-mx.example A %s%d", network4, numberAbsent))
 	w.publish(t, "dead-mx.example MX 30 mx.dead-mx.example")
 	w.publishHost(t, "mx.dead-mx.example", numberBeta)

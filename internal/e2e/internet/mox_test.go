@@ -23,6 +23,7 @@ import (
 	"mox/imap"
 	"mox/imapclient"
 	"mox/internal/testkit"
+	"mox/internal/testkit/netns"
 	"mox/sasl"
 	"mox/smtpclient"
 )
@@ -72,7 +73,7 @@ func binary(t testing.TB) string {
 
 // A mox is a host with the program as it is built.
 type mox struct {
-	*host
+	*netns.Host
 	w      *world
 	domain string
 	dir    string
@@ -83,7 +84,7 @@ type mox struct {
 // each of its domains.
 func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
 	t.Helper()
-	m := &mox{host: w.cable.host(t, numbers[0], numbers[1:]...), w: w, domain: name + ".example", dir: testkit.DataDir(t)}
+	m := &mox{Host: w.cable.Host(t, numbers[0], numbers[1:]...), w: w, domain: name + ".example", dir: testkit.DataDir(t)}
 	hostname := "mx." + m.domain
 	names := []string{hostname}
 	if name == "beta" {
@@ -112,7 +113,7 @@ func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
 		destinations += forwards
 	}
 	writeFile(t, filepath.Join(m.dir, "domains.conf"), fmt.Sprintf(domainsConf, domains, m.domain, destinations))
-	m.proc = m.start(t, m.cmd(t, "serve"))
+	m.proc = m.Start(t, m.cmd(t, "serve"))
 	m.proc.WaitLine("ready to serve")
 	m.run(t, password+"\n", "setaccountpassword", "user")
 	return m
@@ -225,7 +226,7 @@ func (m *mox) run(t testing.TB, stdin string, args ...string) string {
 // send submits a message.
 func (m *mox) send(t testing.TB, msg mail) string {
 	t.Helper()
-	nc, err := m.dial(t, "127.0.0.1:587")
+	nc, err := m.Dial(t, "127.0.0.1:587")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +245,7 @@ func (m *mox) send(t testing.TB, msg mail) string {
 // inbox returns a connection with the inbox.
 func (m *mox) inbox(t testing.TB) *imapclient.Client {
 	t.Helper()
-	nc, err := m.dial(t, "127.0.0.1:143")
+	nc, err := m.Dial(t, "127.0.0.1:143")
 	if err != nil {
 		t.Fatal(err)
 	}

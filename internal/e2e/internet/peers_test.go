@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"mox/internal/testkit"
+	"mox/internal/testkit/netns"
 	"mox/smtpclient"
 )
 
@@ -25,7 +26,7 @@ const uid = "64999"
 // A peer is a host with a mail server that is not mox. Mail for user@ its domain is in
 // files below a directory, and programs on the host may send to everyone.
 type peer struct {
-	*host
+	*netns.Host
 	domain string
 	dir    string
 	proc   *testkit.Process
@@ -39,7 +40,7 @@ func (p *peer) address() string { return "user@" + p.domain }
 // send sends a message from the host itself.
 func (p *peer) send(t testing.TB, m mail) string {
 	t.Helper()
-	nc, err := p.dial(t, "127.0.0.1:25")
+	nc, err := p.Dial(t, "127.0.0.1:25")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func chown(t testing.TB, owner string, paths ...string) {
 // does not exist.
 func (w *world) startPostfix(t *testing.T) *peer {
 	t.Helper()
-	p := &peer{host: w.cable.host(t, numberPostfix), domain: "postfix.example", dir: publicDir(t, "conf", "queue", "data", "mail")}
+	p := &peer{Host: w.cable.Host(t, numberPostfix), domain: "postfix.example", dir: publicDir(t, "conf", "queue", "data", "mail")}
 	chown(t, "postfix", filepath.Join(p.dir, "data"))
 	chown(t, uid, filepath.Join(p.dir, "mail"))
 	cert := w.certificate(t, "mx."+p.domain)
@@ -101,7 +102,7 @@ func (w *world) startPostfix(t *testing.T) *peer {
 	conf("aliases", "/^relay@/ "+postmasterNobody+"@beta.example\n")
 	conf("main.cf", fmt.Sprintf(postfixMain, p.dir, p.domain, uid))
 	conf("master.cf", postfixMaster)
-	p.proc = p.start(t, command(t, map[string]string{"resolv.conf": writeResolv(t, p.dir)}, testkit.Tool(t, "postfix"), "-c", p.dir+"/conf", "start-fg"))
+	p.proc = p.Start(t, command(t, map[string]string{"resolv.conf": writeResolv(t, p.dir)}, testkit.Tool(t, "postfix"), "-c", p.dir+"/conf", "start-fg"))
 	p.log = p.proc.Output
 	t.Cleanup(func() {
 		// The master process is in a group of its own and ends the others.
@@ -170,7 +171,7 @@ scache    unix - - n - 1 scache
 // too, but only once there is a file "open" in its directory; it answers 451 before.
 func (w *world) startExim(t *testing.T) *peer {
 	t.Helper()
-	p := &peer{host: w.cable.host(t, numberExim), domain: "exim.example", dir: publicDir(t, "spool", "log", "mail", "etc", "etc/exim4")}
+	p := &peer{Host: w.cable.Host(t, numberExim), domain: "exim.example", dir: publicDir(t, "spool", "log", "mail", "etc", "etc/exim4")}
 	user := map[string]string{"passwd": "Debian-exim:x:" + uid + ":" + uid + "::/nonexistent:/bin/false\n", "group": "Debian-exim:x:" + uid + ":\n"}
 	for _, name := range []string{"passwd", "group", "nsswitch.conf", "hosts", "services"} {
 		data, err := os.ReadFile("/etc/" + name)
@@ -187,7 +188,7 @@ func (w *world) startExim(t *testing.T) *peer {
 	writeResolv(t, filepath.Join(p.dir, "etc"))
 	exim := testkit.Tool(t, "exim4")
 	writeFile(t, filepath.Join(p.dir, "etc", "exim4", "exim4.conf"), fmt.Sprintf(eximConf, p.dir, p.domain, exim))
-	p.proc = p.start(t, command(t, map[string]string{"": filepath.Join(p.dir, "etc")}, exim, "-bdf", "-q1m"))
+	p.proc = p.Start(t, command(t, map[string]string{"": filepath.Join(p.dir, "etc")}, exim, "-bdf", "-q1m"))
 	p.log = func() string {
 		data, _ := os.ReadFile(filepath.Join(p.dir, "log", "main")) // Not there before the first line.
 		return string(data)
@@ -198,7 +199,7 @@ func (w *world) startExim(t *testing.T) *peer {
 		}
 	})
 	poll(t, "exim4 listens", func() bool {
-		nc, err := p.dial(t, "127.0.0.1:25")
+		nc, err := p.Dial(t, "127.0.0.1:25")
 		if err == nil {
 			_ = nc.Close()
 		}

@@ -106,14 +106,14 @@ func (w *world) testTLS(t *testing.T) {
 
 		{name: "TLS before, and then none", site: "tls-before.unsigned",
 			set: func(t testing.TB, site string) {
-				w.publish(t, fmt.Sprintf("%s MX 10 mx.%s", site, site), fmt.Sprintf("mx.%s 0 IN A %s", site, w.beta.ip4()))
+				w.publish(t, fmt.Sprintf("%s MX 10 mx.%s", site, site), fmt.Sprintf("mx.%s 0 IN A %s", site, w.beta.IP4()))
 				id := w.alpha.send(t, mail{to: "user@" + site})
 				w.beta.arrived(t, id)
-				w.replace(t, zoneUnsigned, "mx."+site+" 0 IN A "+w.beta.ip4(), fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain))
+				w.replace(t, zoneUnsigned, "mx."+site+" 0 IN A "+w.beta.IP4(), fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain))
 			},
 			retry: []string{"the server did TLS before"},
 			fix: func(t testing.TB, site string) {
-				w.replace(t, zoneUnsigned, fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain), "mx."+site+" 0 IN A "+w.beta.ip4())
+				w.replace(t, zoneUnsigned, fmt.Sprintf("mx.%s 0 IN A %s%d", site, network4, numberBetaPlain), "mx."+site+" 0 IN A "+w.beta.IP4())
 			},
 			ok: []string{"tls requiredstarttls (TLS 1.3 "}, with: "ESMTPS",
 			results: none("tls-before.unsigned", "*/1 starttls-not-supported=1")},

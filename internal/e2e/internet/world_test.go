@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mox/internal/testkit"
+	"mox/internal/testkit/netns"
 )
 
 // patience is how long a test waits for what should come at once.
@@ -30,19 +31,17 @@ func needInternet(t testing.TB) {
 	if testing.Short() {
 		t.Skip("left out of the short tests")
 	}
-	testkit.NeedRoot(t, "network namespaces")
-	for _, tool := range []string{"ip", "unshare", "unbound", "postfix", "exim4", "microsocks"} {
+	netns.Need(t)
+	for _, tool := range []string{"unbound", "postfix", "exim4", "microsocks"} {
 		testkit.Tool(t, tool)
 	}
-	// In a container, root may not be allowed what this takes.
-	if out, err := exec.Command(testkit.Tool(t, "unshare"), "--net", "--mount", "true").CombinedOutput(); err != nil {
-		const text = "namespaces cannot be made here: %v: %s"
-		if os.Getenv("CI") != "" {
-			t.Fatalf(text, err, out)
-		}
-		t.Skipf(text, err, out)
-	}
 }
+
+// Networks of the internet. A host has the same number in both.
+const (
+	network4 = "10.77.0."
+	network6 = "fd77::"
+)
 
 // Numbers of hosts.
 const (
@@ -66,12 +65,12 @@ const (
 // A world is the internet. All but its constructor can be used at the same time.
 type world struct {
 	ca      *testkit.CA
-	cable   *cable
+	cable   *netns.Cable
 	alpha   *mox // Sends in most tests.
 	beta    *mox // Receives in most tests.
 	postfix *peer
 	exim    *peer
-	web     *host
+	web     *netns.Host
 
 	mu        sync.Mutex
 	authority *testkit.Authority
@@ -87,15 +86,15 @@ func newWorld(t *testing.T) *world {
 	needInternet(t)
 	w := &world{
 		ca:       testkit.NewCA(t),
-		cable:    newCable(t),
+		cable:    netns.NewCable(t, network4, network6),
 		records:  map[string]string{},
 		policies: map[string]string{},
 		certs:    map[string]*tls.Certificate{},
 	}
 	w.startDNS(t)
 	w.startWeb(t)
-	socks := w.cable.host(t, numberSocks)
-	socks.start(t, exec.Command(testkit.Tool(t, "microsocks"), "-i", socks.ip4(), "-p", "1080", "-u", "mail", "-P", "through the proxy"))
+	socks := w.cable.Host(t, numberSocks)
+	socks.Start(t, exec.Command(testkit.Tool(t, "microsocks"), "-i", socks.IP4(), "-p", "1080", "-u", "mail", "-P", "through the proxy"))
 	w.postfix = w.startPostfix(t)
 	w.exim = w.startExim(t)
 	w.beta = w.startMox(t, "beta", numberBeta, numberBetaPlain, numberBetaOld)
@@ -106,13 +105,13 @@ func newWorld(t *testing.T) *world {
 // startDNS starts a resolver, and the server it asks, on the same host.
 func (w *world) startDNS(t *testing.T) {
 	t.Helper()
-	h := w.cable.host(t, numberDNS)
-	h.do(t, func() {
+	h := w.cable.Host(t, numberDNS)
+	h.Do(t, func() {
 		w.authority = testkit.NewAuthority(t,
 			testkit.SignedZone{Origin: zoneSigned, Faults: map[string]testkit.SignatureFault{"_25._tcp.mx.dane-bogus.example": testkit.SignatureForged}},
 			testkit.SignedZone{Origin: zoneReverse},
 			testkit.SignedZone{Origin: zoneUnsigned, Unsigned: true})
-		testkit.StartUnbound(t, testkit.UnboundOptions{Authority: w.authority, Addrs: []string{h.ip4(), h.ip6()}})
+		testkit.StartUnbound(t, testkit.UnboundOptions{Authority: w.authority, Addrs: []string{h.IP4(), h.IP6()}})
 	})
 	for _, server := range []struct {
 		name   string
@@ -200,8 +199,8 @@ func (w *world) certificate(t testing.TB, names ...string) *tls.Certificate {
 // startWeb starts the web server for MTA-STS policies.
 func (w *world) startWeb(t *testing.T) {
 	t.Helper()
-	w.web = w.cable.host(t, numberWeb)
-	l := w.web.listen(t, net.JoinHostPort(w.web.ip4(), "443"))
+	w.web = w.cable.Host(t, numberWeb)
+	l := w.web.Listen(t, net.JoinHostPort(w.web.IP4(), "443"))
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
@@ -247,7 +246,7 @@ func (w *world) publishPolicy(t testing.TB, domain, policy string) {
 		w.policies[name] = "version: STSv1\r\n" + policy + "max_age: 86400\r\n"
 		w.mu.Unlock()
 	}
-	w.publish(t, fmt.Sprintf("%s A %s", name, w.web.ip4()), fmt.Sprintf(`_mta-sts.%s TXT "v=STSv1; id=1;"`, domain))
+	w.publish(t, fmt.Sprintf("%s A %s", name, w.web.IP4()), fmt.Sprintf(`_mta-sts.%s TXT "v=STSv1; id=1;"`, domain))
 }
 
 // poll calls fn until it returns true, for what has no event to wait for.
