@@ -34,6 +34,7 @@ python3-nacl python3:nacl
 python3-authres python3:authres
 python3-spf python3:spf
 libxml2-utils xmllint
+zbar-tools zbarimg
 haproxy haproxy
 fail2ban fail2ban-regex
 libdb5.3 lib:libdb-5.3.so
