@@ -35,6 +35,7 @@ func commands() []command {
 		cmdStatus,
 		cmdSetAccountPassword,
 		cmdLogLevels,
+		cmdCid,
 		cmdDeliver,
 		cmdSendmail,
 		cmdTrace,

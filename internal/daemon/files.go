@@ -84,3 +84,13 @@ func cidCipher(dir string) (*mlog.CidCipher, error) {
 	}
 	return mlog.NewCidCipher(key)
 }
+
+// CidCipher returns what reads the ids that a server with a data directory has given to
+// remote parties.
+func CidCipher(dir string) (*mlog.CidCipher, error) {
+	key, err := os.ReadFile(filepath.Join(dir, cidKeyName))
+	if err != nil {
+		return nil, fmt.Errorf("key for connection ids: %w", err)
+	}
+	return mlog.NewCidCipher(key)
+}
