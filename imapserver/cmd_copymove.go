@@ -48,7 +48,7 @@ func runMove(ctx context.Context, s *selected, req *copyRequest) (reply, error) 
 	if err == nil && code != "" {
 		s.c.enc.Status("", "OK", code, "moved")
 	}
-	return reply{}, err
+	return reply{expunged: err == nil && code != ""}, err
 }
 
 // transfer copies or moves messages, and returns the code that tells which UIDs they

@@ -44,6 +44,22 @@ func runEnable(_ context.Context, s *session, names []string) (reply, error) {
 				s.utf8Accept = true
 				enabled = append(enabled, name)
 			}
+		case imap.CapCondStore:
+			if !s.condStore {
+				s.enableCondStore()
+				enabled = append(enabled, name)
+			}
+		case imap.CapQResync: // Which implies CONDSTORE. RFC 7162 §3.2.3
+			if !s.qresync {
+				s.qresync = true
+				s.enableCondStore()
+				enabled = append(enabled, name)
+			}
+		case imap.CapUIDOnly:
+			if !s.uidOnly {
+				s.uidOnly = true
+				enabled = append(enabled, name)
+			}
 		}
 	}
 	utf8 := s.rev2 || s.utf8Accept

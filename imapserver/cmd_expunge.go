@@ -15,7 +15,8 @@ func runExpunge(ctx context.Context, s *selected, _ struct{}) (reply, error) {
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	return reply{}, s.expunge(ctx, anyUID)
+	n, err := s.expunge(ctx, anyUID)
+	return reply{expunged: n > 0}, err
 }
 
 // parseUIDExpunge parses the UIDs.
@@ -31,17 +32,18 @@ func runUIDExpunge(ctx context.Context, s *selected, set imap.NumSet) (reply, er
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	return reply{}, s.expunge(ctx, s.uids(set).Contains)
+	n, err := s.expunge(ctx, s.uids(set).Contains)
+	return reply{expunged: n > 0}, err
 }
 
 func anyUID(uint32) bool { return true }
 
 // expunge removes the wanted messages marked \Deleted, but not those that the client has
-// not been told of.
-func (s *selected) expunge(ctx context.Context, wanted func(uid uint32) bool) error {
+// not been told of. It returns how many.
+func (s *selected) expunge(ctx context.Context, wanted func(uid uint32) bool) (n int, err error) {
 	latest, err := s.latest(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var uids []uint32
 	for pos := range latest.MatchFlags(imap.FlagDeleted, imap.FlagDeleted) {
@@ -51,10 +53,12 @@ func (s *selected) expunge(ctx context.Context, wanted func(uid uint32) bool) er
 		}
 	}
 	if len(uids) == 0 {
-		return nil
+		return 0, nil
 	}
-	return s.update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Expunge(s.id, uids, true)
+	err = s.update(ctx, func(tx *store.Tx) error {
+		gone, err := tx.Expunge(s.id, uids, true)
+		n = len(gone)
 		return err
 	})
+	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 
 	"mox/imap"
 	"mox/imap/wire"
@@ -13,7 +14,8 @@ import (
 )
 
 // FETCH, UID FETCH. RFC 9051 §6.4.5, RFC 3501 §6.4.5, RFC 3516, RFC 8474 §5, RFC 8514 §4.2
-// CHANGEDSINCE and MODSEQ (RFC 7162) and PREVIEW (RFC 8970) are not known yet.
+// with CHANGEDSINCE, VANISHED and MODSEQ of RFC 7162, and PARTIAL of RFC 9394. PREVIEW (RFC
+// 8970) is not known yet.
 //
 // What a message is asked for decides what is read of it: the index, its digest, or its
 // file. One that cannot be read does not fail the command: its data is NIL or left out,
@@ -24,6 +26,7 @@ type fetchRequest struct {
 	uid   bool
 	set   imap.NumSet
 	items []imap.FetchItem
+	fetchModifiers
 }
 
 func (r *fetchRequest) setUID() { r.uid = true }
@@ -32,6 +35,7 @@ func (r *fetchRequest) setUID() { r.uid = true }
 //
 //	fetch = "FETCH" SP sequence-set SP
 //	        ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+//	        [fetch-modifiers]
 func parseFetch(d *wire.Decoder) *fetchRequest {
 	req := &fetchRequest{}
 	d.NeedSP()
@@ -39,20 +43,32 @@ func parseFetch(d *wire.Decoder) *fetchRequest {
 	d.NeedSP()
 	req.items = d.NeedFetchItems()
 	for _, item := range req.items {
-		if item.Attr == imap.FetchModSeq || item.Attr == imap.FetchPreview {
+		if item.Attr == imap.FetchPreview {
 			d.Fail("unknown fetch item") // Not announced.
 		}
 	}
+	req.fetchModifiers = parseFetchModifiers(d)
 	return req
 }
 
 func runFetch(ctx context.Context, s *selected, req *fetchRequest) (reply, error) {
+	if err := s.checkFetch(req); err != nil {
+		return reply{}, err
+	}
 	intervals, err := s.positions(req.set, req.uid)
 	if err != nil {
 		return reply{}, err
 	}
-	f := fetcher{selected: s, ctx: ctx, intervals: intervals}
+	if req.partial != nil {
+		intervals = partial(intervals, *req.partial)
+	}
+	f := fetcher{selected: s, ctx: ctx, fetchModifiers: req.fetchModifiers, intervals: intervals}
 	f.compile(req)
+	if req.vanished {
+		if err := s.fetchVanished(ctx, req); err != nil {
+			return reply{}, err
+		}
+	}
 	if f.latest, err = s.latest(ctx); err != nil {
 		return reply{}, err
 	}
@@ -82,7 +98,8 @@ const (
 // fetcher runs a FETCH.
 type fetcher struct {
 	*selected
-	ctx       context.Context
+	ctx context.Context
+	fetchModifiers
 	intervals []interval
 	items     []fetchItem
 	needs     needs
@@ -111,11 +128,16 @@ type fetchItem struct {
 	needs  needs
 }
 
-// compile prepares the items, each once. UID FETCH implies UID. RFC 9051 §6.4.9
+// compile prepares the items, each once. UID FETCH implies UID (RFC 9051 §6.4.9), but for
+// clients that need no UID in a response that has it in front (RFC 9586 §3.3), and
+// CHANGEDSINCE implies MODSEQ (RFC 7162 §3.1.4.1).
 func (f *fetcher) compile(req *fetchRequest) {
 	items := req.items
-	if req.uid {
+	if req.uid && !f.uidOnly {
 		items = append([]imap.FetchItem{{Attr: imap.FetchUID}}, items...)
+	}
+	if req.changed {
+		items = append(items, imap.FetchItem{Attr: imap.FetchModSeq})
 	}
 	told := map[string]bool{}
 	for _, item := range items {
@@ -129,6 +151,9 @@ func (f *fetcher) compile(req *fetchRequest) {
 			it.fields = append(it.fields, []byte(name))
 		}
 		f.hasFlags = f.hasFlags || item.Attr == imap.FetchFlags
+		if item.Attr == imap.FetchModSeq {
+			f.enableCondStore()
+		}
 		f.needs = max(f.needs, it.needs)
 		f.items = append(f.items, it)
 	}
@@ -166,21 +191,36 @@ func itemNeeds(item imap.FetchItem) needs {
 
 // run writes a response for each message, in batches whose digests are held in memory.
 func (f *fetcher) run() error {
-	for _, iv := range f.intervals {
-		for pos, it := range f.known.Range(iv.first, iv.end) {
-			if f.needs == needsIndex {
-				f.message(pos, it, nil)
-			} else {
-				f.batch, f.ids = append(f.batch, pos), append(f.ids, it.ContentID)
-			}
-			if pos%fetchBatch == fetchBatch-1 {
-				if err := f.flushBatch(); err != nil {
-					return err
-				}
+	n := 0
+	for pos, it := range f.wanted() {
+		if f.needs == needsIndex {
+			f.message(pos, it, nil)
+		} else {
+			f.batch, f.ids = append(f.batch, pos), append(f.ids, it.ContentID)
+		}
+		if n++; n%fetchBatch == 0 {
+			if err := f.flushBatch(); err != nil {
+				return err
 			}
 		}
 	}
 	return f.flushBatch()
+}
+
+// wanted iterates over the messages to be told about.
+func (f *fetcher) wanted() iter.Seq2[int, store.Item] {
+	if f.changed {
+		return f.changedSince(f.latest, f.intervals, f.since)
+	}
+	return func(yield func(int, store.Item) bool) {
+		for _, iv := range f.intervals {
+			for pos, it := range f.known.Range(iv.first, iv.end) {
+				if !yield(pos, it) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // flushBatch writes the responses that wait for digests. No transaction is open
@@ -191,7 +231,7 @@ func (f *fetcher) flushBatch() error {
 	}
 	err := f.account.Digests(f.ctx, f.ids, func(i int, d message.Digest) error {
 		pos := f.batch[i]
-		f.message(pos, store.Item{Entry: f.known.At(pos), Flags: f.known.Flags(pos)}, d)
+		f.message(pos, itemAt(f.known, pos), d)
 		return f.c.enc.Err()
 	})
 	f.batch, f.ids = f.batch[:0], f.ids[:0]
@@ -202,7 +242,7 @@ func (f *fetcher) flushBatch() error {
 func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
 	if f.latest != f.known {
 		if p, ok := f.latest.Find(it.UID); ok {
-			it = store.Item{Entry: f.latest.At(p), Flags: f.latest.Flags(p)}
+			it = itemAt(f.latest, p)
 		} else {
 			f.expunged = true // Its flags are those it had.
 		}
@@ -214,19 +254,14 @@ func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
 		m.Flags |= imap.FlagSeen
 		f.seen = append(f.seen, it.UID)
 	}
-	enc := f.c.enc
-	enc.Raw("* ")
-	enc.Number(uint64(pos + 1))
-	enc.Raw(" FETCH ")
-	enc.Open()
-	if marks && !f.hasFlags {
-		m.flags()
+	f.openFetch(pos, it.UID)
+	if marks && !f.hasFlags && !f.condStore {
+		m.itemFlags(m.Item) // Clients that know mod-sequences are told after it has one.
 	}
 	for i := range f.items {
 		m.item(&f.items[i])
 	}
-	enc.Close()
-	enc.CRLF()
+	f.closeFetch()
 	if m.err != nil {
 		f.failed++
 		f.c.log.Error("message cannot be read", "err", m.err, "content", it.ContentID, "account", f.account.Name())
@@ -253,7 +288,7 @@ func (f *fetcher) markSeen() error {
 		for _, uid := range uids {
 			pos, ok := f.latest.Find(uid)
 			if ok {
-				f.tell(uid, f.latest.Flags(pos)|imap.FlagSeen, f.latest.At(pos).Keywords())
+				f.tell(uid, toldFlags{flags: f.latest.Flags(pos) | imap.FlagSeen, keywords: f.latest.At(pos).Keywords()})
 			}
 		}
 	}
@@ -266,7 +301,7 @@ func (f *fetcher) unmark(uids []uint32, err error) error {
 		pos, ok := f.latest.Find(uid)
 		known, ok2 := f.known.Find(uid)
 		if ok && ok2 {
-			f.writeFlags(known, uid, true, f.latest.Flags(pos), f.latest.At(pos).Keywords())
+			f.writeFlags(known, itemAt(f.latest, pos), true)
 		}
 	}
 	return err

@@ -94,7 +94,7 @@ func parseListReturn(d *wire.Decoder, ret *imap.ListReturn) {
 			ret.SpecialUse = true
 		case "STATUS":
 			d.NeedSP()
-			ret.Status = statusItems(d)
+			ret.Status = d.NeedStatusItems()
 		default:
 			d.Fail("unknown return option")
 		}
@@ -149,6 +149,7 @@ func runList(_ context.Context, s *session, req listRequest) (reply, error) {
 		s.writeList("LIST", listEntry{attrs: []string{imap.AttrNoSelect}})
 		return reply{}, nil
 	}
+	s.enableByStatus(req.ret.Status)
 	l := lister{listRequest: req, tree: s.account.Tree()}
 	for _, p := range req.patterns {
 		if p != "" { // Ignored in the extended form.

@@ -12,29 +12,42 @@ import (
 )
 
 // SELECT, EXAMINE, CLOSE, UNSELECT. RFC 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2
-// The parameters of CONDSTORE and QRESYNC (RFC 7162) are not known yet.
 
-// parseSelect parses the name of a mailbox.
-//
-//	select = "SELECT" SP mailbox [select-params]
-func parseSelect(d *wire.Decoder) string { return parseMailbox(d) }
-
-func runSelect(ctx context.Context, s *session, name string) (reply, error) {
-	return s.open(ctx, name, false)
+// selectRequest has the arguments of SELECT and EXAMINE.
+type selectRequest struct {
+	name string
+	selectParams
 }
 
-func runExamine(ctx context.Context, s *session, name string) (reply, error) {
-	return s.open(ctx, name, true)
+// parseSelect parses the name of a mailbox and parameters.
+//
+//	select = "SELECT" SP mailbox [select-params]
+func parseSelect(d *wire.Decoder) selectRequest {
+	return selectRequest{parseMailbox(d), parseSelectParams(d)}
+}
+
+func runSelect(ctx context.Context, s *session, req selectRequest) (reply, error) {
+	return s.open(ctx, req, false)
+}
+
+func runExamine(ctx context.Context, s *session, req selectRequest) (reply, error) {
+	return s.open(ctx, req, true)
 }
 
 // open selects a mailbox. If it fails, none is selected.
-func (s *session) open(ctx context.Context, name string, readOnly bool) (reply, error) {
+func (s *session) open(ctx context.Context, req selectRequest, readOnly bool) (reply, error) {
+	if err := s.checkSelect(req.selectParams); err != nil {
+		return reply{}, err
+	}
 	if s.sel != nil {
 		s.sel.closed()
 	}
+	if req.condStore {
+		s.enableCondStore()
+	}
 	s.tellMailboxes()
 	t := s.account.Tree()
-	mb, ok := t.ByName(name)
+	mb, ok := t.ByName(req.name)
 	if !ok {
 		return reply{}, store.ErrNoMailbox
 	}
@@ -45,8 +58,14 @@ func (s *session) open(ctx context.Context, name string, readOnly bool) (reply, 
 		s.watch.Unpin()
 		return reply{}, err
 	}
-	s.sel = &selected{session: s, id: mb.ID, readOnly: readOnly, keywords: mb.Keywords, known: ix}
+	s.sel = &selected{session: s, id: mb.ID, readOnly: readOnly, keywords: mb.Keywords, known: ix, modSeq: mb.ModSeq}
 	s.sel.tellSelected(t, mb)
+	if req.resync != nil {
+		if err := s.sel.resync(ctx, req.resync); err != nil {
+			s.deselect()
+			return reply{}, err
+		}
+	}
 	code := imap.CodeReadWrite
 	if readOnly {
 		code = imap.CodeReadOnly
@@ -76,6 +95,7 @@ func (s *selected) tellSelected(t *store.Tree, mb store.Mailbox) {
 	enc.Status("", "OK", imap.CodeUIDNext.Num(uint64(s.known.UIDNext())), "next uid")
 	enc.Status("", "OK", imap.CodeUIDValidity.Num(uint64(s.known.UIDValidity())), "uids are valid")
 	enc.Status("", "OK", mailboxIDCode(mb.ID), "mailbox id")
+	s.tellHighest() // Also to those who have not enabled anything. RFC 7162 §3.1.2.1
 	s.writeList("LIST", listEntry{name: mb.Name, attrs: mailboxAttrs(t, mb)})
 }
 
@@ -88,7 +108,7 @@ func mailboxID(id int64) string { return search.MailboxIDPrefix + strconv.Format
 // mailbox.
 func runClose(ctx context.Context, s *selected, _ struct{}) (reply, error) {
 	if !s.readOnly {
-		err := s.expunge(ctx, anyUID)
+		_, err := s.expunge(ctx, anyUID)
 		if err != nil && err != errGone && !errors.Is(err, store.ErrNoMailbox) {
 			return reply{}, err
 		}

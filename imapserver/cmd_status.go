@@ -10,8 +10,7 @@ import (
 )
 
 // STATUS, RFC 9051 §6.3.11, and quota, RFC 9208. All of it stands in the records of
-// mailboxes and account: no message is looked at. HIGHESTMODSEQ (RFC 7162) comes with
-// CONDSTORE.
+// mailboxes and account: no message is looked at.
 
 // statusRequest has the arguments of STATUS.
 type statusRequest struct {
@@ -25,17 +24,8 @@ type statusRequest struct {
 func parseStatus(d *wire.Decoder) statusRequest {
 	req := statusRequest{name: parseMailbox(d)}
 	d.NeedSP()
-	req.items = statusItems(d)
+	req.items = d.NeedStatusItems()
 	return req
-}
-
-// statusItems parses items, without those of extensions that are not announced.
-func statusItems(d *wire.Decoder) []imap.StatusItem {
-	items := d.NeedStatusItems()
-	if slices.Contains(items, imap.StatusHighestModSeq) {
-		d.Fail("unknown status item")
-	}
-	return items
 }
 
 func runStatus(_ context.Context, s *session, req statusRequest) (reply, error) {
@@ -43,8 +33,16 @@ func runStatus(_ context.Context, s *session, req statusRequest) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
+	s.enableByStatus(req.items)
 	s.writeStatus(mb, req.items)
 	return reply{}, nil
+}
+
+// enableByStatus does what asking for items has as an effect. RFC 7162 §3.1
+func (s *session) enableByStatus(items []imap.StatusItem) {
+	if slices.Contains(items, imap.StatusHighestModSeq) {
+		s.enableCondStore()
+	}
 }
 
 // writeStatus writes a STATUS response. RFC 9051 §7.3.3
@@ -73,6 +71,8 @@ func (s *session) writeStatus(mb store.Mailbox, items []imap.StatusItem) {
 			enc.Number(uint64(storageUnits(mb.DeletedSize)))
 		case imap.StatusAppendLimit:
 			enc.Number(uint64(s.c.opts.MaxMessageSize))
+		case imap.StatusHighestModSeq:
+			enc.Number(uint64(mb.ModSeq))
 		case imap.StatusMailboxID:
 			enc.Raw("(" + mailboxID(mb.ID) + ")")
 		default: // RECENT

@@ -9,12 +9,13 @@ import (
 	"mox/store"
 )
 
-// STORE, UID STORE. RFC 9051 §6.4.6. UNCHANGEDSINCE (RFC 7162) is not known yet.
+// STORE, UID STORE. RFC 9051 §6.4.6, with UNCHANGEDSINCE of RFC 7162 §3.1.3.
 
 // storeRequest has the arguments of STORE.
 type storeRequest struct {
 	uid    bool
 	set    imap.NumSet
+	since  store.ModSeq // UNCHANGEDSINCE, -1 if it was not given.
 	silent bool
 	change store.FlagChange
 }
@@ -23,13 +24,14 @@ func (r *storeRequest) setUID() { r.uid = true }
 
 // parseStore parses a number set and a change of flags.
 //
-//	store           = "STORE" SP sequence-set SP store-att-flags
+//	store           = "STORE" SP sequence-set [store-modifiers] SP store-att-flags
 //	store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP
 //	                  (flag-list / (flag *(SP flag)))
 func parseStore(d *wire.Decoder) *storeRequest {
 	req := &storeRequest{}
 	d.NeedSP()
 	req.set = d.NeedNumSet()
+	req.since = parseUnchangedSince(d)
 	d.NeedSP()
 	defer d.In("store-att-flags")()
 	switch {
@@ -56,14 +58,16 @@ func runStore(ctx context.Context, s *selected, req *storeRequest) (reply, error
 		return reply{}, err
 	}
 	uids, err := s.uidList(req.set, req.uid)
-	if err != nil || len(uids) == 0 {
+	if err != nil {
 		return reply{}, err
 	}
-	var res store.FlagsResult
-	err = s.update(ctx, func(tx *store.Tx) (err error) {
-		res, err = tx.SetFlags(s.id, uids, req.change, -1)
-		return err
-	})
+	if req.since >= 0 {
+		s.enableCondStore()
+	}
+	if len(uids) == 0 {
+		return reply{}, nil
+	}
+	res, err := s.setFlags(ctx, uids, req.change, req.since)
 	if err != nil {
 		return reply{}, err
 	}
@@ -71,49 +75,138 @@ func runStore(ctx context.Context, s *selected, req *storeRequest) (reply, error
 	if err != nil {
 		return reply{}, err
 	}
+	modified := imap.NewRanges(res.Modified...)
 	if req.silent {
-		s.storedSilently(uids, latest, req.change)
+		s.storedSilently(uids, latest, req, modified)
 	} else {
 		s.tellStored(uids, latest, req.uid)
 	}
-	if len(res.Missing) > 0 {
+	switch {
+	case len(modified) > 0:
+		return reply{code: imap.CodeModified.Set(s.fromUIDs(modified, req.uid)), text: "some messages have changed"}, nil
+	case len(res.Missing) > 0:
 		// Expunged by another session, which cannot be told now. RFC 2180 §4.2.1
 		return reply{code: imap.CodeExpungeIssued, text: "some messages are gone"}, nil
 	}
 	return reply{}, nil
 }
 
+// setFlags changes flags of messages that have not changed after since, if that is not
+// negative. Where other flags have changed than those that are to be added or removed, it
+// does that too: "a server implementation SHOULD avoid generating spurious MODIFIED
+// responses". RFC 7162 §3.1.3, §3.1.12
+func (s *selected) setFlags(ctx context.Context, uids []uint32, change store.FlagChange, since store.ModSeq) (store.FlagsResult, error) {
+	set := func(uids []uint32, since store.ModSeq) (res store.FlagsResult, err error) {
+		err = s.update(ctx, func(tx *store.Tx) error {
+			res, err = tx.SetFlags(s.id, uids, change, since)
+			return err
+		})
+		return res, err
+	}
+	res, err := set(uids, since)
+	if err != nil || len(res.Modified) == 0 || change.Op == store.FlagsSet {
+		return res, err
+	}
+	latest, err := s.latest(ctx)
+	if err != nil {
+		return res, err
+	}
+	var others []uint32
+	for _, uid := range res.Modified {
+		known, ok := s.known.Find(uid)
+		pos, ok2 := latest.Find(uid)
+		if ok && ok2 && s.known.At(known).ModSeq <= since && !touches(change, itemAt(s.known, known), itemAt(latest, pos)) {
+			others = append(others, uid)
+		}
+	}
+	if len(others) == 0 {
+		return res, nil
+	}
+	again, err := set(others, latest.ModSeq())
+	modified := imap.NewRanges(res.Modified...).Subtract(imap.NewRanges(others...)).Union(imap.NewRanges(again.Modified...))
+	res.Modified = slices.Collect(modified.All())
+	res.Missing = append(res.Missing, again.Missing...)
+	return res, err
+}
+
+// itemAt returns the message at a position.
+func itemAt(ix *store.Index, pos int) store.Item {
+	return store.Item{Entry: ix.At(pos), Flags: ix.Flags(pos)}
+}
+
+// touches reports whether a flag that is to be changed is another one in two versions of a
+// message.
+func touches(c store.FlagChange, a, b store.Item) bool {
+	if (a.Flags^b.Flags)&c.Flags != 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.Keywords, func(k string) bool {
+		return slices.Contains(a.Keywords(), k) != slices.Contains(b.Keywords(), k)
+	})
+}
+
+// fromUIDs returns UIDs, or the message sequence numbers of those that the client knows.
+func (s *selected) fromUIDs(uids imap.Ranges, uid bool) imap.Ranges {
+	if uid {
+		return uids
+	}
+	var seqs imap.Ranges
+	for n := range uids.All() {
+		if pos, ok := s.known.Find(n); ok {
+			seqs.Add(uint32(pos + 1))
+		}
+	}
+	return seqs
+}
+
 // tellStored tells the flags of the messages, also of those that did not change.
 func (s *selected) tellStored(uids []uint32, latest *store.Index, withUID bool) {
 	s.tellKeywords()
 	for _, uid := range uids {
-		pos, ok := latest.Find(uid)
-		if !ok {
-			continue
+		if pos, ok := latest.Find(uid); ok {
+			s.tellMessage(itemAt(latest, pos), withUID)
 		}
-		known, _ := s.known.Find(uid)
-		flags, keywords := latest.Flags(pos), latest.At(pos).Keywords()
-		s.writeFlags(known, uid, withUID, flags, keywords)
-		s.tell(uid, flags, keywords)
 	}
 }
 
+// tellMessage tells the flags of a message, and notes that.
+func (s *selected) tellMessage(it store.Item, withUID bool) {
+	known, _ := s.known.Find(it.UID)
+	s.writeFlags(known, it, withUID)
+	s.tell(it.UID, toldFlags{it.Flags, it.Keywords(), it.ModSeq})
+}
+
 // storedSilently notes the flags that the client can work out itself. If another session
-// has changed a message too, so that they are others, the next sync tells them.
-func (s *selected) storedSilently(uids []uint32, latest *store.Index, change store.FlagChange) {
+// has changed a message too, so that they are others, the next sync tells them. Clients
+// that know mod-sequences are told those, and the flags of messages that were not to be
+// changed: "An untagged FETCH response MUST be sent, even if the .SILENT suffix is
+// specified". RFC 7162 §3.1.3
+func (s *selected) storedSilently(uids []uint32, latest *store.Index, req *storeRequest, modified imap.Ranges) {
 	for _, uid := range uids {
 		known, ok := s.known.Find(uid)
 		pos, ok2 := latest.Find(uid)
 		if !ok || !ok2 {
 			continue
 		}
-		before := toldFlags{s.known.Flags(known), s.known.At(known).Keywords()}
+		it := itemAt(latest, pos)
+		before := toldFlags{flags: s.known.Flags(known), keywords: s.known.At(known).Keywords()}
 		if told, ok := s.told[uid]; ok {
 			before = told
 		}
-		want := before.after(change)
-		if want.equal(toldFlags{latest.Flags(pos), latest.At(pos).Keywords()}) {
-			s.tell(uid, want.flags, want.keywords)
+		want := before.after(req.change)
+		same := want.equal(toldFlags{flags: it.Flags, keywords: it.Keywords()})
+		switch {
+		case s.condStore && (!same || modified.Contains(uid)):
+			s.tellMessage(it, req.uid)
+		case same:
+			if s.condStore {
+				s.openFetch(known, uid)
+				s.itemUID(uid, req.uid)
+				s.itemModSeq(it.ModSeq)
+				s.closeFetch()
+				want.modSeq = it.ModSeq
+			}
+			s.tell(uid, want)
 		}
 	}
 }
@@ -124,10 +217,10 @@ func (t toldFlags) after(c store.FlagChange) toldFlags {
 	case store.FlagsAdd:
 		keywords := slices.Concat(t.keywords, c.Keywords)
 		slices.Sort(keywords)
-		return toldFlags{t.flags | c.Flags, slices.Compact(keywords)}
+		return toldFlags{flags: t.flags | c.Flags, keywords: slices.Compact(keywords)}
 	case store.FlagsRemove:
 		gone := func(k string) bool { return slices.Contains(c.Keywords, k) }
-		return toldFlags{t.flags &^ c.Flags, slices.DeleteFunc(slices.Clone(t.keywords), gone)}
+		return toldFlags{flags: t.flags &^ c.Flags, keywords: slices.DeleteFunc(slices.Clone(t.keywords), gone)}
 	}
-	return toldFlags{c.Flags, c.Keywords}
+	return toldFlags{flags: c.Flags, keywords: c.Keywords}
 }

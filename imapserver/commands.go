@@ -32,6 +32,9 @@ const (
 	plaintext
 	// streams: reads more than its line, and reads to its end itself.
 	streams
+	// usesSeqs: has message sequence numbers among its arguments or in its responses, and
+	// is refused with UIDONLY.
+	usesSeqs
 	// noLogArgs: has credentials in its arguments.
 	noLogArgs
 )
@@ -95,6 +98,10 @@ func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 // response MAY be sent during a UID command." So: keepsSeqs on those three, and on no
 // other.
 //
+// RFC 9586 §3.2: "When UIDONLY is enabled, the FETCH, STORE, SEARCH, COPY, and MOVE
+// commands are prohibited and MUST result in a tagged BAD response." So: usesSeqs on
+// these.
+//
 // RFC 9051 §6.3.2: "The SELECT command automatically deselects any currently selected
 // mailbox before attempting the new selection." CLOSE, UNSELECT and LOGOUT leave none. So:
 // changesMailbox on these.
@@ -143,11 +150,11 @@ func commandTable() []command {
 		{"CLOSE", inSelected, changesMailbox, onSelected(noArgs, runClose)},
 		{"UNSELECT", inSelected, changesMailbox, onSelected(noArgs, runUnselect)},
 		{"EXPUNGE", inSelected, 0, onSelected(noArgs, runExpunge)},
-		{"SEARCH", inSelected, keepsSeqs, onSelected(parseSearch, runSearch)},
-		{"FETCH", inSelected, keepsSeqs, onSelected(parseFetch, runFetch)},
-		{"STORE", inSelected, keepsSeqs, onSelected(parseStore, runStore)},
-		{"COPY", inSelected, 0, onSelected(parseCopy, runCopy)},
-		{"MOVE", inSelected, 0, onSelected(parseCopy, runMove)},
+		{"SEARCH", inSelected, keepsSeqs | usesSeqs, onSelected(parseSearch, runSearch)},
+		{"FETCH", inSelected, keepsSeqs | usesSeqs, onSelected(parseFetch, runFetch)},
+		{"STORE", inSelected, keepsSeqs | usesSeqs, onSelected(parseStore, runStore)},
+		{"COPY", inSelected, usesSeqs, onSelected(parseCopy, runCopy)},
+		{"MOVE", inSelected, usesSeqs, onSelected(parseCopy, runMove)},
 		{"UID EXPUNGE", inSelected, 0, onSelected(parseUIDExpunge, runUIDExpunge)},
 		{"UID SEARCH", inSelected, 0, onSelected(uid(parseSearch), runSearch)},
 		{"UID FETCH", inSelected, 0, onSelected(uid(parseFetch), runFetch)},

@@ -19,6 +19,14 @@ type reply struct {
 	code imap.Code
 	text string // Empty: the name of the command and "done".
 
+	// expunged is set if messages of the selected mailbox are gone: then clients that know
+	// mod-sequences are told how far they know, unless there is a code. RFC 7162 §3.2.7
+	expunged bool
+
+	// keepsSeqs is set if no EXPUNGE may be sent before the reply, as for commands with
+	// that flag.
+	keepsSeqs bool
+
 	// after is called when the reply has been sent, nil for nothing. An error ends the
 	// connection.
 	after func(ctx context.Context) error
@@ -105,11 +113,14 @@ func (c *conn) dispatch(ctx context.Context, k *call) error {
 	}
 	c.bad = 0
 	if k.cmd.flags&changesMailbox == 0 {
-		if err := c.sync(ctx, k.cmd.flags&keepsSeqs == 0); err != nil {
+		if err := c.sync(ctx, k.cmd.flags&keepsSeqs == 0 && !rep.keepsSeqs); err != nil {
 			return c.fail(ctx, k, err)
 		}
 	}
 	k.result = resultOK
+	if sess := c.sess; rep.expunged && rep.code == "" && sess.condStore && sess.sel != nil {
+		rep.code = imap.CodeHighestModSeq.Num(uint64(sess.sel.modSeq))
+	}
 	if rep.text == "" {
 		rep.text = k.name + " done"
 	}
@@ -182,6 +193,9 @@ func (c *conn) checkState(cmd *command) error {
 		return imap.No("", "already logged in")
 	default:
 		return imap.No("", "select a mailbox first")
+	}
+	if cmd.flags&usesSeqs != 0 && c.sess.uidOnly {
+		return errUIDRequired
 	}
 	if cmd.flags&plaintext != 0 && c.tls == nil && !c.opts.AllowPlaintextLogin {
 		return imap.No(imap.CodePrivacyRequired, "this needs tls")

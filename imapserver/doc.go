@@ -24,7 +24,7 @@
 // Mailboxes, messages, files and quota belong to mox/store, search to
 // mox/internal/search, passwords to mox/internal/identity.
 //
-// RFCs, besides the two above: 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3348 CHILDREN, 3502
+// RFCs, besides the two above: 7162 CONDSTORE and QRESYNC, 9394 PARTIAL, 9586 UIDONLY, 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3348 CHILDREN, 3502
 // MULTIAPPEND, 3516 BINARY, 3691 UNSELECT, 4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 5032
 // WITHIN, 5161 ENABLE, 5182 SEARCHRES, 5258 LIST-EXTENDED, 5530 response codes, 5819
 // LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE, 6855 and 9755 UTF8=ACCEPT, 7888 LITERAL+, 7889

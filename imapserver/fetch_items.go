@@ -52,7 +52,9 @@ func (m *fetching) item(it *fetchItem) {
 		enc.Name("UID")
 		enc.Number(uint64(m.UID))
 	case imap.FetchFlags:
-		m.flags()
+		m.itemFlags(m.Item)
+	case imap.FetchModSeq:
+		m.itemModSeq(m.ModSeq)
 	case imap.FetchInternalDate:
 		enc.Name("INTERNALDATE")
 		enc.DateTime(m.Received())
@@ -71,11 +73,6 @@ func (m *fetching) item(it *fetchItem) {
 	case imap.FetchThreadID:
 		m.objectID("THREADID", search.ThreadIDPrefix, m.ThreadID)
 	}
-}
-
-func (m *fetching) flags() {
-	m.c.enc.Name("FLAGS")
-	m.c.enc.Flags(m.Flags, m.Keywords())
 }
 
 // objectID writes an object identifier. RFC 8474 §5

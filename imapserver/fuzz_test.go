@@ -29,6 +29,8 @@ var fuzzWords = append([]string{
 	"SUBJECT x", "TEXT hello", "BODY hello", "SINCE 1-Feb-2020", "SENTON 1-Feb-2020", "UNSEEN", "KEYWORD word", "HEADER x-y z", "LARGER 10",
 	"{5+}\r\nhello", "{5}\r\nhello", "~{5+}\r\nhello", `""`, `"%"`, `"*"`, "Inbox", "new/box", "DONE\r\n", "CHARSET UTF-8 ", "UTF8=ACCEPT", "IMAP4rev2",
 	"(MESSAGES UIDNEXT UNSEEN SIZE MAILBOXID)", "(USE (\\Archive))", `" 1-Feb-2020 10:11:12 +0130"`, "UTF8 (~{5+}\r\nhello)", "d ",
+	"a ENABLE QRESYNC\r\n", "a ENABLE UIDONLY\r\n", " (CHANGEDSINCE 3 VANISHED)", " (PARTIAL -1:-2)", "(UNCHANGEDSINCE 3) ", "MODSEQ 3", " (QRESYNC (1 1 1:9 (1:2 1:2)))",
+	"RETURN (PARTIAL 1:2)",
 }, commandNames()...)
 
 func commandNames() []string {

@@ -18,6 +18,9 @@ type session struct {
 
 	rev2       bool // IMAP4rev2 was enabled.
 	utf8Accept bool // UTF8=ACCEPT was enabled.
+	condStore  bool // Mod-sequences are told. RFC 7162 §3.1
+	qresync    bool // QRESYNC was enabled.
+	uidOnly    bool // UIDONLY was enabled.
 
 	sel *selected      // Nil unless a mailbox is selected.
 	own []store.Change // What the current command did itself, which it need not be told.
@@ -33,6 +36,8 @@ type selected struct {
 	// known is what the client knows: message sequence numbers are positions in it,
 	// counted from 1.
 	known *store.Index
+	// modSeq is the change up to which the client has been told of all.
+	modSeq store.ModSeq
 	// told has flags that the client was told, by replies to its own commands, and that
 	// are not in known yet. It is empty after each sync.
 	told map[uint32]toldFlags
@@ -44,6 +49,7 @@ type selected struct {
 type toldFlags struct {
 	flags    imap.Flags
 	keywords []string
+	modSeq   store.ModSeq // Zero if it was not told.
 }
 
 func (t toldFlags) equal(o toldFlags) bool {
@@ -166,11 +172,11 @@ func (s *selected) uidList(set imap.NumSet, uid bool) ([]uint32, error) {
 }
 
 // tell notes which flags the client was told.
-func (s *selected) tell(uid uint32, flags imap.Flags, keywords []string) {
+func (s *selected) tell(uid uint32, t toldFlags) {
 	if s.told == nil {
 		s.told = map[uint32]toldFlags{}
 	}
-	s.told[uid] = toldFlags{flags, keywords}
+	s.told[uid] = t
 }
 
 // latest returns the latest version of the mailbox. If the mailbox is gone, so is the

@@ -27,7 +27,7 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 // sync tells what has changed in the selected mailbox.
 func (s *selected) sync(ctx context.Context, expunge bool) error {
 	// Read before the index: what was expunged after it is in the index.
-	modseq := s.account.Tree().ModSeq
+	t := s.account.Tree()
 	latest, err := s.latest(ctx)
 	if err == errGone {
 		return s.gone()
@@ -47,13 +47,20 @@ func (s *selected) sync(ctx context.Context, expunge bool) error {
 		s.known = latest
 	}
 	s.told = nil
-	s.watch.Pin(modseq)
+	if mb, ok := t.ByID(s.id); ok {
+		s.modSeq = mb.ModSeq
+	}
+	s.watch.Pin(t.ModSeq)
 	return nil
 }
 
 // tellDiff writes what happened between what the client knows and a newer version.
 func (s *selected) tellDiff(d store.Diff, latest *store.Index) {
 	enc := s.c.enc
+	if s.usesVanished() {
+		s.tellVanished(imap.NewRanges(d.Expunged...), false)
+		d.Expunged = nil
+	}
 	for i, uid := range d.Expunged {
 		pos, _ := s.known.Find(uid)
 		enc.Raw("* ")
@@ -86,27 +93,65 @@ func (s *selected) tellExists(n int) {
 // tellFlags writes the flags of a message, unless the client was told them already.
 func (s *selected) tellFlags(ix *store.Index, pos int) {
 	e, flags := ix.At(pos), ix.Flags(pos)
-	if told, ok := s.told[e.UID]; ok && told.equal(toldFlags{flags, e.Keywords()}) {
+	told, ok := s.told[e.UID]
+	if ok && told.equal(toldFlags{flags: flags, keywords: e.Keywords()}) && (!s.condStore || told.modSeq == e.ModSeq) {
 		return
 	}
-	s.writeFlags(pos, e.UID, true, flags, e.Keywords())
+	s.writeFlags(pos, store.Item{Entry: e, Flags: flags}, true)
+}
+
+// openFetch begins a FETCH response for the message at a position: with UIDONLY, a
+// UIDFETCH response. RFC 9051 §7.5.2, RFC 9586 §3.3
+func (s *selected) openFetch(pos int, uid uint32) {
+	enc := s.c.enc
+	enc.Raw("* ")
+	if s.uidOnly {
+		enc.Number(uint64(uid))
+		enc.Raw(" UIDFETCH ")
+	} else {
+		enc.Number(uint64(pos + 1))
+		enc.Raw(" FETCH ")
+	}
+	enc.Open()
+}
+
+// closeFetch ends a FETCH response.
+func (s *selected) closeFetch() {
+	s.c.enc.Close()
+	s.c.enc.CRLF()
 }
 
 // writeFlags writes a FETCH response with flags. One that was not asked for must have the
-// UID. RFC 9051 §7.5.2
-func (s *selected) writeFlags(pos int, uid uint32, withUID bool, flags imap.Flags, keywords []string) {
-	enc := s.c.enc
-	enc.Raw("* ")
-	enc.Number(uint64(pos + 1))
-	enc.Raw(" FETCH (")
-	if withUID {
-		enc.Raw("UID ")
-		enc.Number(uint64(uid))
-		enc.SP()
+// UID (RFC 9051 §7.5.2), and so must all with mod-sequences (RFC 7162 §3.2.4).
+func (s *selected) writeFlags(pos int, it store.Item, withUID bool) {
+	s.openFetch(pos, it.UID)
+	s.itemUID(it.UID, withUID)
+	s.itemFlags(it)
+	s.itemModSeq(it.ModSeq)
+	s.closeFetch()
+}
+
+// itemUID writes the UID if it is wanted or must be there.
+func (s *selected) itemUID(uid uint32, wanted bool) {
+	if (wanted || s.condStore) && !s.uidOnly {
+		s.c.enc.Name("UID")
+		s.c.enc.Number(uint64(uid))
 	}
-	enc.Raw("FLAGS ")
-	enc.Flags(flags, keywords)
-	enc.Raw(")\r\n")
+}
+
+func (s *selected) itemFlags(it store.Item) {
+	s.c.enc.Name("FLAGS")
+	s.c.enc.Flags(it.Flags, it.Keywords())
+}
+
+// itemModSeq writes the mod-sequence, if the client wants it.
+func (s *selected) itemModSeq(modSeq store.ModSeq) {
+	if s.condStore {
+		s.c.enc.Name("MODSEQ")
+		s.c.enc.Raw("(")
+		s.c.enc.Number(uint64(modSeq))
+		s.c.enc.Raw(")")
+	}
 }
 
 // tellKeywords writes the flags that the mailbox knows, if there are new ones.

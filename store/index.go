@@ -78,6 +78,7 @@ func entryOf(m *Message) Entry {
 type chunk struct {
 	flags   []Flags
 	entries []Entry
+	modSeq  ModSeq // At least the highest of the entries.
 }
 
 func (c *chunk) len() int { return len(c.entries) }
@@ -182,6 +183,24 @@ func (ix *Index) MatchFlags(mask, want Flags) iter.Seq[int] {
 	}
 }
 
+// ChangedSince iterates over positions from (inclusive) to to (exclusive), ascending, of
+// messages that changed after since. Chunks without any are not looked at.
+func (ix *Index) ChangedSince(since ModSeq, from, to int) iter.Seq2[int, Item] {
+	return func(yield func(int, Item) bool) {
+		for ci, c := range ix.chunks {
+			first, end := max(from, ix.starts[ci]), min(to, ix.starts[ci+1])
+			if first >= end || c.modSeq <= since {
+				continue
+			}
+			for pos, it := range ix.Range(first, end) {
+				if it.ModSeq > since && !yield(pos, it) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // FirstUnseen returns the position of the first message without \Seen.
 func (ix *Index) FirstUnseen() (pos int, ok bool) {
 	for pos := range ix.MatchFlags(imap.FlagSeen, 0) {
@@ -254,14 +273,14 @@ func appendEntries(chunks []*chunk, muts []mutation) []*chunk {
 			chunks = append(chunks, &chunk{})
 		}
 		last := chunks[len(chunks)-1]
-		chunks[len(chunks)-1] = &chunk{append(last.flags, m.flags), append(last.entries, m.entry)}
+		chunks[len(chunks)-1] = &chunk{append(last.flags, m.flags), append(last.entries, m.entry), max(last.modSeq, m.entry.ModSeq)}
 	}
 	return chunks
 }
 
 // merge returns a copy of the chunk with mutations applied.
 func (c *chunk) merge(muts []mutation) *chunk {
-	nc := &chunk{make([]Flags, 0, c.len()+len(muts)), make([]Entry, 0, c.len()+len(muts))}
+	nc := &chunk{make([]Flags, 0, c.len()+len(muts)), make([]Entry, 0, c.len()+len(muts)), c.modSeq}
 	i := 0
 	for mi, m := range muts {
 		for i < c.len() && c.entries[i].UID < m.uid {
@@ -276,6 +295,7 @@ func (c *chunk) merge(muts []mutation) *chunk {
 		}
 		if !m.removed {
 			nc.flags, nc.entries = append(nc.flags, m.flags), append(nc.entries, m.entry)
+			nc.modSeq = max(nc.modSeq, m.entry.ModSeq)
 		}
 	}
 	nc.flags, nc.entries = append(nc.flags, c.flags[i:]...), append(nc.entries, c.entries[i:]...)
@@ -286,8 +306,8 @@ func (c *chunk) merge(muts []mutation) *chunk {
 func (c *chunk) split() []*chunk {
 	var l []*chunk
 	for c.len() > chunkSize {
-		l = append(l, &chunk{c.flags[:chunkSize:chunkSize], c.entries[:chunkSize:chunkSize]})
-		c = &chunk{c.flags[chunkSize:], c.entries[chunkSize:]}
+		l = append(l, &chunk{c.flags[:chunkSize:chunkSize], c.entries[:chunkSize:chunkSize], c.modSeq})
+		c = &chunk{c.flags[chunkSize:], c.entries[chunkSize:], c.modSeq}
 	}
 	if c.len() > 0 {
 		l = append(l, c)

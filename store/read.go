@@ -108,10 +108,11 @@ func (a *Account) readIndex(ctx context.Context, mailboxID int64) ([]*chunk, err
 				after = m.UID
 				m.Keywords = internKeywords(intern, m.Keywords)
 				if l := len(chunks); l == 0 || chunks[l-1].len() == chunkSize {
-					chunks = append(chunks, &chunk{make([]Flags, 0, chunkSize), make([]Entry, 0, chunkSize)})
+					chunks = append(chunks, &chunk{flags: make([]Flags, 0, chunkSize), entries: make([]Entry, 0, chunkSize)})
 				}
 				ch := chunks[len(chunks)-1]
 				ch.flags, ch.entries = append(ch.flags, m.Flags), append(ch.entries, entryOf(&m))
+				ch.modSeq = max(ch.modSeq, m.ModSeq)
 				return nil
 			})
 		})

@@ -169,12 +169,12 @@ func (tx *Tx) messageGone(mailboxID int64, uid uint32) {
 	tx.muts[mailboxID] = append(tx.muts[mailboxID], mutation{uid: uid, removed: true})
 }
 
-// publish makes a committed change visible: first the tree and the indexes, then
-// the changes to sessions. The caller holds mu, which orders them.
+// publish makes a committed change visible: first the indexes, so that who reads the
+// tree before an index finds in that all that the tree has, then the tree, then the
+// changes to sessions. The caller holds mu, which orders them.
 func (a *Account) publish(tx *Tx) {
 	a.ids.reserved(tx.state.ContentHigh)
 	t := tx.newTree()
-	a.tree.Store(t)
 	c := a.store.cache
 	c.mu.Lock()
 	for id, s := range a.slots {
@@ -196,6 +196,7 @@ func (a *Account) publish(tx *Tx) {
 		}
 	}
 	c.mu.Unlock()
+	a.tree.Store(t)
 	for _, id := range tx.dirtyBoxes() {
 		if b := tx.boxes[id]; b.dirty && !b.removed {
 			tx.changes = append(tx.changes, Change{Kind: ChangeMessages, ModSeq: t.ModSeq, MailboxID: id, Name: b.Name})
