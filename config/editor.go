@@ -37,50 +37,73 @@ var (
 func (h *Holder) Edit(fn func(doc *edit.Doc, s *Snapshot) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	base := h.current.Load()
-	if h.log == nil || base.Path == "" {
-		return ErrNotFile
-	}
-	path, err := filepath.EvalSymlinks(dynamicPath(base.Path))
-	if err != nil {
+	e, err := h.edited(fn)
+	if err != nil || e.next == nil {
 		return err
 	}
-	f, err := readFile(path)
-	if err != nil {
-		return err
-	}
-	// What the file says counts, whether or not it was read before: what was read has
-	// been checked, and if that failed it must not be mixed with other changes.
-	if base, err = base.withDynamic(f.data); err != nil {
-		return fmt.Errorf("%w: %w", ErrBroken, err)
-	}
-	doc, err := edit.Parse(f.data, Dynamic{})
-	if err != nil {
-		return err
-	}
-	if err := fn(doc, base); err != nil {
-		return err
-	}
-	data := doc.Bytes()
-	if bytes.Equal(data, f.data) {
-		return nil
-	}
-	if len(data) > MaxFileSize {
-		return &Error{Text: fmt.Sprintf("%s would be larger than %d bytes", DynamicName, MaxFileSize)}
-	}
-	next, err := base.withDynamic(data)
-	if err != nil {
-		return withoutLines(err)
-	}
-	info, err := replaceFile(path, data, f.info)
+	info, err := replaceFile(e.path, e.data, e.old)
 	if err != nil {
 		return err
 	}
 	h.info = info
 	h.next.Store(time.Now().Add(ReloadInterval).UnixNano())
-	h.current.Store(next)
-	h.log.Info("changed domains.conf", "domains", len(next.domains), "accounts", len(next.accounts))
+	h.current.Store(e.next)
+	h.log.Info("changed domains.conf", "domains", len(e.next.domains), "accounts", len(e.next.accounts))
 	return nil
+}
+
+// Try is Edit that writes nothing: it says whether Edit would.
+func (h *Holder) Try(fn func(doc *edit.Doc, s *Snapshot) error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := h.edited(fn)
+	return err
+}
+
+// edition is a changed domains.conf that is not written yet.
+type edition struct {
+	path string
+	old  fs.FileInfo
+	data []byte
+	next *Snapshot // Nil if nothing is changed.
+}
+
+// edited makes an edition. It must be called with mu held.
+func (h *Holder) edited(fn func(doc *edit.Doc, s *Snapshot) error) (e edition, err error) {
+	base := h.current.Load()
+	if h.log == nil || base.Path == "" {
+		return e, ErrNotFile
+	}
+	if e.path, err = filepath.EvalSymlinks(dynamicPath(base.Path)); err != nil {
+		return e, err
+	}
+	f, err := readFile(e.path)
+	if err != nil {
+		return e, err
+	}
+	// What the file says counts, whether or not it was read before: what was read has
+	// been checked, and if that failed it must not be mixed with other changes.
+	if base, err = base.withDynamic(f.data); err != nil {
+		return e, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	doc, err := edit.Parse(f.data, Dynamic{})
+	if err != nil {
+		return e, err
+	}
+	if err := fn(doc, base); err != nil {
+		return e, err
+	}
+	e.data, e.old = doc.Bytes(), f.info
+	if bytes.Equal(e.data, f.data) {
+		return e, nil
+	}
+	if len(e.data) > MaxFileSize {
+		return e, &Error{Text: fmt.Sprintf("%s would be larger than %d bytes", DynamicName, MaxFileSize)}
+	}
+	if e.next, err = base.withDynamic(e.data); err != nil {
+		return e, withoutLines(err)
+	}
+	return e, nil
 }
 
 // withoutLines removes what only makes sense for a file from errors.

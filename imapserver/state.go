@@ -58,7 +58,9 @@ func (t toldFlags) equal(o toldFlags) bool {
 
 // newSession makes a session for the account, which it releases when closed.
 func newSession(c *conn, account *store.Account, login string) *session {
-	return &session{c: c, account: account, watch: account.Session(), login: login}
+	s := &session{c: c, account: account, watch: account.Session(), login: login}
+	s.watch.OnEnd(c.interrupt)
+	return s
 }
 
 // close gives back the account.

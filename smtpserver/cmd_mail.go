@@ -84,6 +84,10 @@ func (s *session) checkHold(_ context.Context, c smtp.MailCommand) error {
 // checkSubmitter checks that a user sends as themselves: with the null reverse-path
 // or an address of the account (RFC 6409 §6.1).
 func (s *session) checkSubmitter(_ context.Context, c smtp.MailCommand) error {
+	conf := s.srv.opts.Config.Snapshot()
+	if _, ok := conf.Account(s.login.account); !ok {
+		return smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se70SecurityOther, "account was renamed or removed, log in again")
+	}
 	if c.ReversePath.IsZero() {
 		return nil
 	}
@@ -92,7 +96,7 @@ func (s *session) checkSubmitter(_ context.Context, c smtp.MailCommand) error {
 	if !ok {
 		return notOwn
 	}
-	owns, err := s.srv.opts.Config.Snapshot().AccountOwns(s.login.account, addr)
+	owns, err := conf.AccountOwns(s.login.account, addr)
 	switch {
 	case errors.Is(err, config.ErrDomainDisabled):
 		return smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "domain temporarily disabled").WithCause(err)

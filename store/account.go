@@ -43,6 +43,8 @@ type Account struct {
 	dir   string
 	log   *slog.Logger
 
+	opening *opening // For Release.
+
 	tree atomic.Pointer[Tree]
 
 	mu     sync.Mutex // Serialises changes. Guards failed, closed.
@@ -206,7 +208,7 @@ func (a *Account) QuotaLimit() int64 {
 }
 
 // Release gives back an account that Store.Account or Store.Ensure returned.
-func (a *Account) Release() { a.store.release(a.name) }
+func (a *Account) Release() { a.store.release(a.opening) }
 
 // close closes the database. Calls in progress finish first, later ones fail
 // with ErrClosed.

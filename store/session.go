@@ -36,6 +36,8 @@ type Change struct {
 type sessions struct {
 	mu   sync.Mutex // Guards list and the fields of sessions.
 	list map[*Session]struct{}
+
+	ended bool // By end.
 }
 
 // Session is a client that is shown an account's mail: it is told of changes, and
@@ -46,6 +48,7 @@ type Session struct {
 	queue    []Change
 	pending  map[int64]bool // Mailboxes with a ChangeMessages in queue.
 	overflow bool
+	onEnd    func()
 	pinned   bool
 	pin      ModSeq
 }
@@ -64,6 +67,17 @@ func (s *Session) Close() {
 	s.a.sessions.mu.Lock()
 	defer s.a.sessions.mu.Unlock()
 	delete(s.a.sessions.list, s)
+}
+
+// OnEnd has fn called when the account is taken away from its users, because it is
+// renamed or removed: the session should end. It must not wait, nor call the store.
+func (s *Session) OnEnd(fn func()) {
+	s.a.sessions.mu.Lock()
+	defer s.a.sessions.mu.Unlock()
+	s.onEnd = fn
+	if s.a.sessions.ended {
+		fn()
+	}
 }
 
 // Wait returns a channel that receives when there is something to Take.
@@ -118,6 +132,18 @@ func (ss *sessions) resync() {
 	for s := range ss.list {
 		s.drop()
 		s.signal()
+	}
+}
+
+// end tells all sessions that they should end.
+func (ss *sessions) end() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.ended = true
+	for s := range ss.list {
+		if s.onEnd != nil {
+			s.onEnd()
+		}
 	}
 }
 

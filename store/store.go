@@ -50,6 +50,11 @@ type Options struct {
 	// asked for each time. Nil: nothing.
 	Policy func(account string) Policy
 
+	// Known reports whether the configuration has an account: no other is made by
+	// Ensure, also not for who has started with an older configuration. It is asked for
+	// each time. Nil: all.
+	Known func(account string) bool
+
 	// Lessons is called when there are new rows in the journal of an account for its junk
 	// filter. It must not wait, nor call the store.
 	Lessons func(account string)
@@ -86,6 +91,7 @@ type Store struct {
 
 	mu       sync.Mutex // Guards what follows.
 	accounts map[string]*opening
+	taken    map[string]bool // See Take.
 	closed   bool
 }
 
@@ -131,6 +137,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		opts: opts, log: opts.Log, fs: opts.FS, lock: lock,
 		cache:    newCache(opts.IndexMemory, opts.ContentMemory),
 		accounts: map[string]*opening{},
+		taken:    map[string]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, dir := range []string{"accounts", "tmp"} {
@@ -178,23 +185,37 @@ func (s *Store) accountDir(name string) string { return filepath.Join(s.opts.Dir
 // Account returns an account, opening it when no one else has it open. The caller
 // must Release it. It returns ErrNoAccount if there is none on disk.
 func (s *Store) Account(ctx context.Context, name string) (*Account, error) {
+	return s.hold(ctx, name, func() (*Account, error) { return openExisting(ctx, s, name) })
+}
+
+func openExisting(ctx context.Context, s *Store, name string) (*Account, error) {
+	if _, err := s.fs.Stat(filepath.Join(s.accountDir(name), dbName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %q", ErrNoAccount, name)
+	} else if err != nil {
+		return nil, err
+	}
+	return openAccount(ctx, s, name)
+}
+
+// Ensure is Account, and creates the account with its initial mailboxes when
+// there is none on disk. It returns ErrNoAccount if the configuration has none either.
+func (s *Store) Ensure(ctx context.Context, name string) (*Account, error) {
+	if err := checkAccountName(name); err != nil {
+		return nil, err
+	}
 	return s.hold(ctx, name, func() (*Account, error) {
-		if _, err := s.fs.Stat(filepath.Join(s.accountDir(name), dbName)); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %q", ErrNoAccount, name)
-		} else if err != nil {
-			return nil, err
+		if s.opts.Known != nil && !s.opts.Known(name) {
+			return openExisting(ctx, s, name)
 		}
 		return openAccount(ctx, s, name)
 	})
 }
 
-// Ensure is Account, and creates the account with its initial mailboxes when
-// there is none on disk.
-func (s *Store) Ensure(ctx context.Context, name string) (*Account, error) {
+func checkAccountName(name string) error {
 	if name == "" || name == "." || name == ".." || filepath.Base(name) != name {
-		return nil, fmt.Errorf("account name %q cannot be a directory", name)
+		return fmt.Errorf("account name %q cannot be a directory", name)
 	}
-	return s.hold(ctx, name, func() (*Account, error) { return openAccount(ctx, s, name) })
+	return nil
 }
 
 // hold shares the open account, or opens it once for all who wait for it. No lock
@@ -202,7 +223,7 @@ func (s *Store) Ensure(ctx context.Context, name string) (*Account, error) {
 func (s *Store) hold(ctx context.Context, name string, open func() (*Account, error)) (*Account, error) {
 	for {
 		s.mu.Lock()
-		if s.closed {
+		if s.closed || s.taken[name] {
 			s.mu.Unlock()
 			return nil, ErrClosed
 		}
@@ -212,9 +233,14 @@ func (s *Store) hold(ctx context.Context, name string, open func() (*Account, er
 			s.accounts[name] = o
 			s.mu.Unlock()
 			o.a, o.err = open()
+			if o.a != nil {
+				o.a.opening = o
+			}
 			if o.err != nil {
 				s.mu.Lock()
-				delete(s.accounts, name)
+				if s.accounts[name] == o {
+					delete(s.accounts, name)
+				}
 				s.mu.Unlock()
 			}
 			close(o.done)
@@ -225,7 +251,7 @@ func (s *Store) hold(ctx context.Context, name string, open func() (*Account, er
 		select {
 		case <-o.done:
 		case <-ctx.Done():
-			s.release(name)
+			s.release(o)
 			return nil, ctx.Err()
 		}
 		if o.err == nil {
@@ -237,12 +263,10 @@ func (s *Store) hold(ctx context.Context, name string, open func() (*Account, er
 	}
 }
 
-func (s *Store) release(name string) {
+func (s *Store) release(o *opening) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.accounts[name]; ok {
-		o.refs--
-	}
+	o.refs--
 }
 
 // opened returns the accounts that are open now.

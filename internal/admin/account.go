@@ -12,7 +12,6 @@ import (
 
 	"mox/config"
 	"mox/config/edit"
-	"mox/queue/queuedb"
 	"mox/smtp"
 )
 
@@ -85,12 +84,23 @@ func (a *Admin) AddAccount(ctx context.Context, name, address string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.notPending(name); err != nil {
+		return err
+	}
 	return a.edit(ctx, "account added", func(doc *edit.Doc, s *config.Snapshot) error {
 		return addAccount(doc, s, name, addr)
 	}, "account", name, "address", addr)
 }
 
 func addAccount(doc *edit.Doc, s *config.Snapshot, name string, addr smtp.Address) error {
+	if err := checkNewAccount(s, name); err != nil {
+		return err
+	}
+	return doc.Set(edit.At("Accounts", name), NewAccount(addr))
+}
+
+// checkNewAccount checks that there is nothing of an account of a name.
+func checkNewAccount(s *config.Snapshot, name string) error {
 	if _, ok := s.Account(name); ok {
 		return errorf(ErrExists, "account %q exists already", name)
 	}
@@ -103,7 +113,7 @@ func addAccount(doc *edit.Doc, s *config.Snapshot, name string, addr smtp.Addres
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return doc.Set(edit.At("Accounts", name), NewAccount(addr))
+	return nil
 }
 
 // DisableAccount makes logging in fail with a text, for new sessions. Mail is still
@@ -127,59 +137,4 @@ func (a *Admin) setLoginDisabled(ctx context.Context, done, name, text string) e
 		}
 		return doc.Set(edit.At("Accounts", name, "LoginDisabled"), text)
 	}, "account", name)
-}
-
-// RemoveAccount removes an account with its addresses, and all ways to log in to it. Its
-// messages stay on disk: the result is the directory they are in, which exists if there
-// were any. Its addresses leave aliases. Being the last member of one, messages in the
-// queue, and other uses of the account are in the way.
-func (a *Admin) RemoveAccount(ctx context.Context, name string) (dir string, err error) {
-	l, err := a.opts.Queue.List(ctx, queuedb.Filter{Account: name}, queuedb.Page{Max: 1})
-	if err != nil {
-		return "", err
-	}
-	if len(l) > 0 {
-		return "", errorf(ErrInUse, "messages of account %q are in the queue: wait for them, or drop them with mox queue drop -account %s", name, name)
-	}
-	err = a.edit(ctx, "account removed", func(doc *edit.Doc, s *config.Snapshot) error {
-		f, ok := s.Dynamic.Accounts[name]
-		if !ok {
-			return noAccount(name)
-		}
-		for address := range f.Destinations {
-			addr, err := parseAddress(address)
-			if err != nil {
-				continue // A catchall, which cannot be a member.
-			}
-			if err := leaveAliases(doc, s, addr); err != nil {
-				return err
-			}
-		}
-		dir = filepath.Join(s.DataDir, "accounts", name)
-		return doc.Remove(edit.At("Accounts", name))
-	}, "account", name)
-	if err != nil {
-		return "", err
-	}
-	return dir, a.removeLogins(ctx, name)
-}
-
-// removeLogins removes client certificates and app passwords of an account.
-func (a *Admin) removeLogins(ctx context.Context, name string) error {
-	keys, err := a.opts.Logins.TLSPublicKeys(ctx, name)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, k := range keys {
-		errs = append(errs, a.opts.Logins.RemoveTLSPublicKey(ctx, k.Fingerprint))
-	}
-	passwords, err := a.opts.Logins.AppPasswords(ctx, name)
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	for _, p := range passwords {
-		errs = append(errs, a.opts.Logins.RemoveAppPassword(ctx, name, p.Name))
-	}
-	return errors.Join(errs...)
 }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"mox/config"
 	"mox/config/edit"
 	"mox/internal/authdb"
 	"mox/queue/queuedb"
+	"mox/store"
 )
 
 // Kinds of errors, which an [*Error] matches.
@@ -45,29 +47,47 @@ func errorf(kind error, format string, args ...any) error {
 // Logins are the ways to log in besides passwords of accounts, *authdb.DB.
 type Logins interface {
 	TLSPublicKeys(ctx context.Context, account string) ([]authdb.TLSPublicKey, error)
-	RemoveTLSPublicKey(ctx context.Context, fingerprint string) error
-	AppPasswords(ctx context.Context, account string) ([]authdb.AppPassword, error)
-	RemoveAppPassword(ctx context.Context, account, name string) error
+	Renamer
+	RemoveAccount(ctx context.Context, account string) error
 }
 
 // Queue has the messages that wait to be delivered, *queuedb.DB.
 type Queue interface {
 	List(ctx context.Context, f queuedb.Filter, p queuedb.Page) ([]queuedb.Message, error)
+	Renamer
+	RemoveAccount(ctx context.Context, account string) error
 }
 
-// Options are for [New]. All but Now are needed.
+// Renamer has records of accounts, which it gives to another one. It may be asked to do
+// that again.
+type Renamer interface {
+	RenameAccount(ctx context.Context, from, to string) error
+}
+
+// Training has the junk filters of accounts, *training.Trainer.
+type Training interface {
+	Forget(ctx context.Context, account string) error
+}
+
+// Options are for [New].
 type Options struct {
-	Config *config.Holder
-	Logins Logins
-	Queue  Queue
-	Log    *slog.Logger
-	Now    func() time.Time // Nil is time.Now.
+	Config   *config.Holder
+	Store    *store.Store
+	Logins   Logins
+	Queue    Queue
+	Training Training  // Nil if there are no junk filters.
+	Reports  []Renamer // Databases that say which account a message is in; to no account, if it is removed.
+	Log      *slog.Logger
+	Now      func() time.Time // Nil is time.Now.
 }
 
 // Admin makes changes.
 type Admin struct {
 	opts Options
 	log  *slog.Logger
+
+	life  sync.Mutex              // Held while an account is renamed or removed.
+	crash func(step string) error // For tests, see step.
 }
 
 // New returns an Admin.
@@ -75,7 +95,7 @@ func New(opts Options) *Admin {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Admin{opts, opts.Log}
+	return &Admin{opts: opts, log: opts.Log}
 }
 
 // edit changes domains.conf, and logs what was done.

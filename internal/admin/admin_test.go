@@ -16,6 +16,7 @@ import (
 	"mox/internal/authdb"
 	"mox/internal/testkit"
 	"mox/queue/queuedb"
+	"mox/store"
 )
 
 const staticText = `DataDir: ../data
@@ -73,8 +74,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	data := h.Snapshot().DataDir
+	w.ok(os.MkdirAll(data, 0700))
+	st, err := store.Open(t.Context(), store.Options{Dir: data})
+	w.ok(err)
+	t.Cleanup(func() { w.ok(st.Close()) })
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	w.Admin = New(Options{Config: h, Logins: &w.logins, Queue: &w.queue, Log: log, Now: func() time.Time { return now }})
+	w.Admin = New(Options{Config: h, Store: st, Logins: &w.logins, Queue: &w.queue, Log: log, Now: func() time.Time { return now }})
 	return w
 }
 
@@ -123,27 +129,19 @@ func (w *world) changed(before string, oldnew ...string) {
 }
 
 type fakeLogins struct {
-	keys      []authdb.TLSPublicKey
-	passwords []authdb.AppPassword
+	keys []authdb.TLSPublicKey
 }
 
 func (l *fakeLogins) TLSPublicKeys(_ context.Context, account string) ([]authdb.TLSPublicKey, error) {
 	return slices.DeleteFunc(slices.Clone(l.keys), func(k authdb.TLSPublicKey) bool { return account != "" && k.Account != account }), nil
 }
 
-func (l *fakeLogins) RemoveTLSPublicKey(_ context.Context, fingerprint string) error {
-	l.keys = slices.DeleteFunc(l.keys, func(k authdb.TLSPublicKey) bool { return k.Fingerprint == fingerprint })
+func (l *fakeLogins) RemoveAccount(_ context.Context, account string) error {
+	l.keys = slices.DeleteFunc(l.keys, func(k authdb.TLSPublicKey) bool { return k.Account == account })
 	return nil
 }
 
-func (l *fakeLogins) AppPasswords(_ context.Context, account string) ([]authdb.AppPassword, error) {
-	return slices.DeleteFunc(slices.Clone(l.passwords), func(p authdb.AppPassword) bool { return p.Account != account }), nil
-}
-
-func (l *fakeLogins) RemoveAppPassword(_ context.Context, account, name string) error {
-	l.passwords = slices.DeleteFunc(l.passwords, func(p authdb.AppPassword) bool { return p.Account == account && p.Name == name })
-	return nil
-}
+func (l *fakeLogins) RenameAccount(context.Context, string, string) error { return nil }
 
 type fakeQueue []queuedb.Message
 
@@ -151,6 +149,9 @@ func (q fakeQueue) List(_ context.Context, f queuedb.Filter, p queuedb.Page) ([]
 	l := slices.DeleteFunc(slices.Clone(q), func(m queuedb.Message) bool { return m.Account != f.Account || m.ID <= p.AfterID })
 	return l[:min(len(l), p.Max)], nil
 }
+
+func (q fakeQueue) RemoveAccount(context.Context, string) error         { return nil }
+func (q fakeQueue) RenameAccount(context.Context, string, string) error { return nil }
 
 func TestAccountsAreAddedDisabledAndRemoved(t *testing.T) {
 	t.Parallel()
@@ -181,20 +182,19 @@ func TestAccountsAreAddedDisabledAndRemoved(t *testing.T) {
 	w.refused(before, w.EnableAccount(ctx, "x"), ErrNotFound, "does not exist")
 
 	w.logins.keys = []authdb.TLSPublicKey{{Fingerprint: "f", Account: "eve"}, {Fingerprint: "g", Account: "ann"}}
-	w.logins.passwords = []authdb.AppPassword{{Account: "eve", Name: "phone"}}
 	w.queue = fakeQueue{{ID: 1, Account: "eve"}}
-	_, err := w.RemoveAccount(ctx, "eve")
+	_, err := w.RemoveAccount(ctx, "eve", RemoveOptions{})
 	w.refused(before, err, ErrInUse, "in the queue")
 	w.queue = nil
-	dir, err := w.RemoveAccount(ctx, "eve")
+	_, err = w.RemoveAccount(ctx, "eve", RemoveOptions{})
 	w.ok(err)
 	w.changed(dynamicText)
-	if len(w.logins.keys) != 1 || len(w.logins.passwords) != 0 || dir != filepath.Join(data, "accounts", "eve") {
-		t.Errorf("after removal: %+v, directory %s", w.logins, dir)
+	if len(w.logins.keys) != 1 {
+		t.Errorf("after removal: %+v", w.logins)
 	}
-	_, err = w.RemoveAccount(ctx, "eve")
+	_, err = w.RemoveAccount(ctx, "eve", RemoveOptions{})
 	w.refused(dynamicText, err, ErrNotFound, "")
-	_, err = w.RemoveAccount(ctx, "ann") // The postmaster.
+	_, err = w.RemoveAccount(ctx, "ann", RemoveOptions{}) // The postmaster.
 	var cerrs config.Errors
 	if !errors.As(err, &cerrs) || !strings.Contains(err.Error(), "Postmaster.Account") || w.text() != dynamicText {
 		t.Errorf("got error %v", err)
@@ -204,7 +204,7 @@ func TestAccountsAreAddedDisabledAndRemoved(t *testing.T) {
 func TestRemovedAccountsLeaveAliases(t *testing.T) {
 	t.Parallel()
 	w, ctx := newWorld(t), t.Context()
-	_, err := w.RemoveAccount(ctx, "bob")
+	_, err := w.RemoveAccount(ctx, "bob", RemoveOptions{})
 	w.ok(err)
 	w.changed(dynamicText, "\t\t\t\t\t- bob@example.org\n", "", "\tbob:\n\t\tDomain: example.org\n\t\tDestinations:\n\t\t\tbob@example.org: nil\n", "")
 }
@@ -250,7 +250,7 @@ func TestAliasesChange(t *testing.T) {
 	w.refused(before, w.AddAlias(ctx, "Team@other.example", config.AliasFields{Addresses: []string{"ann@example.org"}}), ErrExists, "")
 	w.refused(before, w.AddAlias(ctx, "x@unknown.example", config.AliasFields{Addresses: []string{"ann@example.org"}}), ErrNotFound, "domain")
 	w.refused(before, w.RemoveMembers(ctx, "team@other.example", "ann@example.org"), ErrInUse, "last member")
-	_, err := w.RemoveAccount(ctx, "ann")
+	_, err := w.RemoveAccount(ctx, "ann", RemoveOptions{})
 	w.refused(before, err, ErrInUse, "last member of alias team@other.example")
 	w.ok(w.UpdateAlias(ctx, "TEAM@other.example", AliasChange{PostPublic: &no, ListMembers: &yes}))
 	if al, err := w.Alias("team@other.example"); err != nil || al.Fields.PostPublic || !al.Fields.ListMembers || al.Fields.AllowMsgFrom {
@@ -308,7 +308,7 @@ func TestDomainsAreAddedAndRemovedWithTheirKeys(t *testing.T) {
 	w.refused(before, w.SetDomainDisabled(ctx, "x.example", true), ErrNotFound, "")
 	w.refused(before, w.RemoveDomain(ctx, "new.example"), ErrInUse, `account "eve" has addresses`)
 
-	_, err := w.RemoveAccount(ctx, "eve")
+	_, err := w.RemoveAccount(ctx, "eve", RemoveOptions{})
 	var cerrs config.Errors
 	if !errors.As(err, &cerrs) {
 		t.Errorf("account that gets reports: got error %v", err)

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"flag"
 	"fmt"
 
 	"mox/internal/ctl"
@@ -45,21 +47,56 @@ running.
 	}),
 }
 
+var cmdConfigAccountRename = command{
+	words: "config account rename",
+	args:  "account name",
+	help: `Give an account another name.
+
+The name is that of its directory, and no address: users do not see it. Its messages,
+junk filter, app passwords, client certificates, records of logins, messages in the queue
+and their history, suppressed addresses, hold rules and reports come with it. Nobody can
+use the account for a moment: its sessions end, mail for it is refused for the time being,
+and others are served meanwhile. What a crash interrupts is finished at the next start.
+Traces keep the name of their time. The postmaster's account, which is named in mox.conf,
+cannot be renamed. The server must be running.
+`,
+	setup: withServer(2, 2, func(e *env, c *ctl.Client, args []string) error {
+		return e.doPrint(c, fmt.Sprintf("account %s is now %s", args[0], args[1]), "accountrename", args...)
+	}),
+}
+
 var cmdConfigAccountRemove = command{
 	words: "config account rm",
 	args:  "account",
-	help: `Remove an account, with its addresses, app passwords and client certificates.
+	help: `Remove an account for good, with its messages, addresses and ways to log in.
+
+With -export, its messages are written first, as a maildir for each mailbox, to a new
+directory, or to a new file with a name that ends in .tgz. Flags and up to 26 keywords are
+in names of files as usual, with the file dovecot-keywords; all of them are in the file
+flags.tsv. What was written is read again before anything is removed. The server writes
+it, so it must be allowed to; a relative path is in the data directory. Mail that comes
+meanwhile is refused for the time being.
 
 Its addresses leave the aliases that they are members of. What uses the account is in the
-way: messages in the queue, being the last member of an alias, reports about a domain, or
-being the postmaster.
+way: being the last member of an alias, reports about a domain, being the postmaster, and
+messages in the queue, unless -dropqueue is given, with which they are removed and nobody
+is told. Traces keep its name and addresses until they expire. The server must be running.
 
-The messages of the account stay in its directory, which is printed, for you to keep or
-delete. Mail on its way may come in for some seconds, so wait a moment, and let the server
-have closed the directory: stop it, or wait for half an hour. No account of the same name
-can be added before the directory is gone. The server must be running.
+	mox config account rm -export ann.tgz ann
 `,
-	setup: withServer(1, 1, func(e *env, c *ctl.Client, args []string) error { return e.doLines(c, "accountrm", args...) }),
+	setup: func(fs *flag.FlagSet) runFunc {
+		export := fs.String("export", "", "new directory, or new file ending in .tgz, for the messages")
+		drop := fs.Bool("dropqueue", false, "remove its messages in the queue")
+		return func(ctx context.Context, e *env, args []string) error {
+			return withServer(1, 1, func(e *env, c *ctl.Client, args []string) error {
+				dropped := ""
+				if *drop {
+					dropped = "drop"
+				}
+				return e.doLines(c, "accountrm", args[0], *export, dropped)
+			})(fs)(ctx, e, args)
+		}
+	},
 }
 
 var cmdConfigAccountDisable = command{

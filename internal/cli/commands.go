@@ -56,6 +56,7 @@ func commands() []command {
 		cmdConfigAccountList,
 		cmdConfigAccountAddresses,
 		cmdConfigAccountAdd,
+		cmdConfigAccountRename,
 		cmdConfigAccountRemove,
 		cmdConfigAccountDisable,
 		cmdConfigAccountEnable,

@@ -83,8 +83,12 @@ Postmaster:
 	run(1, "", "has addresses", "domain rm example.com")
 	run(0, "config OK\n", "", "test")
 	run(1, "", "Postmaster.Account", "account rm ann")
-	run(0, filepath.Join(dir, "data", "accounts", "bob"), "", "account rm bob")
-	run(1, "", "has data", "account add bob bob@example.org")
+	run(0, "account bob is now robert", "", "account rename bob robert")
+	run(1, "", "mox.conf", "account rename ann anna")
+	run(0, "0 messages were written to robert.tgz\naccount robert was removed\n", "", "account rm -export robert.tgz robert")
+	if _, err := os.Stat(filepath.Join(dir, "data", "robert.tgz")); err != nil {
+		t.Error(err)
+	}
 
 	data, err := os.ReadFile(file)
 	if err != nil || !strings.HasPrefix(string(data), "# By hand.\nDomains:\n\texample.org: nil\n\texample.com:\n\t\tLocalpartCatchallSeparator: +\n") || !strings.Contains(string(data), "\t\tDisabled: true\n") {

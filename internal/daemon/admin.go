@@ -26,7 +26,6 @@ type adminCommand struct {
 //	number of lines
 //	lines, with tabs between columns
 func (d *Daemon) adminCommands() map[string]ctl.Handler {
-	a := admin.New(admin.Options{Config: d.conf, Logins: d.authDB, Queue: d.queueDB, Log: d.logger("admin")})
 	m := map[string]ctl.Handler{}
 	table := map[string]adminCommand{}
 	for _, t := range []map[string]adminCommand{domainCommands, accountCommands, aliasCommands} {
@@ -38,7 +37,7 @@ func (d *Daemon) adminCommands() map[string]ctl.Handler {
 			if err != nil {
 				return err
 			}
-			lines, err := c.run(ctx, a, params)
+			lines, err := c.run(ctx, d.admin, params)
 			if err != nil {
 				return err
 			}
@@ -86,10 +85,15 @@ var accountCommands = map[string]adminCommand{
 	"accountadd": {2, func(ctx context.Context, a *admin.Admin, p []string) ([]string, error) {
 		return nil, a.AddAccount(ctx, p[0], p[1])
 	}},
-	// account
-	"accountrm": {1, func(ctx context.Context, a *admin.Admin, p []string) ([]string, error) {
-		dir, err := a.RemoveAccount(ctx, p[0])
-		return []string{dir}, err
+	// account, file or directory for its messages or empty, whether to drop messages in the
+	// queue
+	"accountrm": {3, func(ctx context.Context, a *admin.Admin, p []string) ([]string, error) {
+		n, err := a.RemoveAccount(ctx, p[0], admin.RemoveOptions{Export: p[1], DropQueue: p[2] != ""})
+		return removedLines(p[0], p[1], n), err
+	}},
+	// account, new name
+	"accountrename": {2, func(ctx context.Context, a *admin.Admin, p []string) ([]string, error) {
+		return nil, a.RenameAccount(ctx, p[0], p[1])
 	}},
 	"accountlist": {0, func(_ context.Context, a *admin.Admin, _ []string) (lines []string, err error) {
 		for _, acc := range a.Accounts() {

@@ -14,6 +14,7 @@ import (
 	"mox/dmarc/dmarcdb"
 	"mox/dns"
 	"mox/imapserver"
+	"mox/internal/admin"
 	"mox/internal/authdb"
 	"mox/internal/certs"
 	"mox/internal/ctl"
@@ -87,6 +88,7 @@ type Daemon struct {
 	smtp      *smtpserver.Server
 	imap      *imapserver.Server
 	ctl       *ctl.Server
+	admin     *admin.Admin
 	sockets   []*Socket
 	control   net.Listener
 
@@ -148,6 +150,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Floor:            d.floor,
 		Quota:            d.quota,
 		Policy:           deliver.Policy(d.conf),
+		Known:            d.known,
 		Lessons:          func(account string) { d.training.Wake(account) },
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
 		UndeleteWindow:   s.UndeleteWindow,
@@ -159,7 +162,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return adviseWritable(s.DataDir, fmt.Errorf("open store: %w", err))
 	}
 	removeStale(d.store.TempDir(), d.log)
-	d.queueDB, err = queuedb.Open(ctx, queuedb.Options{Dir: s.DataDir, Log: d.logger("queuedb"), Floor: d.floor})
+	d.queueDB, err = queuedb.Open(ctx, queuedb.Options{Dir: s.DataDir, Log: d.logger("queuedb"), Floor: d.floor, Known: d.known})
 	if err != nil {
 		return err
 	}
@@ -224,7 +227,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Cids:           d.cids,
 		Log:            d.logger("queue"),
 	})
-	return nil
+	return d.makeAdmin(ctx)
 }
 
 // serve binds the listeners and starts all that runs in the background.

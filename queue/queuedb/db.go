@@ -51,6 +51,10 @@ type Options struct {
 	// Verify may not meet. Verify on an open database cannot do that.
 	CheckPages bool
 
+	// Known reports whether an account may queue messages: those of one that was renamed
+	// or removed meanwhile would be nobody's. Nil: all.
+	Known func(account string) bool
+
 	AccountMessages int64 // Messages an account can have in the queue. Zero is DefaultAccountMessages, negative no limit.
 	AccountSize     int64 // Octets an account can have in the queue. Zero is DefaultAccountSize, negative no limit.
 

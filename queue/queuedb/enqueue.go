@@ -174,8 +174,11 @@ func (d *DB) checkUsage(u usage, messages int, size int64) error {
 	return nil
 }
 
-// checkSubmission checks what other submissions may have taken.
+// checkSubmission checks what others may have changed, or taken.
 func (b *batch) checkSubmission(l []Message, size int64) error {
+	if known := b.d.opts.Known; known != nil && !known(l[0].Account) {
+		return fmt.Errorf("account %q is not in the configuration any more", l[0].Account)
+	}
 	u, err := b.account(l[0].Account)
 	if err != nil {
 		return err
