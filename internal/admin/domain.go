@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"mox/config"
 	"mox/config/edit"
 	"mox/dns"
+	"mox/mtasts"
 	"mox/smtp"
 )
 
@@ -18,10 +20,40 @@ const (
 	dmarcMailbox    = "DMARC"
 	tlsrptLocalpart = "tlsreports"
 	tlsrptMailbox   = "TLSRPT"
+
+	// policyMaxAge is for how long others keep a policy of MTA-STS: short, so that a
+	// mistake does not last.
+	policyMaxAge = 24 * time.Hour
 )
 
 func noDomain(name string) error {
 	return errorf(ErrNotFound, "domain %s does not exist", name)
+}
+
+// ClientDomain returns the name that programs of users of a new domain connect to.
+func ClientDomain(domain dns.Domain) dns.Domain { return config.Subdomain("mail", domain) }
+
+// DomainFields returns the fields of a new domain with keys, of which an account gets
+// reports. Policy is whether there is a listener for policies of MTA-STS, for which host gets mail.
+func DomainFields(domain, host dns.Domain, dkim *config.DKIMFields, account string, policy bool, now time.Time) config.DomainFields {
+	f := config.DomainFields{
+		LocalpartCatchallSeparator: separator,
+		DKIM:                       dkim,
+		DMARC:                      &config.ReportFields{Localpart: dmarcLocalpart, Account: account, Mailbox: dmarcMailbox},
+		TLSRPT:                     &config.ReportFields{Localpart: tlsrptLocalpart, Account: account, Mailbox: tlsrptMailbox},
+	}
+	if d := ClientDomain(domain); d != host {
+		f.ClientSettingsDomain = d.Name()
+	}
+	if policy {
+		f.MTASTS = &config.MTASTSFields{
+			PolicyID: now.UTC().Format("20060102T150405"),
+			Mode:     string(mtasts.ModeEnforce),
+			MaxAge:   policyMaxAge,
+			MX:       []string{host.Name()},
+		}
+	}
+	return f
 }
 
 // NewDomain are options for [Admin.AddDomain].
@@ -65,13 +97,10 @@ func (a *Admin) AddDomain(ctx context.Context, n NewDomain) (rerr error) {
 		if err := checkNewDomain(s, d, n); err != nil {
 			return err
 		}
-		err := doc.Set(edit.At("Domains", d.Name()), config.DomainFields{
-			Disabled:                   n.Disabled,
-			LocalpartCatchallSeparator: separator,
-			DKIM:                       dkim,
-			DMARC:                      &config.ReportFields{Localpart: dmarcLocalpart, Account: n.Account, Mailbox: dmarcMailbox},
-			TLSRPT:                     &config.ReportFields{Localpart: tlsrptLocalpart, Account: n.Account, Mailbox: tlsrptMailbox},
-		})
+		policy := slices.ContainsFunc(s.Listeners, func(l config.Listener) bool { return l.MTASTSHTTPS.Enabled })
+		f := DomainFields(d, s.Hostname, dkim, n.Account, policy, a.opts.Now())
+		f.Disabled = n.Disabled
+		err := doc.Set(edit.At("Domains", d.Name()), f)
 		if err != nil || n.Localpart == "" {
 			return err
 		}

@@ -43,6 +43,23 @@ func NewHostKey(path string, kind Kind) (HostKey, error) {
 	return writeHostKey(path, kind, "Private key of a hostname. Its TLSA record stays the same for as long as it is used.\n")
 }
 
+// NewHostKeys makes a key of each kind for a hostname in a directory, which is made too
+// if there is none, and returns the paths. Keys that are there already are left alone.
+func NewHostKeys(dir string, host dns.Domain) ([]string, error) {
+	if err := os.MkdirAll(dir, 0750); err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, kind := range kinds {
+		path := filepath.Join(dir, host.ASCII+"."+string(kind)+".pem")
+		if _, err := NewHostKey(path, kind); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
 func writeHostKey(path string, kind Kind, note string) (HostKey, error) {
 	var key crypto.Signer
 	var err error

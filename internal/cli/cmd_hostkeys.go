@@ -51,9 +51,6 @@ old record can be removed. It looks by itself: nothing has to be restarted.
 	setup: func(*flag.FlagSet) runFunc { return runRollHostKey },
 }
 
-// hostKeyKinds are the kinds of keys that a hostname gets.
-var hostKeyKinds = []certs.Kind{certs.P256, certs.RSA2048}
-
 func runEnsureHostKeys(_ context.Context, e *env, args []string) error {
 	if err := noArgs(args); err != nil {
 		return err
@@ -69,23 +66,15 @@ func runEnsureHostKeys(_ context.Context, e *env, args []string) error {
 			continue
 		}
 		found = true
-		if err := os.MkdirAll(dir, 0750); err != nil {
+		paths, err := certs.NewHostKeys(dir, l.Hostname)
+		if err != nil {
 			return err
-		}
-		var names, paths []string
-		for _, kind := range hostKeyKinds {
-			name := l.Hostname.ASCII + "." + string(kind) + ".pem"
-			path := filepath.Join(dir, name)
-			if _, err := certs.NewHostKey(path, kind); err != nil && !errors.Is(err, os.ErrExist) {
-				return err
-			}
-			names, paths = append(names, name), append(paths, path)
 		}
 		if _, err := fmt.Fprintf(e.out, "# For mox.conf, at TLS of listener %s:\nHostPrivateKeyFiles:\n", l.Name); err != nil {
 			return err
 		}
-		for _, name := range names {
-			if _, err := fmt.Fprintf(e.out, "\t- hostkeys/%s\n", name); err != nil {
+		for _, path := range paths {
+			if _, err := fmt.Fprintf(e.out, "\t- hostkeys/%s\n", filepath.Base(path)); err != nil {
 				return err
 			}
 		}

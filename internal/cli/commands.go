@@ -30,6 +30,7 @@ type runFunc func(ctx context.Context, e *env, args []string) error
 func commands() []command {
 	return []command{
 		cmdServe,
+		cmdQuickstart,
 		cmdLocalserve,
 		cmdStop,
 		cmdStatus,

@@ -17,6 +17,12 @@ func (e *env) resolver() (*dns.StrictResolver, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.resolverAt(servers)
+}
+
+// resolverAt returns one that asks the given servers, or those of the system if there are
+// none.
+func (e *env) resolverAt(servers []string) (*dns.StrictResolver, error) {
 	return dns.NewStrictResolver(dns.ResolverOptions{
 		Servers: servers,
 		TrustAD: len(servers) > 0,

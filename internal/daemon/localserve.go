@@ -15,11 +15,9 @@ import (
 	"mox/config"
 	"mox/dns"
 	"mox/internal/certs"
-	"mox/internal/identity"
 	"mox/internal/safefile"
 	"mox/smtp"
 	"mox/smtpserver"
-	"mox/store"
 )
 
 // What a server for trying things out has.
@@ -112,8 +110,14 @@ func writeLocalserve(ctx context.Context, opts LocalserveOptions) error {
 		return err
 	}
 	static, dynamic := localserveConfig(opts.IP)
-	if err := localservePassword(ctx, opts, static, dynamic); err != nil {
-		return fmt.Errorf("set password: %w", err)
+	absolute := static
+	absolute.DataDir = filepath.Join(opts.Dir, static.DataDir)
+	s, err := config.New(absolute, dynamic)
+	if err != nil {
+		return err
+	}
+	if err := InitAccount(ctx, s, opts.Log, smtpserver.LocalserveAccount, LocalservePassword); err != nil {
+		return err
 	}
 	return config.Create(opts.Dir, static, dynamic)
 }
@@ -195,26 +199,4 @@ func LocalservePorts(base int) config.Override {
 		}
 		s.Listeners = listeners
 	}
-}
-
-// localservePassword makes the account with its password.
-func localservePassword(ctx context.Context, opts LocalserveOptions, static config.Static, dynamic config.Dynamic) (rerr error) {
-	static.DataDir = filepath.Join(opts.Dir, static.DataDir)
-	s, err := config.New(static, dynamic)
-	if err != nil {
-		return err
-	}
-	if err := prepareDataDir(s.DataDir); err != nil {
-		return err
-	}
-	st, err := store.Open(ctx, store.Options{Dir: s.DataDir, Log: opts.Log, InitialMailboxes: initialMailboxes(s.InitialMailboxes)})
-	if err != nil {
-		return err
-	}
-	defer func() { rerr = errors.Join(rerr, st.Close()) }()
-	checker, err := identity.New(identity.Options{Store: st, Config: config.NewHolder(s), Dir: s.DataDir, Log: opts.Log})
-	if err != nil {
-		return err
-	}
-	return checker.SetPassword(ctx, smtpserver.LocalserveAccount, LocalservePassword)
 }

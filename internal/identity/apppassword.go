@@ -34,8 +34,9 @@ const (
 	appPasswordGroup    = 4
 )
 
-// newAppPassword returns a password with 100 bits of entropy.
-func newAppPassword() string {
+// NewPassword returns a password with 100 bits of entropy, in groups of letters and
+// digits that one can type.
+func NewPassword() string {
 	random := make([]byte, appPasswordGroups*appPasswordGroup)
 	rand.Read(random)
 	var b strings.Builder
@@ -75,7 +76,7 @@ func (c *Checker) AddAppPassword(ctx context.Context, account, name string, scop
 	if err := c.readSecrets(ctx, &u); err != nil {
 		return "", err
 	}
-	password = newAppPassword()
+	password = NewPassword()
 	p := authdb.AppPassword{Account: account, Name: name, Scope: scope, Salt: make([]byte, appPasswordSalt)}
 	rand.Read(p.Salt)
 	p.Hash = hashAppPassword(p.Salt, password)

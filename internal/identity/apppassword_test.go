@@ -27,7 +27,7 @@ func TestAppPasswordsCannotBeGuessed(t *testing.T) {
 	form := regexp.MustCompile(`^[a-km-np-z2-9]{4}(-[a-km-np-z2-9]{4}){4}$`)
 	seen, chars := map[string]bool{}, map[rune]bool{}
 	for range 1000 {
-		p := newAppPassword()
+		p := NewPassword()
 		if !form.MatchString(p) || seen[p] {
 			t.Fatalf("password %q", p)
 		}
@@ -65,7 +65,7 @@ func TestAppPasswordsLogInWithEachMechanismInTheirScope(t *testing.T) {
 		{"second out of scope", printer, "imap", "", false},
 		{"out of scope for the web", phone, "webmail", "", false},
 		{"password of the account", password, "submission", "", true},
-		{"neither", newAppPassword(), "imap", "", false},
+		{"neither", NewPassword(), "imap", "", false},
 		{"in upper case", strings.ToUpper(phone), "imap", "", false},
 		{"without dashes", strings.ReplaceAll(phone, "-", ""), "imap", "", false},
 	} {

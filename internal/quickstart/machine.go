@@ -1,0 +1,84 @@
+package quickstart
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"os/user"
+	"strconv"
+)
+
+// Machine is what the configuration is for.
+type Machine interface {
+	// Hostname returns what the system calls the machine.
+	Hostname() (string, error)
+	// Addresses returns the addresses of network interfaces that are up.
+	Addresses() ([]netip.Addr, error)
+	// Dial connects with TCP.
+	Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Listen listens for TCP connections.
+	Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
+	// Root reports whether we are root, who can give files to others.
+	Root() bool
+	// UserID returns the number of a user, by name or number.
+	UserID(name string) (int, error)
+}
+
+// System is the machine that runs this program.
+type System struct{}
+
+var _ Machine = System{}
+
+// Hostname implements [Machine].
+func (System) Hostname() (string, error) { return os.Hostname() }
+
+// Addresses implements [Machine].
+func (System) Addresses() ([]netip.Addr, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var l []netip.Addr
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				l = append(l, p.Addr().Unmap())
+			}
+		}
+	}
+	return l, nil
+}
+
+// Dial implements [Machine].
+func (System) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", addr.String())
+}
+
+// Listen implements [Machine].
+func (System) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
+}
+
+// Root implements [Machine].
+func (System) Root() bool { return os.Geteuid() == 0 }
+
+// UserID implements [Machine].
+func (System) UserID(name string) (int, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		id, nerr := strconv.ParseUint(name, 10, 31)
+		if nerr != nil {
+			return 0, err
+		}
+		return int(id), nil
+	}
+	return strconv.Atoi(u.Uid)
+}
