@@ -86,3 +86,9 @@ func Subdomain(label string, d dns.Domain) dns.Domain {
 func byASCII(a, b dns.Domain) int {
 	return strings.Compare(a.ASCII, b.ASCII)
 }
+
+// IsClientSettingsDomain reports whether a domain is ClientSettingsDomain of one of the
+// domains.
+func (s *Snapshot) IsClientSettingsDomain(d dns.Domain) bool {
+	return s.clientDomains[d]
+}

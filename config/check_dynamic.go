@@ -18,6 +18,7 @@ import (
 // what follows from mox.conf already.
 func (c *checker) checkDynamic(s *Snapshot) {
 	s.domains = make(map[dns.Domain]Domain, len(s.Dynamic.Domains))
+	s.clientDomains = map[dns.Domain]bool{}
 	for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Domains)) {
 		c.addDomain(s, name, s.Dynamic.Domains[name])
 	}
@@ -87,6 +88,7 @@ func (c *checker) addDomain(s *Snapshot, name string, f DomainFields) {
 	c.addDKIM(s, field+".DKIM", &d, f.DKIM)
 	if f.ClientSettingsDomain != "" {
 		d.ClientSettingsDomain = c.domain(field+".ClientSettingsDomain", f.ClientSettingsDomain)
+		s.clientDomains[d.ClientSettingsDomain] = true
 	}
 	d.MTASTS = c.mtasts(s, field+".MTASTS", f.MTASTS)
 	if !d.Domain.IsZero() {

@@ -83,6 +83,8 @@ type Snapshot struct {
 
 	certHosts map[string][]dns.Domain    // By authority.
 	certNames map[string]map[string]bool // The same, in ASCII.
+
+	clientDomains map[dns.Domain]bool // For settings of mail programs.
 }
 
 // address is a key: a canonical localpart, empty for the catchall of a domain.

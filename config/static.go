@@ -19,7 +19,7 @@ type Static struct {
 
 	TLS TLSClientFields `sconf:"optional" sconf-doc:"TLS of connections to other servers."`
 
-	MaxConnections int `sconf:"optional" sconf-doc:"How many connections may be open at the same time, for SMTP and for IMAP, over all listeners. Further ones are refused with a temporary error. Those from ExemptNetworks of a listener do not count. [2000] Negative: no limit."`
+	MaxConnections int `sconf:"optional" sconf-doc:"How many connections may be open at the same time, for SMTP, for IMAP and for HTTP, over all listeners. Further ones are refused with a temporary error. Those from ExemptNetworks of a listener do not count. [2000] Negative: no limit."`
 
 	ACME map[string]ACMEFields `sconf:"optional" sconf-doc:"Authorities that make certificates by themselves, by a name of your choice, such as letsencrypt. TLS sections of listeners name the one that they use."`
 

@@ -13,6 +13,7 @@ import (
 	"mox/config"
 	"mox/dmarc/dmarcdb"
 	"mox/dns"
+	"mox/http"
 	"mox/imapserver"
 	"mox/internal/admin"
 	"mox/internal/authdb"
@@ -87,6 +88,7 @@ type Daemon struct {
 	submitter *submit.Submitter
 	smtp      *smtpserver.Server
 	imap      *imapserver.Server
+	http      *http.Server
 	ctl       *ctl.Server
 	admin     *admin.Admin
 	sockets   []*Socket
@@ -273,6 +275,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 
 		MaxConnections: s.MaxConnections,
 	})
+	d.makeHTTP(s, cipher)
 	d.ctl = ctl.New(ctl.Options{Log: d.logger("ctl"), Cids: d.cids, Handlers: d.commands()})
 	if d.sockets, err = d.bind(ctx, s); err != nil {
 		return err

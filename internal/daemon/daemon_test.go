@@ -455,7 +455,7 @@ func TestMetricsAreServed(t *testing.T) {
 			t.Errorf("no %s in metrics", name)
 		}
 	}
-	resp, err = http.Get("http://" + d.addr(t, "MetricsHTTP") + "/")
+	resp, err = http.Get("http://" + d.addr(t, "MetricsHTTP") + "/other")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
 	"syscall"
 	"time"
 
 	"mox/config"
+	"mox/http"
 	"mox/imapserver"
 	"mox/internal/identity"
-	"mox/internal/metrics"
 	"mox/internal/ratelimit"
 	"mox/smtpserver"
 )
@@ -24,6 +23,7 @@ type Socket struct {
 	Listener string // Name in the configuration.
 	Service  string // As the field in the configuration, like "Submissions".
 
+	port     int // In the configuration.
 	listener net.Listener
 	serve    func() error
 	shutdown func(context.Context) error // Nil if that of the server does it.
@@ -69,7 +69,7 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 				if err != nil {
 					return sockets, fmt.Errorf("listener %s: listening for %s%s: %w", l.Name, service.Name, bindHint(err), err)
 				}
-				sock := &Socket{Listener: l.Name, Service: service.Name, listener: nl}
+				sock := &Socket{Listener: l.Name, Service: service.Name, port: service.Port, listener: nl}
 				d.connect(sock, g)
 				sockets = append(sockets, sock)
 			}
@@ -176,8 +176,14 @@ func (d *Daemon) connect(sock *Socket, g group) {
 	case "ACME":
 		d.connectChallenges(sock)
 		return
+	case "HTTP", "HTTPS":
+		d.connectHTTP(sock, g, smtp, imap)
+		return
 	case "MetricsHTTP":
-		d.connectHTTP(sock)
+		sock.serve = func() error { return d.http.ServeHandler(sock.listener, http.Monitor(d.health)) }
+		return
+	case "PprofHTTP":
+		sock.serve = func() error { return d.http.ServeHandler(sock.listener, http.Profiles()) }
 		return
 	}
 	if sock.Service == "IMAP" || sock.Service == "IMAPS" {
@@ -185,33 +191,4 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		return
 	}
 	sock.serve = func() error { return d.smtp.Serve(context.Background(), sock.listener, smtp) }
-}
-
-// Limits of HTTP connections.
-const (
-	httpHeaderTimeout = 30 * time.Second
-	httpWriteTimeout  = time.Minute
-	httpIdleTimeout   = 65 * time.Second
-	httpMaxHeader     = 16 << 10
-)
-
-// connectHTTP serves metrics on a socket.
-func (d *Daemon) connectHTTP(sock *Socket) {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler())
-	srv := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: httpHeaderTimeout,
-		ReadTimeout:       httpHeaderTimeout,
-		WriteTimeout:      httpWriteTimeout,
-		IdleTimeout:       httpIdleTimeout,
-		MaxHeaderBytes:    httpMaxHeader,
-	}
-	sock.shutdown = srv.Shutdown
-	sock.serve = func() error {
-		if err := srv.Serve(sock.listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	}
 }

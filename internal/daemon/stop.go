@@ -44,7 +44,7 @@ func (d *Daemon) endSessions() {
 	d.ctl.Cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	parts := []func(context.Context) error{d.smtp.Shutdown, d.imap.Shutdown, d.queue.Shutdown, d.out.shutdown, d.reports.shutdown}
+	parts := []func(context.Context) error{d.smtp.Shutdown, d.imap.Shutdown, d.http.Shutdown, d.queue.Shutdown, d.out.shutdown, d.reports.shutdown}
 	for _, sock := range d.sockets {
 		if sock.shutdown != nil {
 			parts = append(parts, sock.shutdown)

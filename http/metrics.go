@@ -1,0 +1,15 @@
+package http
+
+import "mox/internal/metrics"
+
+// pkgName is the name of this package in logs and metrics.
+const pkgName = "http"
+
+var (
+	metricRequest = metrics.NewHistogramVec("mox_httpserver_request_duration_seconds",
+		"Time until the status line of a response, by handler, protocol (http, https, ws, wss), method and status code.", metrics.CommandBuckets(), "handler", "proto", "method", "code")
+	metricResponse = metrics.NewHistogramVec("mox_httpserver_response_duration_seconds",
+		"Time until the end of a response, by handler, protocol (http, https, ws, wss), method and status code.", metrics.CommandBuckets(), "handler", "proto", "method", "code")
+	metricRefused = metrics.NewCounterVec("mox_httpserver_refused_total",
+		"Connections and requests that were refused, by limit: connrate, open, full; requests; proxy without a header that tells the client.", "reason")
+)
