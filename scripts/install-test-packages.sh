@@ -34,6 +34,13 @@ python3-nacl python3:nacl
 python3-authres python3:authres
 python3-spf python3:spf
 libxml2-utils xmllint
+debootstrap debootstrap
+systemd-container systemd-nspawn
+knot knotd
+postfix-mta-sts-resolver mta-sts-daemon
+thunderbird thunderbird
+libnss3-tools certutil
+testssl.sh testssl
 zbar-tools zbarimg
 haproxy haproxy
 fail2ban fail2ban-regex

@@ -72,6 +72,13 @@ var packages = map[string]string{
 	"unshare":          "util-linux",
 	"python3":          "python3",
 	"xmllint":          "libxml2-utils",
+	"systemd-nspawn":   "systemd-container",
+	"knotd":            "knot",
+	"knotc":            "knot",
+	"keymgr":           "knot",
+	"mta-sts-daemon":   "postfix-mta-sts-resolver",
+	"testssl":          "testssl.sh",
+	"certutil":         "libnss3-tools",
 }
 
 // Tool returns the path of an external program. If it is not installed, the test

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -121,8 +122,19 @@ func (p *Pebble) waitPort(addr string) {
 // Roots returns the authority of the certificates that it makes.
 func (p *Pebble) Roots(t testing.TB) *x509.CertPool {
 	t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(p.RootsPEM(t, nil)) {
+		t.Fatalf("authority of pebble: no certificate")
+	}
+	return pool
+}
+
+// RootsPEM returns the authority of the certificates that it makes, in PEM. Dial connects to
+// pebble; nil is as usual.
+func (p *Pebble) RootsPEM(t testing.TB, dial func(ctx context.Context, network, addr string) (net.Conn, error)) []byte {
+	t.Helper()
 	p.waitPort(strings.TrimPrefix(p.management, "https://"))
-	transport := &http.Transport{TLSClientConfig: p.CA.ClientConfig("")}
+	transport := &http.Transport{TLSClientConfig: p.CA.ClientConfig(""), DialContext: dial}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, Timeout: ProcessTimeout}
 	resp, err := client.Get(p.management + "/roots/0")
@@ -131,12 +143,8 @@ func (p *Pebble) Roots(t testing.TB) *x509.CertPool {
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		t.Fatalf("authority of pebble: %v", err)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("authority of pebble: status %s, %v", resp.Status, err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		t.Fatalf("authority of pebble: status %s, no certificate", resp.Status)
-	}
-	return pool
+	return data
 }

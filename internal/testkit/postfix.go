@@ -105,14 +105,15 @@ error     unix - - n - - error
 		}
 	}
 	p.Process = Start(t, exec.Command(postfix, "-c", dir+"/conf", "start-fg"))
-	t.Cleanup(func() { p.stop(t, dir) })
+	t.Cleanup(func() { StopPostfix(t, p.Process, filepath.Join(dir, "queue")) })
 	p.WaitLine(`daemon started`)
 	return p
 }
 
-// stop ends the master process, which is in a group of its own and ends the others.
-func (p *Postfix) stop(t testing.TB, dir string) {
-	data, err := os.ReadFile(filepath.Join(dir, "queue", "pid", "master.pid"))
+// StopPostfix ends a Postfix that [Start] has started with start-fg, by its queue directory.
+// Its master process is in a group of its own and ends the others.
+func StopPostfix(t testing.TB, p *Process, queue string) {
+	data, err := os.ReadFile(filepath.Join(queue, "pid", "master.pid"))
 	if err != nil {
 		t.Errorf("finding the master process of postfix: %v", err)
 		return

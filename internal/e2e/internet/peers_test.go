@@ -9,9 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"mox/internal/testkit"
@@ -104,19 +102,7 @@ func (w *world) startPostfix(t *testing.T) *peer {
 	conf("master.cf", postfixMaster)
 	p.proc = p.Start(t, command(t, map[string]string{"resolv.conf": writeResolv(t, p.dir)}, testkit.Tool(t, "postfix"), "-c", p.dir+"/conf", "start-fg"))
 	p.log = p.proc.Output
-	t.Cleanup(func() {
-		// The master process is in a group of its own and ends the others.
-		data, err := os.ReadFile(filepath.Join(p.dir, "queue", "pid", "master.pid"))
-		pid, perr := strconv.Atoi(strings.TrimSpace(string(data)))
-		if err != nil || perr != nil {
-			t.Errorf("finding the master process of postfix: %v, %v", err, perr)
-			return
-		}
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-			t.Errorf("stopping postfix: %v", err)
-		}
-		_ = p.proc.Wait() // It says that it was terminated.
-	})
+	t.Cleanup(func() { testkit.StopPostfix(t, p.proc, filepath.Join(p.dir, "queue")) })
 	p.proc.WaitLine(`daemon started`)
 	return p
 }
