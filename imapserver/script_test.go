@@ -15,6 +15,7 @@ import (
 
 	"mox/internal/script"
 	"mox/internal/testkit"
+	"mox/store"
 )
 
 // TestScripts runs the conversations of testdata, see testdata/README.md.
@@ -49,6 +50,7 @@ func scriptServer(t *testing.T, s *script.Script) *testServer {
 		return n
 	}
 	setup := testSetup{quota: number("quota")}
+	setup.store = func(o *store.Options) { o.Tombstones = number("tombstones") }
 	var ca *testkit.CA
 	setup.listener = func(l *ListenerOptions) {
 		l.MaxMessageSize = number("maxsize")

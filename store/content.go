@@ -15,8 +15,6 @@ import (
 const (
 	// sweepBatch is how many contents one transaction of Sweep removes.
 	sweepBatch = 200
-	// maxTombstones is how many expunged messages an account remembers, for QRESYNC.
-	maxTombstones = 100000
 	// pruneBatch is how many of them one commit forgets.
 	pruneBatch = 1000
 )
@@ -198,10 +196,11 @@ func (a *Account) removeGone(ctx context.Context, update func(context.Context, f
 // pruneTombstones forgets the oldest expunged messages beyond the limit. Clients
 // that ask for changes before them are told that history is incomplete.
 func (tx *Tx) pruneTombstones() error {
-	if tx.state.Tombstones <= maxTombstones+pruneBatch {
-		return nil
+	limit := tx.a.store.opts.Tombstones
+	if tx.state.Tombstones <= limit+limit/100 {
+		return nil // A whole batch at a time.
 	}
-	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(pruneBatch).List()
+	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(int(min(tx.state.Tombstones-limit, pruneBatch))).List()
 	if err != nil {
 		return fmt.Errorf("read tombstones: %w", err)
 	}

@@ -187,9 +187,10 @@ func (ix *Index) MatchFlags(mask, want Flags) iter.Seq[int] {
 // messages that changed after since. Chunks without any are not looked at.
 func (ix *Index) ChangedSince(since ModSeq, from, to int) iter.Seq2[int, Item] {
 	return func(yield func(int, Item) bool) {
-		for ci, c := range ix.chunks {
+		ci := sort.Search(len(ix.chunks), func(i int) bool { return ix.starts[i+1] > from })
+		for ; ci < len(ix.chunks) && ix.starts[ci] < to; ci++ {
 			first, end := max(from, ix.starts[ci]), min(to, ix.starts[ci+1])
-			if first >= end || c.modSeq <= since {
+			if ix.chunks[ci].modSeq <= since {
 				continue
 			}
 			for pos, it := range ix.Range(first, end) {

@@ -21,6 +21,8 @@ const (
 	// DefaultUndeleteBytes is how much an account may keep of expunged messages;
 	// beyond it the oldest are erased before the window has passed.
 	DefaultUndeleteBytes = 512 << 20
+	// DefaultTombstones is how many expunged messages an account remembers.
+	DefaultTombstones = 100000
 	// DefaultIndexMemory bounds the mailbox indexes in memory of all accounts.
 	DefaultIndexMemory = 128 << 20
 	// DefaultContentMemory bounds the cached content records of all accounts.
@@ -63,6 +65,7 @@ type Options struct {
 
 	UndeleteWindow time.Duration    // Zero is DefaultUndeleteWindow, negative none.
 	UndeleteBytes  int64            // Zero is DefaultUndeleteBytes.
+	Tombstones     int64            // How many expunged messages an account remembers, for QRESYNC. Zero is DefaultTombstones.
 	IndexMemory    int64            // Bytes; zero is DefaultIndexMemory.
 	ContentMemory  int64            // Bytes; zero is DefaultContentMemory.
 	Now            func() time.Time // Nil is time.Now.
@@ -121,6 +124,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if opts.UndeleteBytes == 0 {
 		opts.UndeleteBytes = DefaultUndeleteBytes
+	}
+	if opts.Tombstones == 0 {
+		opts.Tombstones = DefaultTombstones
 	}
 	if opts.IndexMemory == 0 {
 		opts.IndexMemory = DefaultIndexMemory

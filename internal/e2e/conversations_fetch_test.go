@@ -34,7 +34,7 @@ S: A6 BAD`,
 	"FetchMultipartMixedComplex.test": {state: authenticated},
 	"FetchMultipleMessages.test":      {state: selected},
 	"FetchNILSaveDate.test":           {skip: `for a store of James that keeps no save date; FetchSaveDate.test is the one for ours`},
-	"FetchPartial.test":               {skip: `PARTIAL (RFC 9394) comes with a later issue`},
+	"FetchPartial.test":               {state: selected},
 	"FetchPeek.test":                  {state: selected},
 	"FetchRFC822.test":                {state: selected},
 	"FetchRFC822Header.test": {state: selected, edits: []mpt.Edit{

@@ -24,7 +24,6 @@ const (
 	whyAuthenticate = "RFC 9051 §9: the mechanism is an atom, and the initial response not a literal"
 	whyEncoded      = "one more message has the word; James says itself that it misses that"
 	whyNew          = "NEW is for messages that are recent, a notion that RFC 9051 has removed"
-	whyPartial      = "PARTIAL (RFC 9394) comes with a later issue, and RFC 9051 §6.4.4 has BAD for unknown options"
 	whyID           = "RFC 2971 §3.2: what a server tells is its own choice"
 )
 
@@ -178,7 +177,7 @@ S: 4b`,
 	"ConcurrentRenameSelected.test":         {state: authenticated},
 	"ConcurrentRenameSelectedSub.test":      {state: authenticated},
 	"CondstoreDisable.test":                 {skip: `about a setting of James that hides CONDSTORE`},
-	"CondstoreEnable.test":                  {skip: `CONDSTORE (RFC 7162) is announced with a later issue`},
+	"CondstoreEnable.test":                  {state: authenticated},
 	"Copy.test":                             {state: selected},
 	"Create.test": {state: authenticated, edits: []mpt.Edit{
 		{

@@ -73,37 +73,6 @@ S: A86`,
 S: A86`,
 			Why: whyNew,
 		},
-		{
-			Old: `S: \* OK \[HIGHESTMODSEQ .*\] Highest
-S: \* SEARCH
-S: A150 OK`,
-			New: `S: A150 BAD`,
-			Why: `MODSEQ (RFC 7162) comes with a later issue`,
-		},
-		{
-			Old: `S: \* ESEARCH \(TAG "A152"\) UID PARTIAL \(1:5 10:14\)
-S: A152 OK`,
-			New: `S: A152 BAD`,
-			Why: whyPartial,
-		},
-		{
-			Old: `S: \* ESEARCH \(TAG "A153"\) UID PARTIAL \(-1:-5 15:19\)
-S: A153 OK`,
-			New: `S: A153 BAD`,
-			Why: whyPartial,
-		},
-		{
-			Old: `S: \* ESEARCH \(TAG \"A154\"\) UID PARTIAL \(50:100 NIL\)
-S: A154 OK`,
-			New: `S: A154 BAD`,
-			Why: whyPartial,
-		},
-		{
-			Old: `S: \* ESEARCH \(TAG \"A155\"\) UID PARTIAL \(-50:-100 NIL\)
-S: A155 OK`,
-			New: `S: A155 BAD`,
-			Why: whyPartial,
-		},
 	})},
 	"SearchCombinations.test": {state: authenticated, edits: slices.Concat(searchSetup, parentheses, []mpt.Edit{
 		{
@@ -121,17 +90,7 @@ S: A155 OK`,
 			Why: whyBody,
 		},
 	})},
-	"SearchOptionAggregations.test": {state: authenticated, edits: []mpt.Edit{
-		{
-			Old: `C: d SEARCH RETURN (MIN) MODSEQ 8
-S: \* OK \[HIGHESTMODSEQ .*\] Highest
-S: \* ESEARCH \(TAG "d"\) MIN .* MODSEQ .*
-S: d OK SEARCH completed.
-`,
-			New: ``,
-			Why: `MODSEQ is of CONDSTORE (RFC 7162), which is announced with a later issue`,
-		},
-	}},
+	"SearchOptionAggregations.test": {state: authenticated},
 	"SearchOptionSave.test": {state: authenticated, edits: []mpt.Edit{
 		{
 			Old: `S: \* SEARCH 1

@@ -10,6 +10,7 @@ import (
 
 	"mox/imap"
 	"mox/message"
+	"mox/store"
 )
 
 // Prefixes of object identifiers. RFC 8474 §4, §5
@@ -289,6 +290,8 @@ func (p *Program) narrow() {
 			p.intersect(positionIntervals(k.set))
 		case opUIDs:
 			p.intersect(p.uidIntervals(k.set))
+		case opModSeq:
+			p.since = max(p.since, store.ModSeq(k.number-1))
 		case opNone:
 			p.intersect(nil)
 		default:

@@ -37,9 +37,10 @@ type Program struct {
 	index *store.Index
 	root  node
 
-	// All results have exactly the flags of want among those of mask, and are in one of
-	// the intervals. This narrows down what the root is asked for.
+	// All results have exactly the flags of want among those of mask, changed after since,
+	// and are in one of the intervals. This narrows down what the root is asked for.
 	mask, want imap.Flags
+	since      store.ModSeq
 	intervals  []interval // Ascending, not empty, not overlapping.
 
 	needles []needle // Of BODY and TEXT.
@@ -97,12 +98,12 @@ func (p *Program) positions(descending bool) iter.Seq[int] {
 	switch {
 	case descending:
 		return p.backwards
-	case whole && p.mask != 0:
+	case whole && p.mask != 0 && p.since == 0:
 		return p.index.MatchFlags(p.mask, p.want)
 	}
 	return func(yield func(int) bool) {
 		for _, iv := range p.intervals {
-			for pos, it := range p.index.Range(iv.first, iv.end) {
+			for pos, it := range p.index.ChangedSince(p.since, iv.first, iv.end) {
 				if it.Flags&p.mask == p.want && !yield(pos) {
 					return
 				}
@@ -117,7 +118,7 @@ func (p *Program) backwards(yield func(int) bool) {
 	for _, iv := range slices.Backward(p.intervals) {
 		for end := iv.end; end > iv.first; end -= batchSize {
 			block = block[:0]
-			for pos, it := range p.index.Range(max(iv.first, end-batchSize), end) {
+			for pos, it := range p.index.ChangedSince(p.since, max(iv.first, end-batchSize), end) {
 				if it.Flags&p.mask == p.want {
 					block = append(block, pos)
 				}
