@@ -106,7 +106,7 @@ func (s *selected) search(ctx context.Context, req *searchRequest) (searchResult
 		if err != nil {
 			return nil
 		}
-		opts := search.Options{Descending: last, Unreadable: func(pos int, err error) {
+		opts := search.Options{Descending: last, Progress: s.c.progress(s.known.Len()), Unreadable: func(pos int, err error) {
 			s.c.log.Error("message cannot be searched", "err", err, "content", s.known.At(pos).ContentID)
 		}}
 		err = p.Run(ctx, s.account, opts, func(pos int) bool {

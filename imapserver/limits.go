@@ -17,6 +17,7 @@ const (
 	byeTimeout       = 5 * time.Second  // For the last words on a connection that is given up.
 	proxyTimeout     = 5 * time.Second  // For the header of the PROXY protocol.
 	refuseTimeout    = time.Second      // To tell a client that it is not served.
+	progressInterval = 10 * time.Second // Between responses that tell that a command is worked on. RFC 9585 §4
 	keepAlive        = 5 * time.Minute  // Between TCP keep-alive probes.
 )
 

@@ -87,6 +87,8 @@ type Server struct {
 	buffers wire.Buffers
 	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
 
+	progressInterval time.Duration // That of limits.go, but in tests.
+
 	counted atomic.Int64 // Connections that count for MaxConnections.
 
 	mu        sync.Mutex // Guards what follows.
@@ -108,7 +110,10 @@ func New(opts Options) *Server {
 		opts.Delay = time.Sleep
 	}
 	metrics.PanicPackages(pkgName)
-	return &Server{opts: opts, log: opts.Log, table: byName(commandTable()), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	return &Server{
+		opts: opts, log: opts.Log, table: byName(commandTable()), progressInterval: progressInterval,
+		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{},
+	}
 }
 
 // Serve takes connections from a listener, which it closes, until the listener fails,

@@ -86,11 +86,6 @@ func (s *session) mailbox(name string) (store.Mailbox, error) {
 	return mb, nil
 }
 
-// update changes the account, in one transaction.
-func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error {
-	return s.account.Update(ctx, fn)
-}
-
 // did notes that the command made a change that its session need not be told.
 func (s *session) did(kind store.ChangeKind, name string) {
 	s.own = append(s.own, store.Change{Kind: kind, Name: name})

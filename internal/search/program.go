@@ -57,6 +57,10 @@ type Options struct {
 	// Unreadable, if not nil, is called for a message whose file cannot be read, though
 	// whether it matches depends on it. Such a message is no result.
 	Unreadable func(pos int, err error)
+
+	// Progress, if not nil, is called at times with how many messages of the mailbox have
+	// been looked at.
+	Progress func(done int)
 }
 
 // Run calls yield with the position of each message that matches, in order, until it
@@ -72,6 +76,7 @@ func (p *Program) Run(ctx context.Context, mail Mail, opts Options, yield func(p
 			if more, err := r.flush(yield); err != nil || !more {
 				return err
 			}
+			r.progress(pos)
 		}
 	}
 	_, err := r.flush(yield)
@@ -148,6 +153,17 @@ type run struct {
 	batch []candidate
 	ids   []int64 // Content ids of those that need a digest.
 	at    []int   // Their indexes in batch.
+}
+
+// progress tells that the message at a position has been looked at.
+func (r *run) progress(pos int) {
+	switch {
+	case r.opts.Progress == nil:
+	case r.opts.Descending:
+		r.opts.Progress(r.index.Len() - pos)
+	default:
+		r.opts.Progress(pos + 1)
+	}
 }
 
 // flush decides on the messages of the batch and yields those that match.

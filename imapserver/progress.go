@@ -1,0 +1,79 @@
+package imapserver
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"mox/imap"
+	"mox/store"
+)
+
+// INPROGRESS. RFC 9585
+//
+// A command that takes long says that it is being worked on, and, for what looks at one
+// message after another, how many it has looked at.
+
+// tellProgress writes an INPROGRESS response. With goal 0 nothing is known. RFC 9585 §4
+func (c *conn) tellProgress(done, goal int) {
+	code := imap.CodeInProgress
+	switch {
+	case strings.Contains(c.tag, "]"): // It would end the code for simple readers.
+	case goal > 0:
+		code += imap.Code(fmt.Sprintf(` ("%s" %d %d)`, c.tag, done, goal))
+	default:
+		code += imap.Code(fmt.Sprintf(` ("%s" NIL NIL)`, c.tag))
+	}
+	c.enc.Status("", "OK", code, "still working on it")
+	c.flush()
+}
+
+// progress returns a function to be called as work goes on, which tells the client at
+// times.
+func (c *conn) progress(goal int) func(done int) {
+	next := c.srv.opts.Now().Add(c.srv.progressInterval)
+	return func(done int) {
+		if now := c.srv.opts.Now(); done < goal && !now.Before(next) {
+			next = now.Add(c.srv.progressInterval)
+			c.tellProgress(done, goal)
+		}
+	}
+}
+
+// update changes the account, in one transaction. Nothing is written to the client in it:
+// the transaction has a goroutine of its own, so that a client can be told that its
+// command takes long, or waits for that of another session.
+func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if x := recover(); x != nil {
+				done <- &panicError{x, debug.Stack()}
+			}
+		}()
+		done <- s.account.Update(ctx, fn)
+	}()
+	t := time.NewTicker(s.c.srv.progressInterval)
+	defer t.Stop()
+	for {
+		select {
+		case err := <-done:
+			if p, ok := err.(*panicError); ok {
+				panic(p)
+			}
+			return err
+		case <-t.C:
+			s.c.tellProgress(0, 0)
+		}
+	}
+}
+
+// panicError carries a panic to the goroutine of the connection.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("%v\n%s", p.value, p.stack) }
