@@ -47,6 +47,7 @@ func (c *checker) addDKIM(s *Snapshot, field string, d *Domain, f *DKIMFields) {
 	if len(f.Sign) > maxSign {
 		c.addf(field+".Sign", "more than %d signatures", maxSign)
 	}
+	c.dkimRotation(field+".Rotation", f)
 	for i, name := range f.Sign {
 		sf := fmt.Sprintf("%s.Sign[%d]", field, i)
 		sel, ok := d.Selectors[name]

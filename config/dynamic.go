@@ -50,6 +50,8 @@ type DKIMFields struct {
 	Selectors map[string]SelectorFields `sconf-doc:"Keys, by name. The public key of a name is in DNS in a TXT record at <name>._domainkey.<domain>, which mox dkim txt prints. Names beyond ASCII are written in Unicode."`
 
 	Sign []string `sconf:"optional" sconf-doc:"Names in Selectors of the keys to sign with. Each adds a signature: one with an RSA key for all receivers, and one with an Ed25519 key for those who know that, are a good choice. Others in Selectors are not used yet, or not any more."`
+
+	Rotation *DKIMRotationFields `sconf:"optional" sconf-doc:"A change to new keys that has been begun, written by mox config dkim rotate."`
 }
 
 // SelectorFields is one element of Selectors in section DKIM in domains.conf.

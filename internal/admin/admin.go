@@ -11,6 +11,7 @@ import (
 
 	"mox/config"
 	"mox/config/edit"
+	"mox/dns"
 	"mox/internal/authdb"
 	"mox/queue/queuedb"
 	"mox/store"
@@ -75,8 +76,9 @@ type Options struct {
 	Store    *store.Store
 	Logins   Logins
 	Queue    Queue
-	Training Training  // Nil if there are no junk filters.
-	Reports  []Renamer // Databases that say which account a message is in; to no account, if it is removed.
+	Training Training     // Nil if there are no junk filters.
+	Reports  []Renamer    // Databases that say which account a message is in; to no account, if it is removed.
+	Resolver dns.Resolver // Nil if nothing is looked up.
 	Log      *slog.Logger
 	Now      func() time.Time // Nil is time.Now.
 }
@@ -88,6 +90,8 @@ type Admin struct {
 
 	life  sync.Mutex              // Held while an account is renamed or removed.
 	crash func(step string) error // For tests, see step.
+
+	rotating sync.Mutex // Held while DKIM keys are changed to new ones.
 }
 
 // New returns an Admin.

@@ -110,6 +110,9 @@ func (a *Admin) RemoveDKIM(ctx context.Context, domain, selector string) error {
 		if !ok {
 			return errorf(ErrNotFound, "domain %s has no selector %s", d, selector)
 		}
+		if r := f.Rotation; r != nil && (slices.Contains(r.Sign, selector) || slices.Contains(r.Old, selector)) {
+			return errorf(ErrInUse, "selector %s is part of a change of keys that has been begun", selector)
+		}
 		files = []string{sel.PrivateKeyFile}
 		path := edit.At("Domains", d.Name(), "DKIM")
 		if len(f.Selectors) == 1 {

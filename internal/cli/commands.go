@@ -68,6 +68,8 @@ func commands() []command {
 		cmdConfigDomainRemove,
 		cmdConfigDomainDisable,
 		cmdConfigDomainEnable,
+		cmdConfigDKIMRotate,
+		cmdConfigDKIMStatus,
 		cmdConfigAliasList,
 		cmdConfigAliasPrint,
 		cmdConfigAliasAdd,

@@ -28,7 +28,7 @@ type adminCommand struct {
 func (d *Daemon) adminCommands() map[string]ctl.Handler {
 	m := map[string]ctl.Handler{}
 	table := map[string]adminCommand{}
-	for _, t := range []map[string]adminCommand{domainCommands, accountCommands, aliasCommands} {
+	for _, t := range []map[string]adminCommand{domainCommands, accountCommands, aliasCommands, dkimCommands} {
 		maps.Copy(table, t)
 	}
 	for name, c := range table {

@@ -289,6 +289,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	d.startOutgoing()
 	d.startReporting(d.submitter)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
+	d.run("dkim keys", d.rotateKeys)
 	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
 	for _, sock := range d.sockets {
 		d.run(sock.Service+" "+sock.Addr().String(), sock.serve)

@@ -17,6 +17,7 @@ func (d *Daemon) makeAdmin(ctx context.Context) error {
 		Queue:    d.queueDB,
 		Training: d.training,
 		Reports:  []admin.Renamer{d.dmarcDB, d.tlsDB},
+		Resolver: d.dns,
 		Log:      d.logger("admin"),
 	})
 	if err := d.admin.Resume(ctx); err != nil {
