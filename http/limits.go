@@ -7,8 +7,11 @@ const (
 	headerTimeout = 30 * time.Second // For a TLS handshake, and for the header of a request.
 	idleTimeout   = 65 * time.Second // Between two requests of a connection.
 	proxyTimeout  = 10 * time.Second // For the header of the PROXY protocol.
-	maxHeader     = 64 << 10         // Of a request, in octets.
-	maxStreams    = 100              // Requests of a connection with HTTP/2 at a time.
+	// monitorTimeout is for a response of a port for monitoring. Profiles take as long as
+	// they are asked to.
+	monitorTimeout = 5 * time.Minute
+	maxHeader      = 64 << 10 // Of a request, in octets.
+	maxStreams     = 100      // Requests of a connection with HTTP/2 at a time.
 
 	// stallTimeout is how long a client may take until it has read, or sent, the next
 	// chunk of a body, and chunkSize how large one is at most.

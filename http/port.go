@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -39,6 +40,7 @@ type request struct {
 	domain dns.Domain // In the URL. Zero if it is an IP address.
 	ip     netip.Addr // In the URL. Zero if it is a domain.
 	host   string     // As the client wrote it, with its port.
+	url    *url.URL   // As the client wrote it.
 }
 
 // publicID returns the id of the request as a client may see it, for the end of a text.
@@ -51,7 +53,8 @@ func (q *request) publicID() string {
 
 // ServeHTTP implements http.Handler.
 func (p *port) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
-	q := &request{port: p, conf: p.srv.opts.Config.Snapshot(), cid: p.srv.opts.Cids.Next(), host: r.Host}
+	asked := *r.URL
+	q := &request{port: p, url: &asked, conf: p.srv.opts.Config.Snapshot(), cid: p.srv.opts.Cids.Next(), host: r.Host}
 	q.log = mlog.WithCidLogger(p.srv.log, q.cid)
 	r = r.WithContext(mlog.WithCid(r.Context(), q.cid))
 	w := newResponse(hw, r, q)

@@ -27,7 +27,6 @@ type response struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	r       *http.Request // As it came; header fields and path can change.
-	url     string
 	remote  string
 	start   time.Time
 	handler string // Name, for logs and metrics.
@@ -47,7 +46,7 @@ type response struct {
 }
 
 func newResponse(w http.ResponseWriter, r *http.Request, q *request) *response {
-	resp := &response{request: q, w: w, rc: http.NewResponseController(w), r: r, url: r.URL.String(), remote: r.RemoteAddr, start: time.Now()}
+	resp := &response{request: q, w: w, rc: http.NewResponseController(w), r: r, remote: r.RemoteAddr, start: time.Now()}
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &body{ReadCloser: r.Body, rc: resp.rc}
 	}
@@ -279,7 +278,7 @@ func (w *response) observe() {
 		slog.String("httpaccess", ""),
 		slog.String("handler", w.handler),
 		slog.String("method", method),
-		slog.String("url", w.url),
+		slog.String("url", w.url.String()),
 		slog.String("host", w.host),
 		slog.Duration("duration", now.Sub(w.start)),
 		slog.Int("statuscode", w.code),

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,8 +121,10 @@ func (s *Server) Serve(nl net.Listener, opts ListenerOptions) error {
 	}
 	srv := s.httpServer(p)
 	srv.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
-	for proto, fn := range opts.ALPN {
-		srv.TLSNextProto[proto] = func(_ *http.Server, tc *tls.Conn, _ http.Handler) { fn(tc) }
+	protos := []string{"h2", "http/1.1"} // Preferred, if a client asks for more than one.
+	for _, proto := range slices.Sorted(maps.Keys(opts.ALPN)) {
+		srv.TLSNextProto[proto] = func(_ *http.Server, tc *tls.Conn, _ http.Handler) { opts.ALPN[proto](tc) }
+		protos = append(protos, proto)
 	}
 	l := &listener{Listener: nl, port: p}
 	if !opts.Port.TLS {
@@ -130,16 +134,15 @@ func (s *Server) Serve(nl net.Listener, opts ListenerOptions) error {
 		return errors.Join(errors.New("http: port with TLS has no configuration for it"), nl.Close())
 	}
 	srv.TLSConfig = opts.TLSConfig.Clone()
-	for proto := range opts.ALPN {
-		srv.TLSConfig.NextProtos = append(srv.TLSConfig.NextProtos, proto)
-	}
+	srv.TLSConfig.NextProtos = protos
 	return s.serve(srv, func() error { return srv.ServeTLS(l, "", "") }, nl)
 }
 
 // ServeHandler serves a handler on a socket without any of what is on other ports, such
-// as for metrics: as Serve otherwise.
+// as for metrics: as Serve otherwise, but with a limit of time for each request.
 func (s *Server) ServeHandler(nl net.Listener, h http.Handler) error {
 	srv := s.httpServer(h)
+	srv.ReadTimeout, srv.WriteTimeout = headerTimeout, monitorTimeout
 	return s.serve(srv, func() error { return srv.Serve(nl) }, nl)
 }
 

@@ -17,7 +17,7 @@ func (q *request) webserver(w *response, r *http.Request) bool {
 	}
 	if to, ok := q.conf.WebDomainRedirects[q.domain]; ok {
 		w.handler = "(domainredirect)"
-		q.redirect(w, r, url.URL{Scheme: "https", Host: to.ASCII, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}, http.StatusPermanentRedirect)
+		q.toHTTPS(w, r, to.ASCII)
 		return true
 	}
 	for i := range q.conf.WebHandlers {
@@ -27,7 +27,7 @@ func (q *request) webserver(w *response, r *http.Request) bool {
 		}
 		w.handler = h.Name
 		if !q.secure && !h.DontRedirectPlainHTTP {
-			q.redirect(w, r, url.URL{Scheme: "https", Host: q.httpsHost(), Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}, http.StatusPermanentRedirect)
+			q.toHTTPS(w, r, q.httpsHost())
 			return true
 		}
 		w.compress = h.Compress
@@ -61,9 +61,11 @@ func (q *request) httpsHost() string {
 	return q.domain.ASCII
 }
 
-// redirect answers a request with a redirect.
-func (q *request) redirect(w *response, r *http.Request, u url.URL, code int) {
-	http.Redirect(w, r, u.String(), code)
+// toHTTPS answers a request with a redirect, for good, to the same URL at a host.
+func (q *request) toHTTPS(w *response, r *http.Request, host string) {
+	u := *q.url
+	u.Scheme, u.Host, u.User = "https", host, nil
+	http.Redirect(w, r, u.String(), http.StatusPermanentRedirect)
 }
 
 // webRedirect answers a request with a redirect, unless it would lead to where it comes
@@ -97,6 +99,6 @@ func (q *request) webRedirect(w *response, r *http.Request, c *config.WebRedirec
 	if u.Scheme == scheme && strings.EqualFold(u.Host, q.host) && u.Path == r.URL.Path {
 		return false
 	}
-	q.redirect(w, r, u, c.Code)
+	http.Redirect(w, r, u.String(), c.Code)
 	return true
 }
