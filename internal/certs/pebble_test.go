@@ -24,16 +24,34 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"mox/config"
-	mdns "mox/dns"
 	"mox/internal/testkit"
 )
 
 const testHost = "mail.example"
 
-// fixed is a configuration that does not change.
-type fixed config.Snapshot
-
-func (f *fixed) Snapshot() *config.Snapshot { return (*config.Snapshot)(f) }
+// testConfig returns a configuration with an authority, and host keys in files.
+func testConfig(t *testing.T, acme config.ACME, keys []string) *config.Snapshot {
+	t.Helper()
+	var l config.ListenerFields
+	l.IPs, l.TLS = []string{"127.0.0.1"}, &config.TLSFields{ACME: acme.Name}
+	s, err := config.New(config.Static{
+		DataDir:    "data",
+		LogLevel:   "info",
+		Hostname:   testHost,
+		ACME:       map[string]config.ACMEFields{acme.Name: {DirectoryURL: acme.DirectoryURL, ContactEmail: acme.ContactEmail}},
+		Listeners:  map[string]config.ListenerFields{"public": l},
+		Postmaster: config.PostmasterFields{Account: "ann", Mailbox: "Postmaster"},
+	}, config.Dynamic{
+		Domains:  map[string]config.DomainFields{testHost: {}},
+		Accounts: map[string]config.AccountFields{"ann": {Domain: testHost}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ACME[acme.Name] = acme
+	s.Listeners[0].TLS.HostKeyFiles = keys
+	return s
+}
 
 // buffer is a log that may be read while it is written.
 type buffer struct {
@@ -113,17 +131,9 @@ func newSetup(t *testing.T, opts setupOptions) *setup {
 	acme := opts.acme
 	acme.Name, acme.DirectoryURL, acme.ContactEmail, acme.Port = "pebble", pebble.Directory, "ann@mail.example", 443
 	s := &setup{pebble: pebble, log: &buffer{}}
-	host, err := mdns.ParseDomain(testHost)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conf := testConfig(t, acme, opts.keys)
 	s.opts = Options{
-		Config: &fixed{
-			ACME: map[string]config.ACME{"pebble": acme},
-			Listeners: []config.Listener{{
-				Name: "public", Hostname: host, TLS: &config.TLS{MinVersion: tls.VersionTLS12, ACME: "pebble", HostKeyFiles: opts.keys},
-			}},
-		},
+		Config:  config.NewHolder(conf),
 		DataDir: t.TempDir(),
 		DNS:     opts.dns,
 		Roots:   pebble.CA.Pool(),
