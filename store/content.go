@@ -151,32 +151,17 @@ func (tx *Tx) forget(e *erase) error {
 }
 
 // removeGone removes the files of contents whose records are deleted, and then
-// what remembers them, with the given function for changes.
+// what remembers them, with the given function for changes. Files that are held stay
+// until a later call.
 func (a *Account) removeGone(ctx context.Context, update func(context.Context, func(*Tx) error) error) error {
 	for {
 		var gone []erase
-		err := a.read(ctx, func(tx *bstore.Tx) error {
-			var err error
-			gone, err = bstore.QueryTx[erase](tx).FilterEqual("ModSeq", ModSeq(0)).Limit(sweepBatch).List()
+		_, err := a.store.removals.Do(func() (err error) {
+			gone, err = a.removeSome(ctx)
 			return err
 		})
 		if err != nil || len(gone) == 0 {
 			return err
-		}
-		var dirs []string
-		for _, e := range gone {
-			path := a.contentPath(e.ContentID)
-			if err := a.store.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("remove message file: %w", err)
-			}
-			if dir := filepath.Dir(path); !slices.Contains(dirs, dir) {
-				dirs = append(dirs, dir)
-			}
-		}
-		for _, dir := range dirs {
-			if err := a.store.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("sync directory: %w", err)
-			}
 		}
 		err = update(ctx, func(tx *Tx) error {
 			tx.written = true
@@ -191,6 +176,36 @@ func (a *Account) removeGone(ctx context.Context, update func(context.Context, f
 			return err
 		}
 	}
+}
+
+// removeSome removes some of the files of contents whose records are deleted, and
+// returns what remembers those.
+func (a *Account) removeSome(ctx context.Context) ([]erase, error) {
+	var gone []erase
+	err := a.read(ctx, func(tx *bstore.Tx) error {
+		var err error
+		gone, err = bstore.QueryTx[erase](tx).FilterEqual("ModSeq", ModSeq(0)).Limit(sweepBatch).List()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, e := range gone {
+		path := a.contentPath(e.ContentID)
+		if err := a.store.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("remove message file: %w", err)
+		}
+		if dir := filepath.Dir(path); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		if err := a.store.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("sync directory: %w", err)
+		}
+	}
+	return gone, nil
 }
 
 // pruneTombstones forgets the oldest expunged messages beyond the limit. Clients

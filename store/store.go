@@ -88,6 +88,8 @@ type Store struct {
 	lock  *safefile.DirLock
 	cache *cache
 
+	removals safefile.Removals // Of files of messages.
+
 	ctx    context.Context // Ends background work.
 	cancel context.CancelFunc
 	work   sync.WaitGroup

@@ -88,6 +88,11 @@ func (c *Conn) ReadLine() (string, error) {
 	return c.readLine(ioTimeout)
 }
 
+// WaitLine reads a line for which the other side may take its time.
+func (c *Conn) WaitLine() (string, error) {
+	return c.readLine(0)
+}
+
 // WriteLine writes a line. Line ends in it become spaces.
 func (c *Conn) WriteLine(s string) error {
 	s = strings.NewReplacer("\r", " ", "\n", " ").Replace(s)

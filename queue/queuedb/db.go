@@ -79,7 +79,8 @@ type DB struct {
 	dbMu sync.RWMutex // Guards bdb: read-locked while it is used, locked to replace it.
 	bdb  *bstore.DB   // Nil when closed, or when reopening has failed.
 
-	alerts    chan struct{} // Capacity 1.
+	alerts    chan struct{}     // Capacity 1.
+	removals  safefile.Removals // Of files of messages.
 	ids       idPool
 	committer committer
 	sweeper   sweeper

@@ -35,7 +35,7 @@ func (d *DB) recover(ctx context.Context, bdb *bstore.DB) error {
 		if st.Version != version {
 			return fmt.Errorf("queue has storage format %d, this program knows %d", st.Version, version)
 		}
-		if err := d.finishErase(tx); err != nil {
+		if _, err := d.removals.Do(func() error { return d.finishErase(tx) }); err != nil {
 			return err
 		}
 		if err := d.saveLost(tx, st.ContentLow, st.ContentHigh); err != nil {

@@ -37,6 +37,11 @@ func (s *sweeper) add(ids []int64) {
 	s.mu.Lock()
 	s.ids = append(s.ids, ids...)
 	s.mu.Unlock()
+	s.due()
+}
+
+// due makes what is due be looked at soon.
+func (s *sweeper) due() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -78,10 +83,17 @@ func (s *sweeper) run() {
 	}
 }
 
-// sweep removes all files that are due for it.
+// sweep removes all files that are due for it. Those that are held stay due.
 func (s *sweeper) sweep() {
 	for l := s.take(); len(l) > 0; l = s.take() {
-		if err := s.d.removeErased(l); err != nil {
+		held, err := s.d.removeErased(l)
+		if held {
+			s.mu.Lock()
+			s.ids = append(l, s.ids...)
+			s.mu.Unlock()
+			return
+		}
+		if err != nil {
 			// The erase rows stay, so the next start tries again.
 			s.d.log.Warn("remove files of delivered messages, leaving them for the next start", "err", err)
 			return
@@ -94,12 +106,13 @@ func (s *sweeper) stop() {
 	<-s.done
 }
 
-// removeErased removes files whose erase rows are committed, and then the rows.
-func (d *DB) removeErased(ids []int64) error {
-	if err := d.unlink(ids); err != nil {
-		return err
+// removeErased removes files whose erase rows are committed, and then the rows, unless
+// files are held.
+func (d *DB) removeErased(ids []int64) (held bool, err error) {
+	if held, err = d.removals.Do(func() error { return d.unlink(ids) }); held || err != nil {
+		return held, err
 	}
-	return d.committer.do(context.Background(), &change{apply: func(b *batch) error {
+	return false, d.committer.do(context.Background(), &change{apply: func(b *batch) error {
 		return deleteErase(b.tx, ids)
 	}})
 }
