@@ -34,6 +34,7 @@ python3-nacl python3:nacl
 python3-authres python3:authres
 python3-spf python3:spf
 libxml2-utils xmllint
+bind9-utils named-checkzone
 debootstrap debootstrap
 systemd-container systemd-nspawn
 knot knotd

@@ -336,12 +336,12 @@ func (c *dnsCheck) services(ctx context.Context) {
 	if c.d.ReportsOnly {
 		return
 	}
-	l := clientServices(c.s)
-	none := !slices.ContainsFunc(l, func(s clientService) bool { return s.port != 0 })
+	l := clientServices(c.s, c.d)
+	none := !slices.ContainsFunc(l, func(s srvService) bool { return s.port != 0 })
 	for _, s := range l {
 		srvs, _, err := c.Resolver.LookupSRV(ctx, s.name, "tcp", c.d.Domain.ASCII+".")
 		ours := func(srv *net.SRV) bool {
-			return int(srv.Port) == s.port && strings.EqualFold(strings.TrimSuffix(srv.Target, "."), c.s.Hostname.ASCII)
+			return int(srv.Port) == s.port && strings.EqualFold(strings.TrimSuffix(srv.Target, "."), s.host.ASCII)
 		}
 		switch nowhere := len(srvs) == 1 && srvs[0].Target == "."; {
 		case err != nil && !missing(err):
@@ -356,9 +356,9 @@ func (c *dnsCheck) services(ctx context.Context) {
 		case len(srvs) == 0:
 			c.add(check, Failure, "there is no record for %s", s.name)
 		case !slices.ContainsFunc(srvs, ours):
-			c.add(check, Failure, "the record for %s leads to %s port %d, and not to %s port %d", s.name, srvs[0].Target, srvs[0].Port, c.s.Hostname, s.port)
+			c.add(check, Failure, "the record for %s leads to %s port %d, and not to %s port %d", s.name, srvs[0].Target, srvs[0].Port, s.host, s.port)
 		default:
-			c.add(check, OK, "%s is at %s port %d", s.name, c.s.Hostname, s.port)
+			c.add(check, OK, "%s is at %s port %d", s.name, s.host, s.port)
 		}
 	}
 }

@@ -68,6 +68,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	withIMAPS := *s
 	withIMAPS.Listeners = append([]config.Listener(nil), s.Listeners...)
 	withIMAPS.Listeners[1].IMAPS = config.TLSService{Enabled: true, Port: 993}
+	withIMAPS.Listeners[1].TLS = &config.TLS{}
+	withIMAPS.Listeners[1].Submission = config.PlainService{}
 	for name, tc := range map[string]struct {
 		s        *config.Snapshot
 		old, new string // In the zone.

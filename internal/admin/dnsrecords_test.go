@@ -6,9 +6,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	mdns "github.com/miekg/dns"
 
 	"mox/config"
 	"mox/dns"
@@ -96,7 +99,7 @@ func zone(t *testing.T, s *config.Snapshot, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := DNSRecords(s, d)
+	l, err := DNSRecords(s, d, RecordOptions{Signed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,8 +157,203 @@ _smtp._tls.example.org.                  TXT "v=TLSRPTv1;rua=mailto:tlsreports@e
 	if got := zone(t, s, "plain.example"); !strings.Contains(got, "_dmarc.plain.example.                    TXT \"v=DMARC1;p=reject\"\n") || strings.Contains(got, "_domainkey") {
 		t.Errorf("got:\n%s", got)
 	}
-	if _, err := DNSRecords(s, dns.Domain{ASCII: "x.example"}); !errors.Is(err, ErrNotFound) {
+	if _, err := DNSRecords(s, dns.Domain{ASCII: "x.example"}, RecordOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got error %v", err)
+	}
+}
+
+// fullConfig is a configuration with all services that have records.
+func fullConfig(t *testing.T) *config.Snapshot {
+	t.Helper()
+	files := map[string]string{
+		"data/acme/letsencrypt.uri": "https://acme.example/acct/7\n",
+		"ec.pem":                    hostKey,
+		"domains.conf": `Domains:
+	example.org:
+		ClientSettingsDomain: imap.example.org
+		MTASTS:
+			PolicyID: 20260304T050607
+			Mode: enforce
+			MaxAge: 24h
+		DMARC:
+			Localpart: dmarcreports
+			Account: ann
+			Mailbox: DMARC
+		TLSRPT:
+			Localpart: tlsreports
+			Account: ann
+			Mailbox: TLSRPT
+	mx.example.org: nil
+Accounts:
+	ann:
+		Domain: example.org
+		Destinations:
+			ann@example.org: nil
+			ann@mx.example.org: nil
+`,
+		"mox.conf": `DataDir: data
+LogLevel: info
+Hostname: mx.example.org
+ACME:
+	letsencrypt:
+		DirectoryURL: https://acme-v02.api.letsencrypt.org/directory
+		ContactEmail: ann@example.org
+Listeners:
+	public:
+		IPs:
+			- 10.0.0.1
+		NATIPs:
+			- 192.0.2.1
+		TLS:
+			ACME: letsencrypt
+			HostPrivateKeyFiles:
+				- ec.pem
+		SMTP:
+			Enabled: true
+		Submissions:
+			Enabled: true
+		IMAPS:
+			Enabled: true
+		AutoconfigHTTPS:
+			Enabled: true
+		MTASTSHTTPS:
+			Enabled: true
+Transports:
+	proxy:
+		Socks:
+			Address: 127.0.0.1:1080
+			RemoteIPs:
+				- 192.0.2.99
+			RemoteHostname: proxy.example.org
+Postmaster:
+	Account: ann
+	Mailbox: Postmaster
+HostTLSRPT:
+	Account: ann
+	Mailbox: TLSRPT
+	Localpart: hostreports
+`,
+	}
+	s, err := config.Load(filepath.Join(testkit.Dir(t, files), "mox.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// hostKey is a P-256 key, whose public key in DER has the hash in hostKeyHash: openssl ec
+// -in ec.pem -pubout -outform DER | sha256sum
+const hostKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgzY+sw2oht5ZtlZ73
+99TTberRF4YZbHM4HTUwqWm2OlahRANCAARHGBfIxi3vmggDaXuV3t02yHfsk8N8
+Z4UK9iXwYn2G1TwrSZlN3CzRo2pEYi56/TQEUvCqZpdYDeLj/mfM7gxZ
+-----END PRIVATE KEY-----
+`
+
+const hostKeyHash = "71efc9eccdfc9f14e3f7d6fcc1be3d89f0f9ab8bb995cf2266b11bff50f51e3f"
+
+func TestRecordsOfAllServices(t *testing.T) {
+	t.Parallel()
+	s := fullConfig(t)
+	for name, want := range map[string][]string{
+		"example.org": {
+			"_25._tcp.mx.example.org.                 TLSA 3 1 1 " + hostKeyHash,
+			`mx.example.org.                          TXT "v=spf1 a -all"`,
+			`_smtp._tls.mx.example.org.               TXT "v=TLSRPTv1;rua=mailto:hostreports@mx.example.org"`,
+			"example.org.                             MX 10 mx.example.org.",
+			`example.org.                             TXT "v=spf1 ip4:192.0.2.1 ip4:192.0.2.99 mx ~all"`,
+			`_dmarc.example.org.                      TXT "v=DMARC1;p=reject;rua=mailto:dmarcreports@example.org!10m"`,
+			"mta-sts.example.org.                     CNAME mx.example.org.",
+			`_mta-sts.example.org.                    TXT "v=STSv1; id=20260304T050607;"`,
+			`_smtp._tls.example.org.                  TXT "v=TLSRPTv1;rua=mailto:tlsreports@example.org"`,
+			"imap.example.org.                        CNAME mx.example.org.",
+			"autoconfig.example.org.                  CNAME mx.example.org.",
+			"_autodiscover._tcp.example.org.          SRV 0 1 443 mx.example.org.",
+			"_imaps._tcp.example.org.                 SRV 0 1 993 mx.example.org.",
+			"_submissions._tcp.example.org.           SRV 0 1 465 mx.example.org.",
+			"_imap._tcp.example.org.                  SRV 0 0 0 .",
+			"_submission._tcp.example.org.            SRV 0 0 0 .",
+			"_pop3._tcp.example.org.                  SRV 0 0 0 .",
+			"_pop3s._tcp.example.org.                 SRV 0 0 0 .",
+			`example.org.                             CAA 0 issue "letsencrypt.org"`,
+			`mx.example.org.                          CAA 0 issue "letsencrypt.org"`,
+			`; example.org.                             CAA 0 issue "letsencrypt.org;accounturi=https://acme.example/acct/7;validationmethods=tls-alpn-01,http-01"`,
+			`; mx.example.org.                          CAA 0 issue "letsencrypt.org;accounturi=https://acme.example/acct/7;validationmethods=tls-alpn-01,http-01"`,
+		},
+		// A domain that is also the name of the machine: nothing is there twice.
+		"mx.example.org": {
+			"_25._tcp.mx.example.org.                 TLSA 3 1 1 " + hostKeyHash,
+			`_smtp._tls.mx.example.org.               TXT "v=TLSRPTv1;rua=mailto:hostreports@mx.example.org"`,
+			"mx.example.org.                          MX 10 mx.example.org.",
+			`mx.example.org.                          TXT "v=spf1 ip4:192.0.2.1 ip4:192.0.2.99 mx ~all"`,
+			`_dmarc.mx.example.org.                   TXT "v=DMARC1;p=reject"`,
+			"autoconfig.mx.example.org.               CNAME mx.example.org.",
+			"_autodiscover._tcp.mx.example.org.       SRV 0 1 443 mx.example.org.",
+			"_imaps._tcp.mx.example.org.              SRV 0 1 993 mx.example.org.",
+			"_submissions._tcp.mx.example.org.        SRV 0 1 465 mx.example.org.",
+			"_imap._tcp.mx.example.org.               SRV 0 0 0 .",
+			"_submission._tcp.mx.example.org.         SRV 0 0 0 .",
+			"_pop3._tcp.mx.example.org.               SRV 0 0 0 .",
+			"_pop3s._tcp.mx.example.org.              SRV 0 0 0 .",
+			`mx.example.org.                          CAA 0 issue "letsencrypt.org"`,
+			`; mx.example.org.                          CAA 0 issue "letsencrypt.org;accounturi=https://acme.example/acct/7;validationmethods=tls-alpn-01,http-01"`,
+		},
+	} {
+		var got []string
+		for line := range strings.Lines(zone(t, s, name)) {
+			if text := strings.TrimPrefix(line, "; "); strings.Contains(text, ".  ") {
+				got = append(got, strings.TrimSuffix(line, "\n"))
+			}
+		}
+		if d := testkit.Diff(strings.Join(want, "\n"), strings.Join(got, "\n")); d != "" {
+			t.Errorf("%s:\n%s", name, d)
+		}
+	}
+}
+
+func TestRecordsForDANEAreCommentsWithoutSignatures(t *testing.T) {
+	t.Parallel()
+	l, err := DNSRecords(fullConfig(t), dns.Domain{ASCII: "example.org"}, RecordOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteZone(&b, l); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); !strings.Contains(got, "\n; _25._tcp.mx.example.org.                 TLSA 3 1 1 ") || !strings.Contains(got, "DNSSEC") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+// Two programs read the text as a zone: a name with an alias has no other records there,
+// and all is in the right form.
+func TestRecordsAreAZoneFile(t *testing.T) {
+	t.Parallel()
+	const soa = "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\nns A 192.0.2.53\nmx.example.org. A 192.0.2.1\n"
+	w := newWorld(t)
+	w.ok(w.AddDomain(t.Context(), NewDomain{Domain: "new.example", Account: "ann"}))
+	w.ok(w.AddAddress(t.Context(), "ann@new.example", "ann"))
+	for name, s := range map[string]*config.Snapshot{"example.org": fullConfig(t), "mx.example.org": fullConfig(t), "new.example": w.opts.Config.Snapshot()} {
+		text := strings.ReplaceAll(soa, "mx.example.org. A 192.0.2.1\n", "") + zone(t, s, name)
+		if name != "new.example" {
+			text = soa + zone(t, s, name)
+		}
+		// Variants are to be possible too.
+		text = strings.ReplaceAll(text, "; example.org.   ", "example.org. ")
+		zp := mdns.NewZoneParser(strings.NewReader(text), name+".", "")
+		n := 0
+		for _, ok := zp.Next(); ok; _, ok = zp.Next() {
+			n++
+		}
+		if err := zp.Err(); err != nil || n < 12 {
+			t.Errorf("%s: got %d records, error %v in:\n%s", name, n, err, text)
+		}
+		file := filepath.Join(testkit.Dir(t, map[string]string{"zone": text}), "zone")
+		out, err := exec.Command(testkit.Tool(t, "named-checkzone"), "-k", "fail", "-m", "fail", "-M", "fail", "-S", "fail", "-i", "local", name, file).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v: %s\n%s", name, err, out, text)
+		}
 	}
 }
 
@@ -171,19 +369,23 @@ func TestRecordsForProgramsOfUsers(t *testing.T) {
 			l.IMAPS, l.Submissions, l.IMAP = tls(1993), tls(465), config.PlainService{Enabled: true, Port: 143}
 		},
 			[]string{"imaps 0 1 1993 mail.example.org.", "submissions 0 1 465 mail.example.org.", "imap 0 0 0 .", "submission 0 0 0 .", "pop3 0 0 0 .", "pop3s 0 0 0 ."}},
-		"starttls": {func(l *config.Listener) { l.IMAP = config.PlainService{Enabled: true, Port: 143} },
+		"starttls": {func(l *config.Listener) {
+			l.IMAP, l.Submission = config.PlainService{Enabled: true, Port: 143}, config.PlainService{}
+		},
 			[]string{"imap 0 1 143 mail.example.org.", "imaps 0 0 0 .", "submissions 0 0 0 .", "submission 0 0 0 .", "pop3 0 0 0 .", "pop3s 0 0 0 ."}},
 		"no tls": {func(l *config.Listener) {
-			l.IMAP = config.PlainService{Enabled: true, Port: 143, NoRequireSTARTTLS: true}
+			l.TLS, l.IMAP = nil, config.PlainService{Enabled: true, Port: 143, NoRequireSTARTTLS: true}
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := *s
 			c.Listeners = append([]config.Listener(nil), s.Listeners...)
-			tc.change(&c.Listeners[0])
+			c.Listeners[1].TLS = &config.TLS{}
+			tc.change(&c.Listeners[1])
+			d, _ := c.Domain(dns.Domain{ASCII: "example.org"})
 			var got []string
-			for _, rs := range clientRecords(&c, "example.org") {
+			for _, rs := range clientRecords(&c, d) {
 				for _, r := range rs.Records {
 					got = append(got, strings.TrimSuffix(strings.TrimPrefix(r.Name, "_"), "._tcp.example.org")+" "+r.Data)
 				}
@@ -213,7 +415,7 @@ func TestRecordsOfNewDomainAreReadAsTheyWereMeant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := DNSRecords(s, dns.Domain{ASCII: "new.example"})
+	l, err := DNSRecords(s, dns.Domain{ASCII: "new.example"}, RecordOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

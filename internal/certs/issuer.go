@@ -138,7 +138,7 @@ func (c *client) register(ctx context.Context) error {
 	account, err := c.acme.GetAccount(ctx, account)
 	if err == nil {
 		c.account = account
-		return nil
+		return c.writeURI()
 	}
 	var problem acme.Problem
 	if !errors.As(err, &problem) || problem.Type != acme.ProblemTypeAccountDoesNotExist {
@@ -164,7 +164,7 @@ func (c *client) register(ctx context.Context) error {
 		return fmt.Errorf("make account: %w", err)
 	}
 	c.account = account
-	return nil
+	return c.writeURI()
 }
 
 // solvers returns how names are proven, by kind of challenge.

@@ -31,6 +31,9 @@ import (
 // certificate needs to be renewed is looked at less often.
 const checkInterval = time.Minute
 
+// acmeDir is the directory for what comes from authorities, in the data directory.
+const acmeDir = "acme"
+
 // Options are for [NewManager].
 type Options struct {
 	Config interface{ Snapshot() *config.Snapshot }
@@ -75,7 +78,7 @@ func NewManager(opts Options) (*Manager, error) {
 		log:        opts.Log,
 		quiet:      quiet,
 		zap:        zapLogger(opts.Log),
-		dir:        filepath.Join(opts.DataDir, "acme"),
+		dir:        filepath.Join(opts.DataDir, acmeDir),
 		challenges: newChallenges(),
 		authority:  map[string]*authority{},
 		wake:       make(chan struct{}, 1),

@@ -3,26 +3,37 @@ package cli
 import (
 	"context"
 	"flag"
+	"time"
 
 	"mox/config"
 	"mox/internal/admin"
 )
+
+// signedTime is how long it may take to see whether the zone of the server is signed.
+const signedTime = 10 * time.Second
 
 var cmdConfigDNSRecords = command{
 	words: "config dnsrecords",
 	args:  "domain",
 	help: `Print the DNS records that a domain in domains.conf needs, as lines for a zone file.
 
-Comments say what each is for. Records are printed for what is configured: for who gets
-mail and sends it (MX, SPF), keys for signatures (DKIM), the policy for mail that is not
-proven (DMARC), addresses for reports (DMARC and TLSRPT), and how programs of users find
-the server (SRV). The addresses of the server, and their reverse names, are not among
-them. The server is not needed; "config dnscheck" compares the records with those in DNS.
+Comments say what each is for. Records are printed for what is configured: keys of the
+server (TLSA, for DANE), who gets mail and sends it (MX, SPF), keys for signatures (DKIM),
+the policy for mail that is not proven (DMARC), that for encrypted connections (MTA-STS),
+addresses for reports (DMARC and TLSRPT), how programs of users find the server, and who may
+make certificates (CAA). The addresses of the server, and their reverse names, are not
+among them.
+
+Records that are not to be published as things are, are comments: those for DANE if the
+zone of the server is not signed with DNSSEC, which is looked up; and those that bind the
+domain to the account of this server at the authority for certificates, which are a choice.
+
+The server is not needed. "config dnscheck" compares the records with those in DNS.
 
 	mox config dnsrecords example.org >>example.org.zone
 `,
 	setup: func(*flag.FlagSet) runFunc {
-		return func(_ context.Context, e *env, args []string) error {
+		return func(ctx context.Context, e *env, args []string) error {
 			if len(args) != 1 {
 				return usageError("")
 			}
@@ -34,7 +45,15 @@ them. The server is not needed; "config dnscheck" compares the records with thos
 			if err != nil {
 				return err
 			}
-			l, err := admin.DNSRecords(s, d)
+			resolver, err := e.resolver()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(ctx, signedTime)
+			defer cancel()
+			// That it cannot be looked up is no reason to print nothing.
+			_, r, _ := resolver.LookupIP(ctx, "ip", s.Hostname.ASCII+".")
+			l, err := admin.DNSRecords(s, d, admin.RecordOptions{Signed: r.Authentic})
 			if err != nil {
 				return err
 			}

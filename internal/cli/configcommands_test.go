@@ -91,7 +91,7 @@ Postmaster:
 	}
 
 	data, err := os.ReadFile(file)
-	if err != nil || !strings.HasPrefix(string(data), "# By hand.\nDomains:\n\texample.org: nil\n\texample.com:\n\t\tLocalpartCatchallSeparator: +\n") || !strings.Contains(string(data), "\t\tDisabled: true\n") {
+	if err != nil || !strings.HasPrefix(string(data), "# By hand.\nDomains:\n\texample.org: nil\n\texample.com:\n\t\tClientSettingsDomain: mail.example.com\n\t\tLocalpartCatchallSeparator: +\n") || !strings.Contains(string(data), "\t\tDisabled: true\n") {
 		t.Errorf("file is %s, %v", data, err)
 	}
 	if err := os.WriteFile(file, append(data, "Unknown: x\n"...), 0600); err != nil {

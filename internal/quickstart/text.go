@@ -45,7 +45,7 @@ func (q *quickstart) records(s *config.Snapshot) error {
 	if len(q.net.host) == 0 {
 		q.out.write(q.hostRecords())
 	}
-	l, err := admin.DNSRecords(s, q.addr.Domain)
+	l, err := admin.DNSRecords(s, q.addr.Domain, admin.RecordOptions{Signed: q.net.signed})
 	if err != nil {
 		return err
 	}
