@@ -97,7 +97,7 @@ func (c *checker) selector(s *Snapshot, field, name string, f SelectorFields) dk
 	}
 	if f.PrivateKeyFile == "" {
 		c.addf(field+".PrivateKeyFile", "file name is empty")
-	} else if sel.Key, err = loadKey(relative(dir, f.PrivateKeyFile)); err != nil {
+	} else if sel.Key, err = s.loadKey(relative(dir, f.PrivateKeyFile)); err != nil {
 		c.addf(field+".PrivateKeyFile", "%s", err)
 	}
 	return sel
@@ -154,8 +154,12 @@ func (s *Snapshot) SignsFor(from dns.Domain) (Domain, bool) {
 var errKeyFile = errors.New("not a private key")
 
 // loadKey reads a file with a private key and checks that it can sign.
-func loadKey(path string) (crypto.Signer, error) {
-	data, err := readKeyFile(path)
+func (s *Snapshot) loadKey(path string) (crypto.Signer, error) {
+	read := s.readKey
+	if read == nil {
+		read = readKeyFile
+	}
+	data, err := read(path)
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mox/internal/metrics"
 )
 
 // ReloadInterval is how long a change to domains.conf may go unnoticed.
 const ReloadInterval = time.Second
+
+var (
+	metricReload = metrics.NewCounterVec("mox_config_reload_total",
+		"Times that domains.conf was read again, by result: ok, or error if it has errors and the previous one stays in use.", "result")
+	metricInUse = metrics.NewGauge("mox_config_reload_success",
+		"1 if domains.conf is in use as it is on disk, 0 if it has errors and a previous one is in use.")
+)
 
 // Holder hands out the current [Snapshot]. It reads domains.conf again when that
 // has changed.
@@ -33,13 +42,19 @@ func NewHolder(s *Snapshot) *Holder {
 
 // Open loads the configuration at path, as [Load], and watches its domains.conf.
 func Open(path string, log *slog.Logger, overrides ...Override) (*Holder, error) {
-	s, dyn, err := open(path, overrides)
+	return OpenWith(path, Options{Log: log, Overrides: overrides})
+}
+
+// OpenWith is [Open] with options, of which Log must be given.
+func OpenWith(path string, opts Options) (*Holder, error) {
+	s, dyn, err := open(path, opts)
 	if err != nil {
 		return nil, err
 	}
-	h := &Holder{log: log, info: dyn.info}
+	h := &Holder{log: opts.Log, info: dyn.info}
 	h.next.Store(time.Now().Add(ReloadInterval).UnixNano())
 	h.current.Store(s)
+	metricInUse.Set(1)
 	return h, nil
 }
 
@@ -49,14 +64,26 @@ func Open(path string, log *slog.Logger, overrides ...Override) (*Holder, error)
 // snapshot stays.
 func (h *Holder) Snapshot() *Snapshot {
 	if h.log != nil && time.Now().UnixNano() >= h.next.Load() && h.mu.TryLock() {
-		h.reload()
+		_ = h.reload(false) // It is logged.
 		h.mu.Unlock()
 	}
 	return h.current.Load()
 }
 
-// reload looks at domains.conf. It must be called with mu held.
-func (h *Holder) reload() {
+// Reload reads domains.conf again now, and the keys it names, whether or not it has
+// changed. The error is the one that is logged, and the previous snapshot stays then.
+func (h *Holder) Reload() error {
+	if h.log == nil {
+		return ErrNotFile
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reload(true)
+}
+
+// reload reads domains.conf again if it has changed, or if it is forced to. It must be
+// called with mu held.
+func (h *Holder) reload(force bool) error {
 	defer func() {
 		h.next.Store(time.Now().Add(ReloadInterval).UnixNano())
 	}()
@@ -64,29 +91,38 @@ func (h *Holder) reload() {
 	path := dynamicPath(s.Path)
 	info, err := os.Stat(path)
 	if err != nil {
-		if h.info != nil {
-			h.log.Error("domains.conf cannot be read, previous configuration stays in use", "err", err, "path", path)
+		if h.info == nil && !force {
+			return nil // It was logged.
 		}
 		h.info = nil
-		return
+		return h.refuse(path, "cannot be read", err)
 	}
-	if unchanged(info, h.info) {
-		return
+	if !force && unchanged(info, h.info) {
+		return nil
 	}
 	f, err := readFile(path)
 	if err != nil {
 		h.info = info
-		h.log.Error("domains.conf cannot be read, previous configuration stays in use", "err", err, "path", path)
-		return
+		return h.refuse(path, "cannot be read", err)
 	}
 	h.info = f.info
 	n, err := s.withDynamic(f.data)
 	if err != nil {
-		h.log.Error("domains.conf has errors, previous configuration stays in use", "err", err, "path", path)
-		return
+		return h.refuse(path, "has errors", err)
 	}
 	h.current.Store(n)
+	metricReload.WithLabelValues("ok").Inc()
+	metricInUse.Set(1)
 	h.log.Info("reloaded domains.conf", "domains", len(n.domains), "accounts", len(n.accounts))
+	return nil
+}
+
+// refuse says that a file is not taken.
+func (h *Holder) refuse(path, why string, err error) error {
+	metricReload.WithLabelValues("error").Inc()
+	metricInUse.Set(0)
+	h.log.Error("domains.conf "+why+", previous configuration stays in use", "err", err, "path", path)
+	return err
 }
 
 // unchanged reports whether a file is the same as before: a new file in its place,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -37,6 +38,15 @@ func dynamicPath(path string) string {
 	return filepath.Join(filepath.Dir(path), DynamicName)
 }
 
+// Options are for [OpenWith].
+type Options struct {
+	Log       *slog.Logger
+	Overrides []Override
+
+	// ReadKey reads files with private keys that domains.conf names. Nil: [os.ReadFile].
+	ReadKey func(path string) ([]byte, error)
+}
+
 // An Override changes what was read from mox.conf before it is checked, as flags
 // of commands do.
 type Override func(*Static)
@@ -44,7 +54,7 @@ type Override func(*Static)
 // Load reads and checks mox.conf at path and domains.conf next to it. The error is
 // that of reading a file, or [Errors] with all that is wrong with both.
 func Load(path string, overrides ...Override) (*Snapshot, error) {
-	s, _, err := open(path, overrides)
+	s, _, err := open(path, Options{Overrides: overrides})
 	return s, err
 }
 
@@ -67,7 +77,7 @@ func DataDir(path string) (string, error) {
 }
 
 // open is Load that also returns domains.conf.
-func open(path string, overrides []Override) (*Snapshot, file, error) {
+func open(path string, opts Options) (*Snapshot, file, error) {
 	st, err := readFile(path)
 	if err != nil {
 		return nil, file{}, err
@@ -76,13 +86,17 @@ func open(path string, overrides []Override) (*Snapshot, file, error) {
 	if err != nil {
 		return nil, file{}, err
 	}
-	s, err := load(path, st.data, dyn.data, overrides...)
+	s, err := opts.load(path, st.data, dyn.data)
 	return s, dyn, err
 }
 
 // load makes a snapshot of the content of both files.
 func load(path string, static, dynamic []byte, overrides ...Override) (*Snapshot, error) {
-	s := &Snapshot{Path: path}
+	return Options{Overrides: overrides}.load(path, static, dynamic)
+}
+
+func (opts Options) load(path string, static, dynamic []byte) (*Snapshot, error) {
+	s := &Snapshot{Path: path, readKey: opts.ReadKey}
 	o, errs := parse(path, static, &s.Static)
 	s.static = o
 	do, derrs := parse(dynamicPath(path), dynamic, &s.Dynamic)
@@ -90,7 +104,7 @@ func load(path string, static, dynamic []byte, overrides ...Override) (*Snapshot
 		// What a file means cannot be told from the part of it that can be read.
 		return nil, errs
 	}
-	for _, o := range overrides {
+	for _, o := range opts.Overrides {
 		o(&s.Static)
 	}
 	if err := s.check(do); err != nil {
@@ -127,7 +141,7 @@ func (s *Snapshot) check(dynamic *outline) error {
 // The static file is checked again: what was right with one domains.conf may not
 // be with another.
 func (s *Snapshot) withDynamic(data []byte) (*Snapshot, error) {
-	n := &Snapshot{Path: s.Path, Static: s.Static, static: s.static}
+	n := &Snapshot{Path: s.Path, Static: s.Static, static: s.static, readKey: s.readKey}
 	o, errs := parse(dynamicPath(s.Path), data, &n.Dynamic)
 	if len(errs) > 0 {
 		return nil, errs

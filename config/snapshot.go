@@ -71,8 +71,9 @@ type Snapshot struct {
 
 	InitialMailboxes InitialMailboxes // With defaults; names in the form in which they are stored.
 
-	static     *outline // Of mox.conf. Nil if not from a file.
-	quota      int64    // Default for accounts, 0 for none.
+	static     *outline                          // Of mox.conf. Nil if not from a file.
+	readKey    func(path string) ([]byte, error) // See [Options].
+	quota      int64                             // Default for accounts, 0 for none.
 	postmaster Recipient
 	tlsrpt     *Recipient          // For TLS reports about this host, or nil.
 	hostnames  map[dns.Domain]bool // For which postmaster is always taken: ours, and of listeners with SMTP.

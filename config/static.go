@@ -11,6 +11,10 @@ type Static struct {
 
 	PackageLogLevels map[string]string `sconf:"optional" sconf-doc:"Levels for parts of the server that differ from LogLevel, by name of the package, such as smtpserver, imapserver, queue or store."`
 
+	User string `sconf:"optional" sconf-doc:"Name of the user that the server runs as when it is started as root, or a number that is used for user and group. Root only binds sockets and opens files with keys. With root, all is done as root: for containers that have no other user. [mox]"`
+
+	NoFixPermissions bool `sconf:"optional" sconf-doc:"Leave owners and permissions of the directories of the configuration and of data as they are. Otherwise they are put right when the server is started as root: see Permissions in the documentation of operations."`
+
 	Hostname string `sconf-doc:"Name of this machine, complete with its domain and in Unicode, as other mail servers know it."`
 
 	Pedantic bool `sconf:"optional" sconf-doc:"Refuse what breaks a protocol where the server would otherwise make the best of it. Shows what is wrong with a client that is being developed; real mail would be lost."`

@@ -35,6 +35,7 @@ func newQueueMox(b *testing.B, dir, resolver string) *queueServer {
 	check(b, os.MkdirAll(filepath.Dir(m.conf), 0o700))
 	check(b, os.WriteFile(m.conf, fmt.Appendf(nil, `DataDir: ../data
 LogLevel: info
+User: root
 Hostname: mail.sender.example
 DNSResolver:
 	- %s

@@ -37,9 +37,18 @@ type HostKey struct {
 
 // readHostKey reads a key.
 func readHostKey(path string) (HostKey, error) {
-	key, err := config.ReadHostKey(path)
+	return parseHostKey(path, os.ReadFile)
+}
+
+// parseHostKey is readHostKey with what reads files.
+func parseHostKey(path string, read func(path string) ([]byte, error)) (HostKey, error) {
+	data, err := read(path)
 	if err != nil {
 		return HostKey{}, err
+	}
+	key, err := config.ParseHostKey(data)
+	if err != nil {
+		return HostKey{}, fmt.Errorf("%s: %w", path, err)
 	}
 	switch key.(type) {
 	case *ecdsa.PrivateKey:

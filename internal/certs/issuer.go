@@ -44,6 +44,7 @@ const (
 type client struct {
 	conf    config.ACME
 	keyFile string // Of the account.
+	read    func(path string) ([]byte, error)
 	acme    *acmez.Client
 
 	alpn, dns acmez.Solver // Nil: not possible.
@@ -62,7 +63,7 @@ func (m *Manager) newClient(conf config.ACME) (*client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: m.opts.Roots}
-	c := &client{conf: conf, keyFile: keyFile}
+	c := &client{conf: conf, keyFile: keyFile, read: m.opts.ReadFile}
 	c.account.PrivateKey = key
 	c.acme = &acmez.Client{Client: &acme.Client{
 		Directory:   conf.DirectoryURL,
@@ -150,7 +151,7 @@ func (c *client) register(ctx context.Context) error {
 		TermsOfServiceAgreed: true,
 	}
 	if c.conf.EABKeyID != "" {
-		key, err := os.ReadFile(c.conf.EABKeyFile)
+		key, err := c.read(c.conf.EABKeyFile)
 		if err != nil {
 			return fmt.Errorf("key of external account: %w", err)
 		}

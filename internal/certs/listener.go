@@ -43,10 +43,13 @@ type Listener struct {
 // reads those that are in files.
 func (m *Manager) Listener(l config.Listener) (*Listener, error) {
 	if l.TLS.ACME == "" {
-		s, err := New(*l.TLS, m.log)
+		s, err := newSource(*l.TLS, m.opts.ReadFile, m.log)
 		if err != nil {
 			return nil, err
 		}
+		m.mu.Lock()
+		m.static = append(m.static, s)
+		m.mu.Unlock()
 		return &Listener{static: s}, nil
 	}
 	a := m.authority[l.TLS.ACME]

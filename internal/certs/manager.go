@@ -44,6 +44,10 @@ type Options struct {
 	Roots     *x509.CertPool   // For HTTPS with authorities. Nil: those of the system.
 	Version   string           // Ours, for authorities to see.
 	Log       *slog.Logger     // Nil: nothing is logged.
+
+	// ReadFile reads files that the configuration names: keys and certificates, and
+	// secrets for authorities. Nil: [os.ReadFile].
+	ReadFile func(path string) ([]byte, error)
 }
 
 // Manager has the certificates of all listeners.
@@ -64,6 +68,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	hostKeys map[string]map[Kind]HostKey // By hostname in ASCII.
+	static   []*Source                   // Certificates from files.
 }
 
 // NewManager makes a Manager for a configuration. It reads keys, and makes those of
@@ -71,6 +76,9 @@ type Manager struct {
 func NewManager(opts Options) (*Manager, error) {
 	if opts.Log == nil {
 		opts.Log = mlog.Discard()
+	}
+	if opts.ReadFile == nil {
+		opts.ReadFile = os.ReadFile
 	}
 	quiet := slog.New(quietHandler{opts.Log.Handler()})
 	m := &Manager{
@@ -117,7 +125,7 @@ func (m *Manager) readHostKeys(s *config.Snapshot) error {
 			continue
 		}
 		for _, path := range l.TLS.HostKeyFiles {
-			k, err := readHostKey(path)
+			k, err := parseHostKey(path, m.opts.ReadFile)
 			if err != nil {
 				return fmt.Errorf("listener %s: private key of hostname: %w", l.Name, err)
 			}
@@ -134,6 +142,24 @@ func (m *Manager) readHostKeys(s *config.Snapshot) error {
 	defer m.mu.Unlock()
 	m.hostKeys = keys
 	return nil
+}
+
+// Reload reads all that is in files again now. What fails stays as it is, and is
+// logged.
+func (m *Manager) Reload() error {
+	m.mu.Lock()
+	static := slices.Clone(m.static)
+	m.mu.Unlock()
+	var errs []error
+	for _, s := range static {
+		errs = append(errs, s.Reload())
+	}
+	if err := m.readHostKeys(m.opts.Config.Snapshot()); err != nil {
+		m.log.Error("reading private keys of hostnames again, the previous ones stay in use", mlog.Err(err))
+		errs = append(errs, err)
+	}
+	m.kick()
+	return errors.Join(errs...)
 }
 
 // keysOf returns the keys that certificates of a host are for. A kind with a nil key

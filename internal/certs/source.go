@@ -1,12 +1,13 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,28 +22,29 @@ const ReloadInterval = 5 * time.Second
 // Source has the certificates of a listener, from files.
 type Source struct {
 	conf  config.TLS
+	read  func(path string) ([]byte, error)
 	log   *slog.Logger
 	certs atomic.Pointer[[]tls.Certificate]
 	next  atomic.Int64 // Unix nanoseconds from which on the files are looked at again.
 
 	mu    sync.Mutex // Held while looking at the files.
-	infos []fs.FileInfo
+	files [][]byte   // Content of all files, as last read without error.
 }
 
 // New reads the certificates of a listener. A nil logger logs nothing.
 func New(conf config.TLS, log *slog.Logger) (*Source, error) {
+	return newSource(conf, os.ReadFile, log)
+}
+
+// newSource is New with what reads files.
+func newSource(conf config.TLS, read func(path string) ([]byte, error), log *slog.Logger) (*Source, error) {
 	if log == nil {
 		log = mlog.Discard()
 	}
-	s := &Source{conf: conf, log: log}
-	infos, err := s.stat()
-	if err != nil {
+	s := &Source{conf: conf, read: read, log: log}
+	if _, err := s.load(); err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
-		return nil, err
-	}
-	s.infos = infos
 	s.next.Store(time.Now().Add(ReloadInterval).UnixNano())
 	return s, nil
 }
@@ -61,7 +63,7 @@ func (s *Source) Config() *tls.Config {
 // certificate returns the certificate for a client.
 func (s *Source) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if time.Now().UnixNano() >= s.next.Load() && s.mu.TryLock() {
-		s.reload()
+		_ = s.reload() // It is logged.
 		s.mu.Unlock()
 	}
 	certs := *s.certs.Load()
@@ -73,66 +75,55 @@ func (s *Source) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 	return &certs[0], nil
 }
 
-// stat returns what tells of changes of the files.
-func (s *Source) stat() ([]fs.FileInfo, error) {
-	var infos []fs.FileInfo
+// load reads the files, and reports whether they have changed.
+func (s *Source) load() (changed bool, err error) {
+	var files [][]byte
 	for _, kc := range s.conf.KeyCerts {
 		for _, path := range []string{kc.CertFile, kc.KeyFile} {
-			info, err := os.Stat(path)
+			data, err := s.read(path)
 			if err != nil {
-				return nil, err
+				return false, err
 			}
-			infos = append(infos, info)
+			files = append(files, data)
 		}
 	}
-	return infos, nil
-}
-
-// load reads the files.
-func (s *Source) load() error {
+	if len(files) == 0 {
+		return false, errors.New("no certificates")
+	}
+	if slices.EqualFunc(files, s.files, bytes.Equal) {
+		return false, nil
+	}
 	var certs []tls.Certificate
-	for _, kc := range s.conf.KeyCerts {
-		cert, err := tls.LoadX509KeyPair(kc.CertFile, kc.KeyFile)
+	for i, kc := range s.conf.KeyCerts {
+		cert, err := tls.X509KeyPair(files[2*i], files[2*i+1])
 		if err != nil {
-			return fmt.Errorf("certificate %s with key %s: %w", kc.CertFile, kc.KeyFile, err)
+			return false, fmt.Errorf("certificate %s with key %s: %w", kc.CertFile, kc.KeyFile, err)
 		}
 		observe(cert.Leaf, "file")
 		certs = append(certs, cert)
 	}
-	if len(certs) == 0 {
-		return errors.New("no certificates")
-	}
 	s.certs.Store(&certs)
-	return nil
+	s.files = files
+	return true, nil
 }
 
-// reload reads the files again if they have changed. When that fails, perhaps
-// because only one of two has been replaced so far, the previous certificates stay
-// and another attempt follows. It must be called with mu held.
-func (s *Source) reload() {
-	defer func() {
-		s.next.Store(time.Now().Add(ReloadInterval).UnixNano())
-	}()
-	infos, err := s.stat()
-	if err == nil && unchanged(infos, s.infos) {
-		return
-	}
-	if err == nil {
-		err = s.load()
-	}
+// Reload reads the files again now. When that fails, the previous certificates stay.
+func (s *Source) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reload()
+}
+
+// reload reads the files again, and uses them if they have changed. When that fails,
+// perhaps because only one of two has been replaced so far, the previous certificates
+// stay and another attempt follows. It must be called with mu held.
+func (s *Source) reload() error {
+	changed, err := s.load()
+	s.next.Store(time.Now().Add(ReloadInterval).UnixNano())
 	if err != nil {
 		s.log.Error("certificates cannot be read again, previous ones stay in use", mlog.Err(err))
-		return
+	} else if changed {
+		s.log.Info("certificates were read again")
 	}
-	s.infos = infos
-	s.log.Info("certificates were read again")
-}
-
-func unchanged(a, b []fs.FileInfo) bool {
-	for i := range a {
-		if i >= len(b) || !os.SameFile(a[i], b[i]) || a[i].Size() != b[i].Size() || !a[i].ModTime().Equal(b[i].ModTime()) {
-			return false
-		}
-	}
-	return len(a) == len(b)
+	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"mox/config"
 	"mox/internal/daemon"
+	"mox/internal/privsep"
 )
 
 var cmdLocalserve = command{
@@ -118,7 +119,8 @@ func (f localserveFlags) serve(ctx context.Context, e *env, path string) error {
 		overrides = append(overrides, daemon.LocalservePorts(f.ports))
 	}
 	opts := daemon.Options{ConfigPath: path, Overrides: overrides, AnyPort: f.ports == 0, Localserve: true}
-	return e.runDaemon(ctx, opts, func(d *daemon.Daemon) { writeBanner(e.out, path, d) })
+	r := &running{ready: func(d *daemon.Daemon) { writeBanner(e.out, path, d) }, notify: privsep.NewNotifier(e.log)}
+	return e.runDaemon(ctx, opts, r)
 }
 
 // services are what the banner says about a socket. The first word of the line is

@@ -34,6 +34,7 @@ func commands() []command {
 		cmdLocalserve,
 		cmdStop,
 		cmdStatus,
+		cmdHealthcheck,
 		cmdSetAccountPassword,
 		cmdLogLevels,
 		cmdCid,

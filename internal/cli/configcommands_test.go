@@ -25,6 +25,7 @@ func TestConfigurationIsChangedInTheRunningServer(t *testing.T) {
 	dir := testkit.Dir(t, map[string]string{
 		"config/mox.conf": `DataDir: ../data
 LogLevel: info
+User: root
 Hostname: mail.example.org
 Listeners:
 	local:
@@ -111,6 +112,7 @@ func TestRecordsOfADomainArePrintedAndCompared(t *testing.T) {
 	dir := testkit.Dir(t, map[string]string{
 		"mox.conf": `DataDir: data
 LogLevel: info
+User: root
 Hostname: mail.example.org
 Listeners:
 	local:

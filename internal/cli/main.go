@@ -123,6 +123,7 @@ func (e *env) runCommand(ctx context.Context, c command, args []string) error {
 func (e *env) exitCode(c command, err error) int {
 	var uerr usageError
 	var serr signalError
+	var status statusError
 	var xerr *sysexit
 	var cerrs config.Errors
 	switch {
@@ -130,6 +131,8 @@ func (e *env) exitCode(c command, err error) int {
 		return exitOK
 	case errors.As(err, &serr):
 		return int(serr)
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &xerr):
 		fmt.Fprintf(e.err, "mox %s: %s\n", c.words, err)
 		return xerr.code

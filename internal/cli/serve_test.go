@@ -14,6 +14,7 @@ func TestServeRunsUntilItIsStopped(t *testing.T) {
 	dir := testkit.Dir(t, map[string]string{
 		"config/mox.conf": `DataDir: ../data
 LogLevel: info
+User: root
 Hostname: mail.example.org
 Listeners:
 	local:
@@ -37,15 +38,24 @@ Accounts:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, "-config", conf, "serve")
-	cmd.Env = append(os.Environ(), mainEnv+"=1")
-	p := testkit.Start(t, cmd)
+	serve := func() *testkit.Process {
+		cmd := exec.Command(exe, "-config", conf, "serve") // It confines its process.
+		cmd.Env = append(os.Environ(), mainEnv+"=1")
+		return testkit.Start(t, cmd)
+	}
+	p := serve()
 	p.WaitLine(`ready to serve`)
 	mox(t, "", "-config", conf, "status").want(t, 0, "accounts  1", "")
-	mox(t, "", "-config", conf, "serve").want(t, 1, "", "lock")
+	mox(t, "", "-config", conf, "healthcheck").want(t, 0, "", "")
+	other := serve()
+	other.WaitLine("another mox is running.* lock")
+	if err := other.Wait(); err == nil {
+		t.Error("another server has run")
+	}
 	mox(t, "", "-config", conf, "stop").want(t, 0, "stopped", "")
 	if err := p.Wait(); err != nil {
 		t.Errorf("server: %v", err)
 	}
+	mox(t, "", "-config", conf, "healthcheck").want(t, 1, "", "not running")
 	mox(t, "", "-config", conf, "serve", "x").want(t, 2, "", "unexpected argument")
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type Options struct {
 	Log      *slog.Logger
 	Cids     *mlog.CidSource    // Connection ids.
 	Handlers map[string]Handler // By name of the command.
+	Quiet    []string           // Commands that are logged at level debug when they succeed.
 }
 
 // Server runs the commands of clients. It is safe for concurrent use.
@@ -139,7 +141,11 @@ func (s *Server) command(ctx context.Context, c *Conn) error {
 	}
 	start := time.Now()
 	err = handler(ctx, c)
-	s.opts.Log.InfoContext(ctx, "control command", "cmd", name, "duration", time.Since(start), mlog.Err(err))
+	level := mlog.LevelInfo
+	if err == nil && slices.Contains(s.opts.Quiet, name) {
+		level = mlog.LevelDebug
+	}
+	s.opts.Log.Log(ctx, level, "control command", "cmd", name, "duration", time.Since(start), mlog.Err(err))
 	if err == nil {
 		return nil
 	}

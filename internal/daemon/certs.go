@@ -36,6 +36,7 @@ func (d *Daemon) openCerts(s *config.Snapshot) error {
 		Roots:     d.out.roots,
 		Version:   d.opts.Version,
 		Log:       d.logger("certs"),
+		ReadFile:  d.opts.ReadFile,
 	})
 	return err
 }

@@ -28,6 +28,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 	m := map[string]ctl.Handler{
 		"stop":               d.ctlStop,
 		"status":             d.ctlStatus,
+		"health":             d.ctlHealth,
 		"deliver":            d.ctlDeliver,
 		"setaccountpassword": d.ctlSetAccountPassword,
 		"tlspubkeylist":      d.ctlTLSPubKeyList,

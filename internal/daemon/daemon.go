@@ -52,6 +52,14 @@ type Options struct {
 	// they are bound here.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
+	// ReadFile reads files with keys and certificates that the configuration names. Nil:
+	// [os.ReadFile].
+	ReadFile func(path string) ([]byte, error)
+
+	// Confine, if not nil, is called when the configuration is known, before anything else
+	// is opened, to keep the process to what it needs.
+	Confine func(*config.Snapshot) error
+
 	// AnyPort binds a port that is free instead of each configured one, for tests. See
 	// [Daemon.Sockets].
 	AnyPort bool
@@ -119,13 +127,21 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 		d.opts.Listen = privsep.Listen
 	}
 	metrics.PanicPackages(pkgName)
-	conf, err := config.Open(opts.ConfigPath, mlog.New("config", opts.Handler), opts.Overrides...)
+	conf, err := config.OpenWith(opts.ConfigPath, config.Options{Log: d.logger("config"), Overrides: opts.Overrides, ReadKey: opts.ReadFile})
 	if err != nil {
 		return nil, err
 	}
 	d.conf = conf
 	s := conf.Snapshot()
 	opts.Levels.SetAll(s.Level, s.PackageLevels)
+	if err := prepareDataDir(s.DataDir); err != nil {
+		return nil, adviseWritable(s.DataDir, err)
+	}
+	if opts.Confine != nil {
+		if err := opts.Confine(s); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.open(ctx, s); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -141,9 +157,6 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 
 // open opens what is on disk, and makes the engines that work with it.
 func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
-	if err := prepareDataDir(s.DataDir); err != nil {
-		return adviseWritable(s.DataDir, err)
-	}
 	d.floor = safefile.NewFloor(safefile.FloorOptions{Path: s.DataDir, Min: s.MinimumFreeSpace})
 	var err error
 	d.store, err = store.Open(ctx, store.Options{
@@ -276,7 +289,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		MaxConnections: s.MaxConnections,
 	})
 	d.makeHTTP(s, cipher)
-	d.ctl = ctl.New(ctl.Options{Log: d.logger("ctl"), Cids: d.cids, Handlers: d.commands()})
+	d.ctl = ctl.New(ctl.Options{Log: d.logger("ctl"), Cids: d.cids, Handlers: d.commands(), Quiet: []string{"health"}})
 	if d.sockets, err = d.bind(ctx, s); err != nil {
 		return err
 	}
@@ -290,6 +303,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	d.startReporting(d.submitter)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("dkim keys", d.rotateKeys)
+	d.run("config", d.watchConfig)
 	d.run("ctl", func() error { return d.ctl.Serve(d.control) })
 	for _, sock := range d.sockets {
 		d.run(sock.Service+" "+sock.Addr().String(), sock.serve)
@@ -329,6 +343,11 @@ func (d *Daemon) fail(err error) {
 // Stop makes Wait stop the server. It does not wait.
 func (d *Daemon) Stop() {
 	d.stopOnce.Do(func() { close(d.stopping) })
+}
+
+// Stopping returns a channel that is closed when the server begins to stop.
+func (d *Daemon) Stopping() <-chan struct{} {
+	return d.stopping
 }
 
 func (d *Daemon) isStopping() bool {

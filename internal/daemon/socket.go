@@ -3,17 +3,16 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
-	"syscall"
 	"time"
 
 	"mox/config"
 	"mox/http"
 	"mox/imapserver"
 	"mox/internal/identity"
+	"mox/internal/privsep"
 	"mox/internal/ratelimit"
 	"mox/smtpserver"
 )
@@ -67,7 +66,7 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 				addr := net.JoinHostPort(ip.String(), strconv.Itoa(port))
 				nl, err := d.opts.Listen(ctx, "tcp", addr)
 				if err != nil {
-					return sockets, fmt.Errorf("listener %s: listening for %s%s: %w", l.Name, service.Name, bindHint(err), err)
+					return sockets, fmt.Errorf("listener %s: listening for %s%s: %w", l.Name, service.Name, privsep.BindHint(err), err)
 				}
 				sock := &Socket{Listener: l.Name, Service: service.Name, port: service.Port, listener: nl}
 				d.connect(sock, g)
@@ -76,19 +75,6 @@ func (d *Daemon) bind(ctx context.Context, s *config.Snapshot) (sockets []*Socke
 		}
 	}
 	return sockets, nil
-}
-
-// bindHint returns what to do about a socket that cannot be opened.
-func bindHint(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return " (another program has the port, see who with: ss -ltnp)"
-	case errors.Is(err, syscall.EACCES):
-		return " (ports below 1024 need root)"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return " (this machine has no such address)"
-	}
-	return ""
 }
 
 // group is what the sockets of a listener share.

@@ -22,6 +22,7 @@ const acmeHost = "mail.example"
 // verbs for resolver, URL of the authority, port for the authority, and port for SMTP.
 const acmeConfig = `DataDir: data
 LogLevel: info
+User: root
 Hostname: mail.example
 DNSResolver:
 	- %s

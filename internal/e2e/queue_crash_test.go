@@ -229,6 +229,7 @@ func (k *killed) configure(sink *testkit.Sink) string {
 	for path, text := range map[string]string{
 		conf: fmt.Sprintf(`DataDir: ../data
 LogLevel: info
+User: root
 Hostname: mail.sender.example
 DNSResolver:
 	- %s

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -48,4 +49,17 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, errors.Join(err, nl.Close())
 	}
 	return nl, nil
+}
+
+// BindHint returns what to do about a socket that cannot be opened.
+func BindHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return " (another program has the port, see who with: ss -ltnp)"
+	case errors.Is(err, syscall.EACCES):
+		return " (ports below 1024 need root)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return " (this machine has no such address)"
+	}
+	return ""
 }

@@ -147,6 +147,7 @@ const keyCerts = `		TLS:
 
 const moxConf = `DataDir: data
 LogLevel: debug
+User: root
 PackageLogLevels:
 	smtpserver: trace
 Hostname: %s

@@ -1,0 +1,35 @@
+package daemon
+
+import (
+	"errors"
+	"time"
+
+	"mox/mlog"
+)
+
+// reloadInterval is how often it is looked whether domains.conf has changed, when
+// nobody asks for the configuration otherwise.
+const reloadInterval = 2 * time.Second
+
+// Reload reads domains.conf, keys and certificates again now. What has errors stays as
+// it is; the error says what, and is logged.
+func (d *Daemon) Reload() error {
+	d.log.Info("reloading")
+	err := errors.Join(d.conf.Reload(), d.certs.Reload())
+	d.log.Info("reloaded", mlog.Err(err))
+	return err
+}
+
+// watchConfig makes changes of domains.conf known soon although nobody needs it.
+func (d *Daemon) watchConfig() error {
+	ticker := time.NewTicker(reloadInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-d.stopping:
+			return nil
+		case <-ticker.C:
+			d.conf.Snapshot()
+		}
+	}
+}
