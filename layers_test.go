@@ -52,7 +52,7 @@ var layers = []layer{
 	}},
 	{"L4b", "", []string{"internal/submit", "internal/deliver"}},
 	{"L4c", "", []string{"queue queue/transport", "internal/reports"}},
-	{"L4d", "", []string{"internal/admin"}},
+	{"L4d", "", []string{"internal/admin", "internal/backup"}},
 	{"L5", "what two protocols need is an engine, not a part of one of the servers", []string{"smtpserver imapserver"}},
 	{"L6", "", []string{
 		"internal/websession",

@@ -30,6 +30,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"status":             d.ctlStatus,
 		"health":             d.ctlHealth,
 		"deliver":            d.ctlDeliver,
+		"backup":             d.ctlBackup,
 		"setaccountpassword": d.ctlSetAccountPassword,
 		"tlspubkeylist":      d.ctlTLSPubKeyList,
 		"tlspubkeyget":       d.ctlTLSPubKeyGet,

@@ -102,6 +102,8 @@ type Daemon struct {
 	sockets   []*Socket
 	control   net.Listener
 
+	backups sync.Mutex // Held while a backup is made.
+
 	stopping chan struct{} // Closed when the daemon is to stop.
 	stopOnce sync.Once
 	stopped  chan struct{} // Closed when all is closed but the control connections.
@@ -177,6 +179,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		return adviseWritable(s.DataDir, fmt.Errorf("open store: %w", err))
 	}
 	removeStale(d.store.TempDir(), d.log)
+	d.rememberBackups(s.DataDir)
 	d.queueDB, err = queuedb.Open(ctx, queuedb.Options{Dir: s.DataDir, Log: d.logger("queuedb"), Floor: d.floor, Known: d.known})
 	if err != nil {
 		return err

@@ -19,9 +19,9 @@ const DatabaseName = "queue/index.db"
 // HoldFiles keeps the files of messages from being removed, so that the files stay that
 // a snapshot names, until release is called.
 func (d *DB) HoldFiles() (release func()) {
-	release = d.removals.Hold()
+	unlock := d.removals.Hold()
 	return func() {
-		release()
+		unlock()
 		d.sweeper.due()
 	}
 }

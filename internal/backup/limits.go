@@ -1,0 +1,29 @@
+package backup
+
+import "time"
+
+const (
+	// DefaultParallel is how many files are copied at a time.
+	DefaultParallel = 4
+	// MaxParallel is how many may be.
+	MaxParallel = 32
+
+	// maxWaiting is how many files wait for others before them in the manifest.
+	maxWaiting = 256
+	// maxLine is the length of the longest line in a manifest, in octets. A file of 4 TiB
+	// has a million chunks.
+	maxLine = 256 << 20
+	// maxFailures is how many failures of a run are listed. All are counted.
+	maxFailures = 1000
+	// checkpointFiles and checkpointTime are how often what is done becomes something that
+	// the next run can use if this one is interrupted.
+	checkpointFiles = 2000
+	checkpointTime  = 30 * time.Second
+	// progressTime is how often progress is told.
+	progressTime = 5 * time.Second
+	// maxErrorText is how much of an error is remembered, in octets.
+	maxErrorText = 4 << 10
+	// maxMarker is the size of the largest file that describes a backup or a snapshot, in
+	// octets.
+	maxMarker = 16 << 20
+)
