@@ -35,8 +35,8 @@ type ExternalAccountBindingFields struct {
 
 // DNS01Fields is the DNS01 section within ACME in mox.conf.
 type DNS01Fields struct {
-	Provider     string `sconf-doc:"Who has the records: cloudflare, desec, gandi, or rfc2136 for a name server of your own that takes updates."`
-	TokenFile    string `sconf:"optional" sconf-doc:"File with the token for the API of the provider, with the right to change records of the zone. Not for rfc2136. A relative path starts at the directory of this file."`
+	Provider     string `sconf-doc:"Who has the records: cloudflare, desec, gandi, hetzner, ovh, porkbun, route53, or rfc2136 for a name server of your own that takes updates."`
+	TokenFile    string `sconf:"optional" sconf-doc:"File with the token for the API of the provider, with the right to change records of the zone. Some need more than a token, each on a line of its own: ovh the endpoint (such as ovh-eu), application key, application secret and consumer key; porkbun the API key and the secret key; route53 the access key id and the secret access key. Not for rfc2136. A relative path starts at the directory of this file."`
 	Server       string `sconf:"optional" sconf-doc:"For rfc2136: the name server that takes updates, as ip:port or host:port."`
 	KeyName      string `sconf:"optional" sconf-doc:"For rfc2136: name of the key that updates are signed with."`
 	KeyAlgorithm string `sconf:"optional" sconf-doc:"For rfc2136: algorithm of the key, hmac-sha256 or hmac-sha512. [hmac-sha256]"`
@@ -48,6 +48,10 @@ const (
 	ProviderCloudflare = "cloudflare"
 	ProviderDeSEC      = "desec"
 	ProviderGandi      = "gandi"
+	ProviderHetzner    = "hetzner"
+	ProviderOVH        = "ovh"
+	ProviderPorkbun    = "porkbun"
+	ProviderRoute53    = "route53"
 	ProviderRFC2136    = "rfc2136"
 )
 
@@ -141,7 +145,7 @@ func (c *checker) dns01(field, dir string, f *DNS01Fields) *DNS01 {
 	}
 	d := &DNS01{f.Provider, relative(dir, f.TokenFile), f.Server, f.KeyName, f.KeyAlgorithm, relative(dir, f.KeyFile)}
 	switch f.Provider {
-	case ProviderCloudflare, ProviderDeSEC, ProviderGandi:
+	case ProviderCloudflare, ProviderDeSEC, ProviderGandi, ProviderHetzner, ProviderOVH, ProviderPorkbun, ProviderRoute53:
 		c.notEmpty(field+".TokenFile", f.TokenFile)
 		if f.Server != "" || f.KeyName != "" || f.KeyAlgorithm != "" || f.KeyFile != "" {
 			c.addf(field, "Server, KeyName, KeyAlgorithm and KeyFile are for %s only", ProviderRFC2136)
@@ -163,7 +167,8 @@ func (c *checker) dns01(field, dir string, f *DNS01Fields) *DNS01 {
 			c.addf(field+".KeyAlgorithm", "unknown algorithm %q, use hmac-sha256 or hmac-sha512", f.KeyAlgorithm)
 		}
 	default:
-		c.addf(field+".Provider", "unknown provider %q, use one of %s, %s, %s, %s", f.Provider, ProviderCloudflare, ProviderDeSEC, ProviderGandi, ProviderRFC2136)
+		c.addf(field+".Provider", "unknown provider %q, use one of %s", f.Provider,
+			strings.Join([]string{ProviderCloudflare, ProviderDeSEC, ProviderGandi, ProviderHetzner, ProviderOVH, ProviderPorkbun, ProviderRoute53, ProviderRFC2136}, ", "))
 	}
 	return d
 }
@@ -209,17 +214,21 @@ func (c *checker) checkACME(a ACME) {
 			c.addf(field+".ExternalAccountBinding.KeyFile", "%s has no key in base64url", a.EABKeyFile)
 		}
 	}
-	if a.DNS01 == nil {
-		return
+	if a.DNS01 != nil {
+		c.checkProvider(field+".DNS01", *a.DNS01)
 	}
-	for _, f := range []struct{ field, path string }{{"TokenFile", a.DNS01.TokenFile}, {"KeyFile", a.DNS01.KeyFile}} {
+}
+
+// checkProvider opens the files with secrets for a provider of DNS.
+func (c *checker) checkProvider(field string, d DNS01) {
+	for _, f := range []struct{ field, path string }{{"TokenFile", d.TokenFile}, {"KeyFile", d.KeyFile}} {
 		if f.path == "" {
 			continue
 		}
 		if data, err := os.ReadFile(f.path); err != nil {
-			c.addf(field+".DNS01."+f.field, "%s", trimPkg(err))
+			c.addf(field+"."+f.field, "%s", trimPkg(err))
 		} else if strings.TrimSpace(string(data)) == "" {
-			c.addf(field+".DNS01."+f.field, "%s is empty", f.path)
+			c.addf(field+"."+f.field, "%s is empty", f.path)
 		}
 	}
 }

@@ -86,6 +86,7 @@ func (c *checker) addDomain(s *Snapshot, name string, f DomainFields) {
 	}
 	d.Routes = c.routes(s, field+".Routes", f.Routes)
 	c.addDKIM(s, field+".DKIM", &d, f.DKIM)
+	c.dnsProvider(s, field+".DNSProvider", f.DNSProvider)
 	if f.ClientSettingsDomain != "" {
 		d.ClientSettingsDomain = c.domain(field+".ClientSettingsDomain", f.ClientSettingsDomain)
 		s.clientDomains[d.ClientSettingsDomain] = true

@@ -36,6 +36,7 @@ func (c *checker) checkStatic(s *Snapshot) {
 	c.resolvers(s)
 	c.authorities(s)
 	c.acme(s)
+	c.dnsProviders(s)
 	s.MinimumFreeSpace = st.MinimumFreeSpace
 	if s.MinimumFreeSpace == 0 {
 		s.MinimumFreeSpace = DefaultMinimumFreeSpace

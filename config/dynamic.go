@@ -24,6 +24,8 @@ type DomainFields struct {
 
 	Description string `sconf:"optional" sconf-doc:"Any text, for the operator."`
 
+	DNSProvider string `sconf:"optional" sconf-doc:"Which of DNSProviders in mox.conf has the DNS records of the domain. If absent, you write them yourself."`
+
 	ClientSettingsDomain string `sconf:"optional" sconf-doc:"Name that mail programs of users connect to, such as mail.example.org, which must point to this server. With a name in the domain itself, mail programs can stay as they are when the domain moves to another server. [hostname of the listener]"`
 
 	LocalpartCatchallSeparator string `sconf:"optional" sconf-doc:"What follows this in the localpart of an address does not count. With + as separator, mail for ann+shop@example.org goes to ann@example.org."`

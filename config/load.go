@@ -160,6 +160,9 @@ func (s *Snapshot) CheckFiles() error {
 	for _, name := range slices.Sorted(maps.Keys(s.ACME)) {
 		c.checkACME(s.ACME[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.DNSProviders)) {
+		c.checkProvider(join("DNSProviders", name), s.DNSProviders[name])
+	}
 	for _, l := range s.Listeners {
 		if l.TLS == nil {
 			continue

@@ -55,6 +55,7 @@ type Snapshot struct {
 	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.
 	UndeleteSize     int64            // In bytes; zero for the default of the store.
 	ACME             map[string]ACME  // By name.
+	DNSProviders     map[string]DNS01 // By name.
 	Listeners        []Listener       // By name.
 	Transports       map[string]Transport
 	Routes           []Route // For all mail that other routes do not match.

@@ -25,6 +25,8 @@ type Static struct {
 
 	MaxConnections int `sconf:"optional" sconf-doc:"How many connections may be open at the same time, for SMTP, for IMAP and for HTTP, over all listeners. Further ones are refused with a temporary error. Those from ExemptNetworks of a listener do not count. [2000] Negative: no limit."`
 
+	DNSProviders map[string]DNS01Fields `sconf:"optional" sconf-doc:"Who has the DNS records of domains and takes changes of them, by a name of your choice. Domains in domains.conf say with DNSProvider which of them they use, so that their records can be written by mox config dnsrecords -write and mox config dkim rotate."`
+
 	ACME map[string]ACMEFields `sconf:"optional" sconf-doc:"Authorities that make certificates by themselves, by a name of your choice, such as letsencrypt. TLS sections of listeners name the one that they use."`
 
 	Listeners map[string]ListenerFields `sconf-doc:"Groups of IP addresses with the services on them, by a name of your choice, such as public and internal."`

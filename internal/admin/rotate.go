@@ -234,6 +234,8 @@ func (a *Admin) stepRotation(ctx context.Context, domain string) (DKIMStatus, er
 	switch {
 	case st.State == DKIMWaiting && !slices.ContainsFunc(st.Keys, func(k DKIMKey) bool { return k.New && !k.InDNS }):
 		err = a.signWithNew(ctx, st)
+	case st.State == DKIMWaiting:
+		return st, a.writeKeys(ctx, st)
 	case st.State == DKIMSigning && !a.opts.Now().Before(st.RetireAt):
 		err = a.endRotation(ctx, st)
 	default:
@@ -269,6 +271,9 @@ func (a *Admin) signWithNew(ctx context.Context, st DKIMStatus) error {
 }
 
 func (a *Admin) endRotation(ctx context.Context, st DKIMStatus) error {
+	if err := a.unpublishKeys(ctx, st); err != nil {
+		return err
+	}
 	var files []string
 	err := a.edit(ctx, "old dkim keys were removed", func(doc *edit.Doc, s *config.Snapshot) error {
 		f, err := rotation(s, st)

@@ -77,7 +77,7 @@ func (m *Manager) newClient(conf config.ACME) (*client, error) {
 		c.http = m.httpSolver
 		return c, nil
 	}
-	provider, err := dnsProvider(*conf.DNS01)
+	provider, err := NewDNSProvider(*conf.DNS01)
 	if err != nil {
 		return nil, err
 	}

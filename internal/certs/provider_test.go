@@ -128,15 +128,24 @@ func TestProvidersTakeTheirSecretFromAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("secret\n"), 0600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{config.ProviderCloudflare, config.ProviderDeSEC, config.ProviderGandi} {
-		if p, err := dnsProvider(config.DNS01{Provider: name, TokenFile: path}); err != nil || p == nil {
-			t.Errorf("%s: %v, %v", name, p, err)
+	for name, secrets := range map[string]int{
+		config.ProviderCloudflare: 1, config.ProviderDeSEC: 1, config.ProviderGandi: 1, config.ProviderHetzner: 1,
+		config.ProviderPorkbun: 2, config.ProviderRoute53: 2, config.ProviderOVH: 4,
+	} {
+		file := filepath.Join(t.TempDir(), name)
+		for n := 1; n <= 4; n++ {
+			if err := os.WriteFile(file, []byte(strings.Repeat("secret\n", n)), 0600); err != nil {
+				t.Fatal(err)
+			}
+			if p, err := NewDNSProvider(config.DNS01{Provider: name, TokenFile: file}); (err == nil && p != nil) != (n == secrets) {
+				t.Errorf("%s with %d secrets: %v, %v", name, n, p, err)
+			}
 		}
 	}
-	if _, err := dnsProvider(config.DNS01{Provider: "other", TokenFile: path}); err == nil {
+	if _, err := NewDNSProvider(config.DNS01{Provider: "other", TokenFile: path}); err == nil {
 		t.Error("unknown provider: no error")
 	}
-	if _, err := dnsProvider(config.DNS01{Provider: config.ProviderGandi, TokenFile: path + "x"}); err == nil {
+	if _, err := NewDNSProvider(config.DNS01{Provider: config.ProviderGandi, TokenFile: path + "x"}); err == nil {
 		t.Error("missing file: no error")
 	}
 }

@@ -30,9 +30,19 @@ domain to the account of this server at the authority for certificates, which ar
 
 The server is not needed. "config dnscheck" compares the records with those in DNS.
 
+With -write, the zone is compared with them at the DNSProvider of the domain, what is
+to be done is printed, and after a question, which -yes answers, it is done. Only texts that
+have the same purpose as ours are replaced; all else in the zone stays as it is. -dryrun
+only prints.
+
 	mox config dnsrecords example.org >>example.org.zone
+	mox config dnsrecords -write example.org
 `,
-	setup: func(*flag.FlagSet) runFunc {
+	setup: func(fs *flag.FlagSet) runFunc {
+		var w zoneWrite
+		fs.BoolVar(&w.write, "write", false, "write the records to the zone, at the DNSProvider of the domain")
+		fs.BoolVar(&w.dry, "dryrun", false, "with -write, print what would be done, and do nothing")
+		fs.BoolVar(&w.yes, "yes", false, "with -write, do not ask")
 		return func(ctx context.Context, e *env, args []string) error {
 			if len(args) != 1 {
 				return usageError("")
@@ -49,13 +59,20 @@ The server is not needed. "config dnscheck" compares the records with those in D
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(ctx, signedTime)
+			lctx, cancel := context.WithTimeout(ctx, signedTime)
 			defer cancel()
 			// That it cannot be looked up is no reason to print nothing.
-			_, r, _ := resolver.LookupIP(ctx, "ip", s.Hostname.ASCII+".")
+			_, r, _ := resolver.LookupIP(lctx, "ip", s.Hostname.ASCII+".")
 			l, err := admin.DNSRecords(s, d, admin.RecordOptions{Signed: r.Authentic})
 			if err != nil {
 				return err
+			}
+			if w.write {
+				z, err := admin.OpenZone(ctx, s, resolver, d)
+				if err != nil {
+					return err
+				}
+				return w.run(ctx, e, z, l)
 			}
 			return admin.WriteZone(e.out, l)
 		}
