@@ -93,6 +93,7 @@ func (c *conn) begin() bool {
 		service = "imaps"
 	}
 	metricConnections.WithLabelValues(service).Inc()
+	metrics.ConnectionOpened("imap", c.opts.Name)
 	c.log.Debug("new connection", "remote", c.remote, "listener", c.opts.Name, "service", service)
 	if contains(c.opts.Proxies, c.remote) && !c.readProxyHeader() {
 		return false
@@ -256,6 +257,7 @@ func (c *conn) end() {
 	}
 	_ = c.nc.Close() // Perhaps closed already.
 	c.cancel()
+	metrics.ConnectionClosed("imap", c.opts.Name)
 	c.srv.removeConn(c)
 	c.log.Debug("connection ended")
 }

@@ -32,6 +32,10 @@ type FetchOptions struct {
 	// net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	// Transport, if not nil, returns what does the request of the made client instead of
+	// the transport that it is given, and which it must use: to count requests.
+	Transport func(http.RoundTripper) http.RoundTripper
+
 	// UserAgent is for the header field of that name, "mox" if empty.
 	UserAgent string
 }
@@ -152,6 +156,9 @@ func (o FetchOptions) client(resolver dns.Resolver) *http.Client {
 			DisableCompression:     true, // So that the limit is on what is sent.
 			MaxResponseHeaderBytes: maxResponseHeader,
 			ForceAttemptHTTP2:      true,
+		}
+		if o.Transport != nil {
+			c.Transport = o.Transport(c.Transport)
 		}
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error {

@@ -145,6 +145,9 @@ func (q *Queue) attempt(ctx context.Context, job queuedb.Job) []queuedb.Outcome 
 		o.Result.Start, o.Result.Duration, o.Result.Transport = start, duration, t.Name()
 		q.tellNow(ctx, job.Base, m, r, &o)
 		outcomes[i] = o
+		if q.opts.Failed != nil && r.Err != nil && o.Fate != queuedb.Retry {
+			q.opts.Failed(job.Base)
+		}
 		q.logResult(ctx, m, r, o)
 		q.traceResult(ctx, job.Base, m, r, o)
 	}

@@ -91,6 +91,10 @@ type Options struct {
 	// what the configuration says, and 7 days for accounts that are gone.
 	Retain func(account string) time.Duration
 
+	// Failed is called for each recipient that a message could not be delivered to. Nil is
+	// for nobody who counts them.
+	Failed func(queuedb.Base)
+
 	Trace Tracer          // What becomes of messages. Nil records nothing.
 	Cids  *mlog.CidSource // For ids of attempts in the log. Nil is a source of its own.
 	Log   *slog.Logger    // Nil logs nothing.

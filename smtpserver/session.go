@@ -136,6 +136,8 @@ func (s *session) serve() {
 		return
 	}
 	metricConnection.WithLabelValues(s.lis.Kind.String()).Inc()
+	metrics.ConnectionOpened(s.lis.Kind.String(), s.lis.Name)
+	defer metrics.ConnectionClosed(s.lis.Kind.String(), s.lis.Name)
 	s.log.Info("new connection", slog.Any("remote", s.remoteIP), slog.Any("local", s.localIP),
 		slog.String("listener", s.lis.Name), slog.String("kind", s.lis.Kind.String()), slog.Bool("tls", s.lis.ImmediateTLS))
 	defer s.drop()

@@ -24,6 +24,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"mox/config"
+	"mox/internal/metrics"
 	"mox/internal/safefile"
 )
 
@@ -67,7 +68,7 @@ func (m *Manager) newClient(conf config.ACME) (*client, error) {
 	c.account.PrivateKey = key
 	c.acme = &acmez.Client{Client: &acme.Client{
 		Directory:   conf.DirectoryURL,
-		HTTPClient:  &http.Client{Transport: transport, Timeout: requestTimeout},
+		HTTPClient:  &http.Client{Transport: metrics.ClientTransport(pkgName, transport), Timeout: requestTimeout},
 		UserAgent:   "mox/" + m.opts.Version,
 		PollTimeout: pollTimeout,
 		Logger:      m.quiet,

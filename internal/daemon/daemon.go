@@ -24,6 +24,7 @@ import (
 	"mox/internal/inbound"
 	"mox/internal/metrics"
 	"mox/internal/privsep"
+	"mox/internal/reports"
 	"mox/internal/safefile"
 	"mox/internal/submit"
 	"mox/internal/tracedb"
@@ -237,6 +238,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Transports: transports,
 		Local:      d.local(),
 		Schedule:   queue.NewSchedule(s.QueueRetryPeriod),
+		Failed:     reports.CountFailure,
 
 		Concurrent:     s.QueueConcurrency,
 		ConcurrentLane: s.QueueDomainConcurrency,
@@ -304,6 +306,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	d.certs.Start()
 	d.startOutgoing()
 	d.startReporting(d.submitter)
+	d.startObserving(s)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("dkim keys", d.rotateKeys)
 	d.run("config", d.watchConfig)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"net/http"
 
 	"mox/dns"
 	"mox/internal/metrics"
@@ -32,6 +33,11 @@ func CountLogLine(level slog.Level, pkg string) {
 	case mlog.LevelError:
 		metricLogError.WithLabelValues(pkg).Inc()
 	}
+}
+
+// countPolicies counts requests for MTA-STS policies.
+func countPolicies(rt http.RoundTripper) http.RoundTripper {
+	return metrics.ClientTransport("mtasts", rt)
 }
 
 func observeLookup(o dns.Observation) {

@@ -32,7 +32,7 @@ func (d *Daemon) openOutgoing(ctx context.Context, s *config.Snapshot) (err erro
 	d.out.policies, err = mtastsdb.Open(ctx, mtastsdb.Options{
 		Dir:      s.DataDir,
 		Resolver: d.dns,
-		Fetch:    mtasts.FetchOptions{RootCAs: d.out.roots},
+		Fetch:    mtasts.FetchOptions{RootCAs: d.out.roots, Transport: countPolicies},
 		Log:      d.logger("mtastsdb"),
 	})
 	if err != nil {

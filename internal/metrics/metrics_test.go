@@ -1,14 +1,19 @@
 package metrics
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -129,4 +134,71 @@ func TestNameThatIsTakenIsAProgrammingError(t *testing.T) {
 		}
 	}()
 	NewGauge("test_plain_total", "Again.")
+}
+
+// value returns the value of a series.
+func value(t *testing.T, series string) string {
+	t.Helper()
+	for _, line := range scrape(t) {
+		if v, ok := strings.CutPrefix(line, series+" "); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func TestConnectionsAreCountedWhileTheyAreOpen(t *testing.T) {
+	const series = `mox_connections_count{listener="public",protocol="smtp"}`
+	ConnectionOpened("smtp", "public")
+	ConnectionOpened("smtp", "public")
+	ConnectionClosed("smtp", "public")
+	if got := value(t, series); got != "1" {
+		t.Errorf("got %q", got)
+	}
+	ConnectionClosed("smtp", "public")
+	if got := value(t, series); got != "0" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestClockIsThatOfTheReading(t *testing.T) {
+	got, err := strconv.ParseFloat(value(t, "mox_time_seconds"), 64)
+	if now := float64(time.Now().UnixMilli()) / 1000; err != nil || got > now || got < now-60 {
+		t.Errorf("got %v, %v, want about %v", got, err, now)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestRequestsToOthersAreCounted(t *testing.T) {
+	metricHTTPClient.Reset()
+	for _, tt := range []struct {
+		code   int
+		err    error
+		labels string
+	}{
+		{200, nil, `code="200",method="GET",pkg="x",result="ok"`},
+		{302, nil, `code="302",method="GET",pkg="x",result="ok"`},
+		{404, nil, `code="404",method="GET",pkg="x",result="error"`},
+		{999, nil, `code="600",method="GET",pkg="x",result="error"`},
+		{0, fmt.Errorf("dial: %w", context.DeadlineExceeded), `code="0",method="GET",pkg="x",result="timeout"`},
+		{0, context.Canceled, `code="0",method="GET",pkg="x",result="canceled"`},
+		{0, io.ErrUnexpectedEOF, `code="0",method="GET",pkg="x",result="error"`},
+	} {
+		rt := ClientTransport("x", roundTripper(func(*http.Request) (*http.Response, error) {
+			if tt.err != nil {
+				return nil, tt.err
+			}
+			return &http.Response{StatusCode: tt.code, Body: http.NoBody}, nil
+		}))
+		resp, err := rt.RoundTrip(httptest.NewRequest("GET", "https://mox.example/", nil))
+		if !errors.Is(err, tt.err) || err == nil && resp.StatusCode != tt.code {
+			t.Errorf("%d: got %v, %v", tt.code, resp, err)
+		}
+		if got := value(t, "mox_httpclient_request_duration_seconds_count{"+tt.labels+"}"); got != "1" {
+			t.Errorf("%s: got count %q", tt.labels, got)
+		}
+	}
 }

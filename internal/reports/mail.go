@@ -38,6 +38,17 @@ func KindOf(base queuedb.Base) Kind {
 	return Kind(base.Extra[extraKind])
 }
 
+// CountFailure counts a message in the queue that could not be delivered to a recipient,
+// if it is a report.
+func CountFailure(base queuedb.Base) {
+	switch KindOf(base) {
+	case KindDMARC:
+		metricDMARCFailure.Inc()
+	case KindTLS:
+		metricTLSFailure.Inc()
+	}
+}
+
 // postmaster is the localpart of the sender of reports.
 const postmaster = "postmaster"
 

@@ -123,10 +123,25 @@ func (s *Sender) tlsDomain(ctx context.Context, d tlsDay, send func(context.Cont
 	}
 }
 
+// lookupResult returns the label for the error of a lookup of a record.
+func lookupResult(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, tlsrpt.ErrNoRecord):
+		return "notfound"
+	case temporary(err):
+		return "temperror"
+	}
+	return "error"
+}
+
 // tlsAddresses returns who wants reports about a domain or host now. There is no sending
 // with HTTPS.
 func (s *Sender) tlsAddresses(ctx context.Context, domain dns.Domain) ([]smtp.Address, error) {
+	start := time.Now()
 	rec, _, _, err := tlsrpt.Lookup(ctx, s.log, s.opts.Resolver, domain)
+	metricTLSLookup.WithLabelValues(lookupResult(err)).Observe(time.Since(start).Seconds())
 	if err != nil && temporary(err) {
 		return nil, err
 	} else if err != nil {

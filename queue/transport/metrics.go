@@ -31,6 +31,12 @@ var (
 		"Hosts whose TLSA records could not be looked up.")
 	metricTLSRequiredNo = metrics.NewCounterVec("mox_queue_tlsrequiredno_ignored_total",
 		"Problems that were ignored for messages with TLS-Required: No: mtastspolicy, mtastsmx, badtls, badtlsa.", "ignored")
+	metricClientTLSRequiredNo = metrics.NewCounterVec("mox_smtpclient_tlsrequiredno_ignored_total",
+		"Certificates that were wrong and were ignored for messages with TLS-Required: No, by what they did not match: daneverification, badcertificate. They count as badtls for the queue, too.", "ignored")
+	metricDANEVerify = metrics.NewCounter("mox_dane_verify_total",
+		"Hosts that were verified with DANE, with or without success.")
+	metricDANEVerifyErrors = metrics.NewCounter("mox_dane_verify_errors_total",
+		"Hosts whose certificates did not match the records for DANE.")
 	metricRequireTLS = metrics.NewCounterVec("mox_queue_requiretls_unsupported_total",
 		"Hosts that could not be used for messages with REQUIRETLS: nopolicy, norequiretls.", "reason")
 	metricFallback = metrics.NewCounter("mox_queue_plaintext_fallback_total",

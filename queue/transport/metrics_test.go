@@ -1,46 +1,51 @@
 package transport
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"mox/dane"
+	"mox/internal/metrics"
+	"mox/internal/testkit"
 )
 
-func TestLabelsAreFew(t *testing.T) {
+// metricValue returns the value of a series, as it is shown.
+func metricValue(t *testing.T, series string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for s := bufio.NewScanner(w.Body); s.Scan(); {
+		if v, ok := strings.CutPrefix(s.Text(), series+" "); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func TestVerificationWithDANEIsCounted(t *testing.T) {
 	t.Parallel()
-	codes, subjects := map[string]bool{}, map[string]bool{}
-	for code := range 600 {
-		codes[codeLabel(code)] = true
-		for detail := range 20 {
-			subjects[subjectLabel(fmt.Sprintf("%d.%d.%d", code%10, detail, code))] = true
-		}
+	cs := serverState(t)
+	before, errsBefore := metricValue(t, "mox_dane_verify_total"), metricValue(t, "mox_dane_verify_errors_total")
+	h := &dane.Host{Status: dane.StatusUsable, Records: []dane.Record{{Usage: dane.DANEEE, Selector: dane.SPKI, MatchType: dane.SHA256, CertAssoc: make([]byte, 32)}}}
+	if err := verifyDANE(h, cs); err == nil {
+		t.Errorf("a certificate was verified by a record that is not about it")
 	}
-	if len(codes) > len(knownCodes)+7 || len(subjects) > 101 {
-		t.Errorf("%d and %d labels", len(codes), len(subjects))
-	}
-	for _, tc := range []struct{ code, want string }{{codeLabel(250), "250"}, {codeLabel(299), "2xx"}, {codeLabel(0), "0"}, {subjectLabel("5.7.30"), "5.7"}, {subjectLabel(""), ""}, {subjectLabel("5.12.1"), ""}} {
-		if tc.code != tc.want {
-			t.Errorf("got %q, want %q", tc.code, tc.want)
-		}
+	if after, errs := metricValue(t, "mox_dane_verify_total"), metricValue(t, "mox_dane_verify_errors_total"); after == before || errs == errsBefore {
+		t.Errorf("got %s after %s, and %s after %s errors", after, before, errs, errsBefore)
 	}
 }
 
-func TestLabelsOfConnections(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		err  error
-		want string
-	}{
-		{nil, "ok"},
-		{fmt.Errorf("dial: %w", context.Canceled), "canceled"},
-		{context.DeadlineExceeded, "timeout"},
-		{os.ErrDeadlineExceeded, "timeout"},
-		{errors.New("refused"), "error"},
-	} {
-		if got := connectionLabel(tc.err); got != tc.want {
-			t.Errorf("%v: got %q, want %q", tc.err, got, tc.want)
-		}
+// serverState returns what a client knows of a server with a certificate.
+func serverState(t *testing.T) tls.ConnectionState {
+	t.Helper()
+	cert := testkit.NewCA(t).Issue(t, testkit.ECDSA, "mx.one.example")
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
 	}
+	return tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, ServerName: "mx.one.example"}
 }

@@ -165,10 +165,7 @@ func (t *Relay) requirement(h *dane.Host) requirement {
 		return r
 	}
 	r.name, r.daneID, r.label = h.Base, recordsID(h.Records, h.Names), r.label+"+dane"
-	r.verify = func(cs tls.ConnectionState) error {
-		_, err := h.Verify(cs)
-		return err
-	}
+	r.verify = func(cs tls.ConnectionState) error { return verifyDANE(h, cs) }
 	return r
 }
 

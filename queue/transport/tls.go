@@ -34,10 +34,7 @@ func (a *directAttempt) requirement(tgt target) requirement {
 			r.name = h.Base
 		}
 		if h.Status == dane.StatusUsable {
-			r.verify = func(cs tls.ConnectionState) error {
-				_, err := h.Verify(cs)
-				return err
-			}
+			r.verify = func(cs tls.ConnectionState) error { return verifyDANE(h, cs) }
 			r.daneID = recordsID(h.Records, h.Names)
 		}
 	}
@@ -52,6 +49,16 @@ func (a *directAttempt) requirement(tgt target) requirement {
 	}
 	r.label = modeLabel(r.mode) + suffix
 	return r
+}
+
+// verifyDANE verifies a host with its records.
+func verifyDANE(h *dane.Host, cs tls.ConnectionState) error {
+	metricDANEVerify.Inc()
+	_, err := h.Verify(cs)
+	if err != nil {
+		metricDANEVerifyErrors.Inc()
+	}
+	return err
 }
 
 // recordsID tells sets of records and names apart.
@@ -104,6 +111,11 @@ func (a *directAttempt) opened(ctx context.Context, tgt target, l link, c *conn,
 	}
 	if a.ignoresTLS() && info.State != nil && (info.VerifyErr != nil || a.sts != nil && info.PKIXErr != nil) {
 		metricTLSRequiredNo.WithLabelValues("badtls").Inc()
+		ignored := "daneverification"
+		if info.VerifyErr == nil {
+			ignored = "badcertificate"
+		}
+		metricClientTLSRequiredNo.WithLabelValues(ignored).Inc()
 	}
 	if err == nil && info.State != nil && tgt.host.IsDomain() {
 		a.t.opts.TLSMemory.SetTLS(ctx, tgt.host.Domain)
