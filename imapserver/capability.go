@@ -14,7 +14,8 @@ var capabilities = []imap.Cap{
 	imap.CapMultiAppend, imap.CapESearch, imap.CapSearchRes, imap.CapWithin, imap.CapUTF8Accept,
 	imap.CapListExtended, imap.CapListStatus, imap.CapSpecialUse, imap.CapCreateSpecial, imap.CapChildren,
 	imap.CapStatusSize, imap.CapQuota, imap.CapQuotaStorage, imap.CapSaveDate, imap.CapObjectID,
-	imap.CapCondStore, imap.CapQResync, imap.CapUIDOnly, imap.CapPartial, imap.CapInProgress,
+	imap.CapCondStore, imap.CapQResync, imap.CapUIDOnly, imap.CapPartial, imap.CapInProgress, imap.CapMetadata,
+	imap.CapListMetadata,
 }
 
 // caps returns what is announced in the current state.

@@ -55,6 +55,11 @@ func runEnable(_ context.Context, s *session, names []string) (reply, error) {
 				s.enableCondStore()
 				enabled = append(enabled, name)
 			}
+		case imap.CapMetadata:
+			if !s.metadata {
+				s.metadata = true
+				enabled = append(enabled, name)
+			}
 		case imap.CapUIDOnly:
 			if !s.uidOnly {
 				s.uidOnly = true

@@ -13,7 +13,7 @@ import (
 // LIST, LSUB, NAMESPACE. RFC 9051 §6.3.9, §6.3.10, RFC 3501 §6.3.9, with the extended
 // syntax of RFC 5258, special uses of RFC 6154 and STATUS of RFC 5819. Special uses and
 // whether there are children are always told: clients profit that do not ask. METADATA
-// (RFC 9590) is not known yet.
+// is that of RFC 9590.
 
 // listRequest has the arguments of LIST.
 type listRequest struct {
@@ -92,6 +92,9 @@ func parseListReturn(d *wire.Decoder, ret *imap.ListReturn) {
 			ret.Children = true
 		case "SPECIAL-USE":
 			ret.SpecialUse = true
+		case "METADATA":
+			d.NeedSP()
+			d.NeedList(func() { ret.Metadata = append(ret.Metadata, needEntry(d, false)) })
 		case "STATUS":
 			d.NeedSP()
 			ret.Status = d.NeedStatusItems()
@@ -143,7 +146,7 @@ func mailboxAttrs(t *store.Tree, mb store.Mailbox) []string {
 	return attrs
 }
 
-func runList(_ context.Context, s *session, req listRequest) (reply, error) {
+func runList(ctx context.Context, s *session, req listRequest) (reply, error) {
 	if !req.extended && req.patterns[0] == "" {
 		// A request for the delimiter. RFC 9051 §6.3.9
 		s.writeList("LIST", listEntry{attrs: []string{imap.AttrNoSelect}})
@@ -163,8 +166,14 @@ func runList(_ context.Context, s *session, req listRequest) (reply, error) {
 			continue
 		}
 		s.writeList("LIST", e)
-		if mb, exists := l.tree.ByName(n); exists && len(req.ret.Status) > 0 && l.meets(n) {
+		mb, exists := l.tree.ByName(n)
+		if exists && len(req.ret.Status) > 0 && l.meets(n) {
 			s.writeStatus(mb, req.ret.Status)
+		}
+		if exists && len(req.ret.Metadata) > 0 && l.meets(n) {
+			if err := s.listMetadata(ctx, mb, req.ret.Metadata); err != nil {
+				return reply{}, err
+			}
 		}
 	}
 	return reply{}, nil

@@ -25,6 +25,7 @@ var specialUses = []struct {
 	{store.UseJunk, imap.UseJunk},
 	{store.UseSent, imap.UseSent},
 	{store.UseTrash, imap.UseTrash},
+	{store.UseImportant, imap.UseImportant}, // RFC 8457
 }
 
 // createRequest has the arguments of CREATE.

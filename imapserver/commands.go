@@ -142,6 +142,8 @@ func commandTable() []command {
 		{"STATUS", loggedIn, 0, onSession(parseStatus, runStatus)},
 		{"APPEND", loggedIn, streams, onSession(parseMailbox, runAppend)},
 		{"IDLE", loggedIn, streams, onSession(noArgs, runIdle)},
+		{"GETMETADATA", loggedIn, 0, onSession(parseGetMetadata, runGetMetadata)},
+		{"SETMETADATA", loggedIn, 0, onSession(parseSetMetadata, runSetMetadata)},
 		{"GETQUOTA", loggedIn, 0, onSession(parseQuotaRoot, runGetQuota)},
 		{"GETQUOTAROOT", loggedIn, 0, onSession(parseMailbox, runGetQuotaRoot)},
 

@@ -21,6 +21,7 @@ type session struct {
 	condStore  bool // Mod-sequences are told. RFC 7162 §3.1
 	qresync    bool // QRESYNC was enabled.
 	uidOnly    bool // UIDONLY was enabled.
+	metadata   bool // METADATA was enabled, so that changes of it are told.
 
 	sel *selected      // Nil unless a mailbox is selected.
 	own []store.Change // What the current command did itself, which it need not be told.

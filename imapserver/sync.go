@@ -200,8 +200,14 @@ func (s *session) tellMailboxes() {
 // make. What IMAP4rev1 has no form for is only told to IMAP4rev2 clients. RFC 9051
 // §6.3.9.7, §7.3.1
 func (s *session) tellMailbox(ch store.Change) {
-	if i := slices.IndexFunc(s.own, func(o store.Change) bool { return o.Kind == ch.Kind && o.Name == ch.Name }); i >= 0 {
+	if i := slices.IndexFunc(s.own, func(o store.Change) bool { return o.Kind == ch.Kind && o.Name == ch.Name && o.Entry == ch.Entry }); i >= 0 {
 		s.own = slices.Delete(s.own, i, i+1)
+		return
+	}
+	if ch.Kind == store.ChangeMetadata {
+		if s.metadata {
+			s.tellMetadata(ch)
+		}
 		return
 	}
 	t := s.account.Tree()

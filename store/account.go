@@ -28,7 +28,7 @@ const (
 
 var recordTypes = []any{
 	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{},
-	thread{}, threadKey{}, subscription{}, counter{}, state{}, credentials{},
+	thread{}, threadKey{}, subscription{}, annotation{}, counter{}, state{}, credentials{},
 	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{},
 }
 

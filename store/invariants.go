@@ -32,6 +32,8 @@ type verifier struct {
 	refs     map[int64]int32 // Messages by content.
 	tombs    int64
 	strays   []string // Files without a record.
+
+	annotationCount, annotationBytes int64
 }
 
 type contentFacts struct{ size, prefix int64 }
@@ -61,7 +63,7 @@ func (v *verifier) fixable(format string, args ...any) {
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	steps := []func(*bstore.Tx) error{v.readState, v.mailboxes, v.readContents, v.messages, v.references, v.tombstones, v.judgements, v.others, v.sums}
+	steps := []func(*bstore.Tx) error{v.readState, v.mailboxes, v.readContents, v.messages, v.references, v.tombstones, v.annotations, v.judgements, v.others, v.sums}
 	err := v.a.read(ctx, func(tx *bstore.Tx) error {
 		for _, step := range steps {
 			if err := step(tx); err != nil {
@@ -318,6 +320,7 @@ func (v *verifier) sums(*bstore.Tx) error {
 func (v *verifier) wantState() state {
 	st := v.state
 	st.Messages, st.Size, st.Tombstones, st.EraseSize = v.total.Messages, v.total.Size, v.tombs, 0
+	st.Annotations, st.AnnotationBytes = v.annotationCount, v.annotationBytes
 	for _, e := range v.erases {
 		if e.ModSeq != 0 {
 			st.EraseSize += e.Size

@@ -144,7 +144,7 @@ func (tx *Tx) DeleteMailbox(id int64) error {
 	if err := tx.btx.Delete(&Mailbox{ID: id}); err != nil {
 		return fmt.Errorf("delete mailbox: %w", err)
 	}
-	if err := tx.forgetReputation(id); err != nil {
+	if err := errors.Join(tx.forgetReputation(id), tx.dropAnnotations(id)); err != nil {
 		return err
 	}
 	b.removed = true
@@ -251,6 +251,9 @@ func (tx *Tx) renameInbox(id int64, newName string) error {
 	}
 	dst, err := tx.addMailbox(newName, parent)
 	if err != nil {
+		return err
+	}
+	if err := tx.copyAnnotations(id, dst.ID); err != nil { // RFC 5464 §4.1
 		return err
 	}
 	uids, err := tx.allUIDs(id)

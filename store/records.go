@@ -49,6 +49,7 @@ const (
 	UseJunk
 	UseSent
 	UseTrash
+	UseImportant // RFC 8457 §3.
 )
 
 // Message is one message in one mailbox: small, and all that a flag change
@@ -222,6 +223,8 @@ type state struct {
 	Size            int64 // Sum of message sizes: what quota counts.
 	EraseSize       int64 // Sum of sizes of erase records.
 	Tombstones      int64
+	Annotations     int64
+	AnnotationBytes int64 // Sum of names and values.
 	LessonRow       int64 // The newest row that the journal for the junk filter has ever had.
 	LessonRound     int64 // How often the filter was told to learn everything anew.
 }

@@ -19,7 +19,8 @@ const (
 	ChangeSpecialUse
 	ChangeSubscribed // Name, of a mailbox that exists or not.
 	ChangeUnsubscribed
-	ChangeThread // Muted or collapsed; MailboxID is zero.
+	ChangeThread   // Muted or collapsed; MailboxID is zero.
+	ChangeMetadata // Entry of the mailbox, or of the account with MailboxID zero.
 )
 
 // Change is something that happened in an account.
@@ -30,6 +31,7 @@ type Change struct {
 	Name      string // Of the mailbox or subscription, now.
 	OldName   string // For ChangeMailboxRenamed.
 	ThreadID  int64  // For ChangeThread.
+	Entry     string // For ChangeMetadata.
 }
 
 // sessions are those who watch an account.
