@@ -182,14 +182,12 @@ func (s *Server) serve(srv *http.Server, serve func() error, nl net.Listener) er
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
-	var servers []*http.Server
-	for srv := range s.servers {
-		servers = append(servers, srv)
-	}
-	for nc := range s.hijacked {
+	servers := slices.Collect(maps.Keys(s.servers))
+	hijacked := slices.Collect(maps.Keys(s.hijacked))
+	s.mu.Unlock()
+	for _, nc := range hijacked {
 		_ = nc.Close() // It may have ended meanwhile.
 	}
-	s.mu.Unlock()
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
 	for i, srv := range servers {

@@ -91,9 +91,6 @@ func (q *request) serveFile(w *response, r *http.Request, c *config.WebStatic, n
 	}
 	f, info, err := open(root, name)
 	if err != nil {
-		if slash && errors.Is(err, fs.ErrPermission) {
-			return q.serveIndex(w, r, c, root, name, nil) // A directory that cannot be read can have files that can.
-		}
 		return err
 	}
 	defer f.Close()
@@ -112,7 +109,7 @@ func (q *request) serveFile(w *response, r *http.Request, c *config.WebStatic, n
 	return nil
 }
 
-// serveIndex answers a request for a directory, which is nil if it cannot be read.
+// serveIndex answers a request for a directory.
 func (q *request) serveIndex(w *response, r *http.Request, c *config.WebStatic, root *os.Root, name string, dir *os.File) error {
 	f, info, err := open(root, name+"/"+index)
 	switch {
@@ -125,7 +122,7 @@ func (q *request) serveIndex(w *response, r *http.Request, c *config.WebStatic, 
 	case isNotFound(err):
 		err = fs.ErrPermission
 	}
-	if dir == nil || !c.ListFiles || !errors.Is(err, fs.ErrPermission) {
+	if !c.ListFiles || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	page, err := listing(dir, r.URL.Path)
