@@ -1,9 +1,9 @@
 package http
 
 import (
+	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -101,14 +101,14 @@ func (c *conn) header() {
 		if err != nil {
 			metricRefused.WithLabelValues("proxy").Inc()
 			c.port.srv.log.Info("connection without proxy header", "remote", c.addr.String(), "listener", c.port.Listener.Name, mlog.Err(err))
-			c.err = err
+			c.err = io.EOF // There is no answer to it.
 			return
 		}
 		if !h.Local {
 			c.addr = net.TCPAddrFromAddrPort(h.Source)
 		}
 		if !c.admit(ratelimit.RemoteIP(c.addr)) {
-			c.err = os.ErrPermission
+			c.err = io.EOF
 			return
 		}
 		c.err = c.Conn.SetReadDeadline(time.Time{})
