@@ -52,10 +52,12 @@ libnsl2 lib:libnsl.so.2
 libpcre2-8-0 lib:libpcre2-8.so.0
 "
 
-# Packages that exclude another one above, and a program in each: they are unpacked
-# into a directory of their own. What they depend on is above.
+# Packages that exclude another one above, or of which only one program is needed, and a
+# program in each: they are unpacked into a directory of their own. What they depend on is
+# above.
 unpacked="
 exim4-daemon-light usr/sbin/exim4
+prometheus usr/bin/promtool
 "
 unpack_dir=/usr/local/lib/mox-test-packages
 if [ "${1:-}" = bench ]; then
