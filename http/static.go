@@ -82,6 +82,7 @@ func open(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 func (q *request) serveFile(w *response, r *http.Request, c *config.WebStatic, name string) error {
 	root, err := os.OpenRoot(c.Root)
 	if err != nil {
+		q.log.Error("opening directory of web handler (the server may read those that domains.conf had when it was started)", mlog.Err(err))
 		return err
 	}
 	defer root.Close()

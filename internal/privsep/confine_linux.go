@@ -82,6 +82,13 @@ func Paths(s *config.Snapshot) (read, write []string) {
 	if s.Authorities != nil {
 		read = append(read, s.Authorities.CertFiles...)
 	}
+	for _, h := range s.WebHandlers {
+		if h.Static != nil {
+			if dir, err := filepath.Abs(h.Static.Root); err == nil {
+				read = append(read, dir)
+			}
+		}
+	}
 	write = []string{s.DataDir, configDir(s)}
 	for _, path := range hostKeyFiles(s) {
 		write = append(write, filepath.Dir(path)) // For rollovers.
