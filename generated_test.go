@@ -31,6 +31,15 @@ func TestGeneratedCommandReferenceIsCurrent(t *testing.T) {
 	testkit.Golden(t, "docs/commands.md", b.Bytes())
 }
 
+func TestGeneratedManualIsCurrent(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := cli.WriteManual(&b); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Golden(t, "packaging/man/mox.1", b.Bytes())
+}
+
 func TestGeneratedConfigReferenceIsCurrent(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer

@@ -43,6 +43,9 @@ thunderbird thunderbird
 libnss3-tools certutil
 testssl.sh testssl
 zbar-tools zbarimg
+zsh zsh
+fish fish
+mandoc mandoc
 haproxy haproxy
 fail2ban fail2ban-regex
 libdb5.3 lib:libdb-5.3.so

@@ -18,6 +18,9 @@ type command struct {
 	// setup defines flags and returns what runs the command.
 	setup func(fs *flag.FlagSet) runFunc
 
+	// unlisted commands are for developers, and are not in the usage of the program.
+	unlisted bool
+
 	// dashed says that there are no flags, and that arguments can begin with a dash, as
 	// some fingerprints do.
 	dashed bool
@@ -143,6 +146,7 @@ func commands() []command {
 		cmdJunkCheck,
 		cmdJunkAnalyze,
 		cmdJunkPlay,
+		cmdCompletion(),
 		cmdVersion,
 		cmdHelp(),
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,6 +65,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		}
 		return e.exitCode(cmdSendmail, e.runCommand(ctx, cmdSendmail, args[1:]))
 	}
+	if err := setgidError(os.Getgid(), os.Getegid()); err != nil {
+		fmt.Fprintf(errw, "mox: %s\n", err)
+		return exitError
+	}
 	fs := g.flags()
 	if len(args) > 0 {
 		args = args[1:]
@@ -89,7 +94,25 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	if !ok {
 		return unknownCommand(errw, args, candidates)
 	}
-	return e.exitCode(c, e.runCommand(ctx, c, rest))
+	stop, err := g.profile()
+	if err != nil {
+		fmt.Fprintf(errw, "mox: %s\n", err)
+		return exitError
+	}
+	err = e.runCommand(ctx, c, rest)
+	if perr := stop(); perr != nil {
+		fmt.Fprintf(errw, "mox: %s\n", perr)
+	}
+	return e.exitCode(c, err)
+}
+
+// setgidError returns why a program with the group of its file, which lets everyone read
+// the password for sending mail, does nothing but that.
+func setgidError(gid, egid int) error {
+	if gid != egid {
+		return fmt.Errorf("this program has the group of its file (setgid %d), so that it can send mail: call it as sendmail, or use another copy of it for all else", egid)
+	}
+	return nil
 }
 
 // unknownCommand prints what could have been meant.
@@ -158,6 +181,8 @@ type globals struct {
 	loglevel string
 	pedantic bool
 	dns      string
+
+	cpuprof, memprof, trace string // Files.
 }
 
 func (g *globals) flags() *flag.FlagSet {
@@ -167,6 +192,9 @@ func (g *globals) flags() *flag.FlagSet {
 	fs.StringVar(&g.loglevel, "loglevel", "", "log `level`, instead of that in the configuration: error, warn, info, debug, trace, traceauth or tracedata")
 	fs.BoolVar(&g.pedantic, "pedantic", false, "treat violations of protocols as errors instead of working around them")
 	fs.StringVar(&g.dns, "dns", "", "DNS resolvers to use, instead of those in the configuration or of the system, as a `list` of ip:port separated by commas")
+	fs.StringVar(&g.cpuprof, "cpuprof", "", "write a profile of CPU time of the command to `file`, for go tool pprof")
+	fs.StringVar(&g.memprof, "memprof", "", "write a profile of memory at the end of the command to `file`, for go tool pprof")
+	fs.StringVar(&g.trace, "trace", "", "write a trace of the command to `file`, for go tool trace")
 	return fs
 }
 
@@ -216,7 +244,7 @@ func (e *env) server(ctx context.Context) (*ctl.Client, error) {
 // writeUsage writes the usage of the program with all commands.
 func writeUsage(w io.Writer) {
 	fmt.Fprintf(w, "usage: mox [flags] command ...\n\nCommands:\n\n")
-	for _, c := range commands() {
+	for _, c := range listed() {
 		fmt.Fprintf(w, "  %-26s %s\n", c.words, c.summary())
 	}
 	fmt.Fprintf(w, "\nFlags:\n")
