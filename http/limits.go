@@ -10,8 +10,9 @@ const (
 	// monitorTimeout is for a response of a port for monitoring. Profiles take as long as
 	// they are asked to.
 	monitorTimeout = 5 * time.Minute
-	maxHeader      = 64 << 10 // Of a request, in octets.
-	maxStreams     = 100      // Requests of a connection with HTTP/2 at a time.
+	healthTimeout  = 10 * time.Second // For finding out whether the server works.
+	maxHeader      = 64 << 10         // Of a request, in octets.
+	maxStreams     = 100              // Requests of a connection with HTTP/2 at a time.
 
 	// stallTimeout is how long a client may take until it has read, or sent, the next
 	// chunk of a body, and chunkSize how large one is at most.

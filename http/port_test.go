@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -308,7 +309,7 @@ func TestProxyProtocolTellsWhoTheClientIs(t *testing.T) {
 func TestHealthAndMetricsAreServed(t *testing.T) {
 	t.Parallel()
 	var health error
-	h := Monitor(func() error { return health })
+	h := Monitor(func(context.Context) error { return health })
 	get := func(h http.Handler, method, path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"slices"
 
 	"mox/config"
@@ -57,12 +56,4 @@ func (d *Daemon) connectHTTP(sock *Socket, g group, smtp smtpserver.ListenerOpti
 		opts.ALPN["smtp"] = func(tc *tls.Conn) { d.smtp.ServeALPN(tc, smtp) }
 	}
 	sock.serve = func() error { return d.http.Serve(sock.listener, opts) }
-}
-
-// health returns what is wrong with the server, for monitoring.
-func (d *Daemon) health() error {
-	if d.isStopping() {
-		return errors.New("the server is stopping")
-	}
-	return nil
 }

@@ -166,7 +166,7 @@ func (d *Daemon) connect(sock *Socket, g group) {
 		d.connectHTTP(sock, g, smtp, imap)
 		return
 	case "MetricsHTTP":
-		sock.serve = func() error { return d.http.ServeHandler(sock.listener, http.Monitor(d.health)) }
+		sock.serve = func() error { return d.http.ServeHandler(sock.listener, http.Monitor(d.Check)) }
 		return
 	case "PprofHTTP":
 		sock.serve = func() error { return d.http.ServeHandler(sock.listener, http.Profiles()) }
