@@ -18,15 +18,26 @@ import (
 	"mox/internal/testkit"
 )
 
-// recordsConfig is a configuration with all that has records.
-func recordsConfig(t *testing.T) *config.Snapshot {
+// dkimKey returns an Ed25519 key in PEM, the same each time.
+func dkimKey(t *testing.T) string {
 	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	return keyPEM(t, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+}
+
+func keyPEM(t *testing.T, key any) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// recordsConfig is a configuration with all that has records.
+func recordsConfig(t *testing.T) *config.Snapshot {
+	t.Helper()
 	dir := testkit.Dir(t, map[string]string{
-		"key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+		"key.pem": dkimKey(t),
 		"mox.conf": `DataDir: ../data
 LogLevel: info
 Hostname: mail.example.org
@@ -165,9 +176,16 @@ _smtp._tls.example.org.                  TXT "v=TLSRPTv1;rua=mailto:tlsreports@e
 // fullConfig is a configuration with all services that have records.
 func fullConfig(t *testing.T) *config.Snapshot {
 	t.Helper()
+	return fullConfigWith(t, hostKey)
+}
+
+// fullConfigWith is fullConfig with another key of the hostname.
+func fullConfigWith(t *testing.T, hostKey string) *config.Snapshot {
+	t.Helper()
 	files := map[string]string{
 		"data/acme/letsencrypt.uri": "https://acme.example/acct/7\n",
 		"ec.pem":                    hostKey,
+		"key.pem":                   dkimKey(t),
 		"domains.conf": `Domains:
 	example.org:
 		ClientSettingsDomain: imap.example.org
@@ -175,6 +193,12 @@ func fullConfig(t *testing.T) *config.Snapshot {
 			PolicyID: 20260304T050607
 			Mode: enforce
 			MaxAge: 24h
+		DKIM:
+			Selectors:
+				2026b:
+					PrivateKeyFile: key.pem
+			Sign:
+				- 2026b
 		DMARC:
 			Localpart: dmarcreports
 			Account: ann
@@ -261,6 +285,7 @@ func TestRecordsOfAllServices(t *testing.T) {
 			`mx.example.org.                          TXT "v=spf1 a -all"`,
 			`_smtp._tls.mx.example.org.               TXT "v=TLSRPTv1;rua=mailto:hostreports@mx.example.org"`,
 			"example.org.                             MX 10 mx.example.org.",
+			`2026b._domainkey.example.org.            TXT "v=DKIM1;k=ed25519;p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="`,
 			`example.org.                             TXT "v=spf1 ip4:192.0.2.1 ip4:192.0.2.99 mx ~all"`,
 			`_dmarc.example.org.                      TXT "v=DMARC1;p=reject;rua=mailto:dmarcreports@example.org!10m"`,
 			"mta-sts.example.org.                     CNAME mx.example.org.",

@@ -20,14 +20,30 @@ var cmdConfigDNSCheck = command{
 	args:  "domain",
 	help: `Compare DNS with what a domain in domains.conf needs.
 
-Looked up are signatures of the zone (DNSSEC), the addresses of the server (HOST) and
-their reverse names (IPREV), where mail goes (MX), who may send (SPF, for the domain and
-the server, from each address), the keys of the configuration (DKIM), the policy and the
-addresses for reports (DMARC and TLSRPT), and how programs of users find the server (SRV).
-Each line is a result: ok, warning or error. The exit code is 1 if there are errors. No
-connections to mail servers are made, and the server is not needed.
+Looked at are, each with its name in the output:
+
+	DNSSEC      signatures of the zone
+	HOST        addresses of the server
+	IPREV       reverse names of the addresses that mail is sent from
+	MX          where mail goes
+	TLS         the certificate at each address that mail goes to
+	DANE        keys of the server in TLSA records
+	MTA-STS     the policy for encrypted connections, as others get it
+	SPF         who may send, for the domain and the server, from each address
+	DKIM        the keys of the configuration
+	DMARC       the policy, and addresses for reports, with the consent of their domains
+	TLSRPT      addresses for reports about encrypted connections
+	SRV         how programs of users find the server
+	CLIENT      the names and ports that they connect to
+	AUTOCONFIG  settings for mail programs, and for Outlook (autodiscover)
+	CAA         whether the authority may make the certificates
+
+Each line is a result: ok, warning or error, with what to do. The exit code is 1 if there
+are errors. It connects to the servers that mail and mail programs are led to, from this
+machine, which behind NAT may not be what others see; with -skipdial only DNS is looked at.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
+		skipDial := fs.Bool("skipdial", false, "connect to no server, only look up in DNS")
 		quiet := fs.Bool("quiet", false, "print warnings and errors only")
 		return func(ctx context.Context, e *env, args []string) error {
 			if len(args) != 1 {
@@ -41,13 +57,22 @@ connections to mail servers are made, and the server is not needed.
 			if err != nil {
 				return err
 			}
-			resolver, err := e.resolver()
+			servers, err := e.resolvers()
 			if err != nil {
 				return err
 			}
+			resolver, err := e.resolverAt(servers)
+			if err != nil {
+				return err
+			}
+			roots, err := s.Authorities.Pool()
+			if err != nil {
+				return err
+			}
+			c := admin.DNSChecker{Resolver: resolver, Log: e.log, CAA: admin.CAALookup(servers), NoDial: *skipDial, Roots: roots}
 			ctx, cancel := context.WithTimeout(ctx, dnsCheckTime)
 			defer cancel()
-			l, err := admin.DNSChecker{Resolver: resolver, Log: e.log}.Check(ctx, s, d)
+			l, err := c.Check(ctx, s, d)
 			return errors.Join(e.printFindings(l, *quiet), err)
 		}
 	},
@@ -63,7 +88,7 @@ func (e *env) printFindings(l []admin.Finding, quiet bool) error {
 		if quiet && f.Severity == admin.OK {
 			continue
 		}
-		if _, err := fmt.Fprintf(e.out, "%-7s %-8s %s\n", f.Severity, f.Check, strings.ReplaceAll(f.Text, "\n", " ")); err != nil {
+		if _, err := fmt.Fprintf(e.out, "%-7s %-10s %s\n", f.Severity, f.Check, strings.ReplaceAll(f.Text, "\n", " ")); err != nil {
 			return err
 		}
 	}
