@@ -15,7 +15,7 @@ var capabilities = []imap.Cap{
 	imap.CapListExtended, imap.CapListStatus, imap.CapSpecialUse, imap.CapCreateSpecial, imap.CapChildren,
 	imap.CapStatusSize, imap.CapQuota, imap.CapQuotaStorage, imap.CapSaveDate, imap.CapObjectID,
 	imap.CapCondStore, imap.CapQResync, imap.CapUIDOnly, imap.CapPartial, imap.CapInProgress, imap.CapMetadata,
-	imap.CapListMetadata,
+	imap.CapListMetadata, imap.CapNotify,
 }
 
 // caps returns what is announced in the current state.

@@ -37,6 +37,7 @@ func runAppend(ctx context.Context, s *session, name string) (reply, error) {
 	for _, m := range stored {
 		uids.Add(m.UID)
 	}
+	s.noteAppend(a.mailbox.ID, uids)
 	// The UIDs are those of the mailbox that it went to, whatever has happened since.
 	return reply{code: imap.AppendUIDCode(a.mailbox.UIDValidity, uids)}, nil
 }

@@ -47,6 +47,7 @@ func runMove(ctx context.Context, s *selected, req *copyRequest) (reply, error) 
 	code, err := s.transfer(ctx, req, (*store.Tx).Move)
 	if err == nil && code != "" {
 		s.c.enc.Status("", "OK", code, "moved")
+		s.expunged = true
 	}
 	return reply{expunged: err == nil && code != ""}, err
 }
@@ -80,6 +81,9 @@ func (s *selected) transfer(ctx context.Context, req *copyRequest, op func(*stor
 	for _, c := range done {
 		from.Add(c.Src)
 		to.Add(c.Dst)
+	}
+	if s.id == dst.ID {
+		s.own = s.own.Union(to)
 	}
 	return imap.CopyUIDCode(dst.UIDValidity, from, to), nil
 }

@@ -60,5 +60,6 @@ func (s *selected) expunge(ctx context.Context, wanted func(uid uint32) bool) (n
 		n = len(gone)
 		return err
 	})
+	s.expunged = err == nil
 	return n, err
 }

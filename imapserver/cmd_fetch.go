@@ -262,7 +262,11 @@ func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
 		m.item(&f.items[i])
 	}
 	f.closeFetch()
-	if m.err != nil {
+	switch {
+	case m.err == nil:
+	case errors.Is(m.err, store.ErrNoMessage):
+		f.expunged = true // And its file is gone, too.
+	default:
 		f.failed++
 		f.c.log.Error("message cannot be read", "err", m.err, "content", it.ContentID, "account", f.account.Name())
 	}

@@ -24,6 +24,20 @@ func runIdle(ctx context.Context, s *session, _ struct{}) (reply, error) {
 	}
 	c.flush()
 	c.setReadTimeout(idleTimeout)
+	err := c.listen(ctx, func() error {
+		if err := c.sync(ctx, true); err != nil {
+			return err
+		}
+		return c.enc.Flush()
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{}, c.readDone()
+}
+
+// listen waits for input, and calls tell when something has happened in the account.
+func (c *conn) listen(ctx context.Context, tell func() error) error {
 	input := make(chan error, 1)
 	go func() { input <- c.r.Wait() }()
 	for {
@@ -31,13 +45,11 @@ func runIdle(ctx context.Context, s *session, _ struct{}) (reply, error) {
 		select {
 		case err = <-input:
 			if err != nil {
-				return reply{}, fmt.Errorf("%w: %w", errConnection, err)
+				return fmt.Errorf("%w: %w", errConnection, err)
 			}
-			return reply{}, c.readDone()
-		case <-s.watch.Wait():
-			if err = c.sync(ctx, true); err == nil {
-				err = c.enc.Flush()
-			}
+			return nil
+		case <-c.sess.watch.Wait():
+			err = tell()
 		case <-ctx.Done():
 			err = imap.Bye(imap.CodeUnavailable, "server is shutting down")
 		}
@@ -45,7 +57,7 @@ func runIdle(ctx context.Context, s *session, _ struct{}) (reply, error) {
 			// The reader belongs to us again only once Wait has returned.
 			_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 			<-input
-			return reply{}, err
+			return err
 		}
 	}
 }

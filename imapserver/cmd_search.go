@@ -87,6 +87,8 @@ type searchResult struct {
 	all      []int // Ascending. Nil unless they all had to be found.
 	partial  []int // Ascending.
 	min, max int   // -1 if there is none.
+
+	index *store.Index // That was searched.
 }
 
 // needsAll reports whether all matches must be found.
@@ -97,7 +99,13 @@ func needsAll(ret imap.SearchReturn) bool {
 // search runs the program. Where only the first or last matches are wanted, it ends there.
 func (s *selected) search(ctx context.Context, req *searchRequest) (searchResult, error) {
 	res := searchResult{min: -1, max: -1}
-	p, err := search.Compile(&req.program.Key, search.Scope{Index: s.known, Saved: s.saved, Now: s.c.srv.opts.Now()})
+	// Flags may have changed, also by the client, since it was told what messages there are.
+	latest, err := s.latest(ctx)
+	if err != nil {
+		return res, err
+	}
+	res.index = s.known.With(latest)
+	p, err := search.Compile(&req.program.Key, search.Scope{Index: res.index, Saved: s.saved, Now: s.c.srv.opts.Now()})
 	if err != nil {
 		return res, err
 	}
@@ -176,14 +184,6 @@ func (r *searchResult) positions(ret imap.SearchReturn) []int {
 	return slices.Compact(l)
 }
 
-// highest returns the highest mod-sequence of messages.
-func (s *selected) highest(positions []int) (m store.ModSeq) {
-	for _, pos := range positions {
-		m = max(m, s.known.At(pos).ModSeq)
-	}
-	return m
-}
-
 // any reports whether a response is asked for: SAVE alone suppresses it.
 func (r *searchResult) any(ret imap.SearchReturn) bool {
 	return !ret.Save || ret.Min || ret.Max || ret.All || ret.Count || ret.Partial != nil
@@ -210,7 +210,7 @@ func (s *selected) numbers(positions []int, uid bool) imap.Ranges {
 // RFC 3501 §7.2.5, RFC 7162 §3.1.6
 func (s *selected) writeSearch(res searchResult, req *searchRequest) {
 	line := append(make([]byte, 0, searchLine*len(" 4294967295")+len("* SEARCH\r\n")), "* SEARCH"...)
-	modSeq := s.modSeqOf(req, res.all)
+	modSeq := res.modSeq(req, res.all)
 	for i, pos := range res.all {
 		if i > 0 && i%searchLine == 0 {
 			s.c.enc.RawBytes(append(appendModSeq(line, modSeq), "\r\n"...))
@@ -222,12 +222,15 @@ func (s *selected) writeSearch(res searchResult, req *searchRequest) {
 	s.c.enc.RawBytes(append(appendModSeq(line, modSeq), "\r\n"...))
 }
 
-// modSeqOf returns the highest mod-sequence of messages if it is to be told, else 0.
-func (s *selected) modSeqOf(req *searchRequest, positions []int) store.ModSeq {
+// modSeq returns the highest mod-sequence of messages if it is to be told, else 0.
+func (r *searchResult) modSeq(req *searchRequest, positions []int) (m store.ModSeq) {
 	if !req.modSeq {
 		return 0
 	}
-	return s.highest(positions)
+	for _, pos := range positions {
+		m = max(m, r.index.At(pos).ModSeq)
+	}
+	return m
 }
 
 // appendModSeq appends a search-sort-mod-seq.
@@ -275,7 +278,7 @@ func (s *selected) writeESearch(res searchResult, req *searchRequest) {
 		}
 		enc.Raw(")")
 	}
-	if m := s.modSeqOf(req, res.positions(ret)); m > 0 {
+	if m := res.modSeq(req, res.positions(ret)); m > 0 {
 		enc.Raw(" MODSEQ ")
 		enc.Number(uint64(m))
 	}

@@ -59,6 +59,9 @@ func (s *session) open(ctx context.Context, req selectRequest, readOnly bool) (r
 		return reply{}, err
 	}
 	s.sel = &selected{session: s, id: mb.ID, readOnly: readOnly, keywords: mb.Keywords, known: ix, modSeq: mb.ModSeq}
+	if s.wantsSelected() == 0 {
+		s.watch.Unpin() // As in setNotify.
+	}
 	s.sel.tellSelected(t, mb)
 	if req.resync != nil {
 		if err := s.sel.resync(ctx, req.resync); err != nil {

@@ -141,6 +141,7 @@ func commandTable() []command {
 		{"NAMESPACE", loggedIn, 0, onSession(noArgs, runNamespace)},
 		{"STATUS", loggedIn, 0, onSession(parseStatus, runStatus)},
 		{"APPEND", loggedIn, streams, onSession(parseMailbox, runAppend)},
+		{"NOTIFY", loggedIn, 0, onSession(parseNotify, runNotify)},
 		{"IDLE", loggedIn, streams, onSession(noArgs, runIdle)},
 		{"GETMETADATA", loggedIn, 0, onSession(parseGetMetadata, runGetMetadata)},
 		{"SETMETADATA", loggedIn, 0, onSession(parseSetMetadata, runSetMetadata)},

@@ -272,7 +272,11 @@ func (c *conn) waitCommand() error {
 		timeout = idleTimeout
 	}
 	c.setReadTimeout(timeout)
-	if err := c.r.Wait(); err != nil {
+	wait := c.r.Wait
+	if c.sess.listens() && c.r.Buffered() == 0 {
+		wait = func() error { return c.listen(c.ctx, func() error { return c.tellListening(c.ctx) }) }
+	}
+	if err := wait(); err != nil {
 		return err
 	}
 	if c.sess != nil {

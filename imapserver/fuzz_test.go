@@ -30,7 +30,7 @@ var fuzzWords = append([]string{
 	"{5+}\r\nhello", "{5}\r\nhello", "~{5+}\r\nhello", `""`, `"%"`, `"*"`, "Inbox", "new/box", "DONE\r\n", "CHARSET UTF-8 ", "UTF8=ACCEPT", "IMAP4rev2",
 	"(MESSAGES UIDNEXT UNSEEN SIZE MAILBOXID)", "(USE (\\Archive))", `" 1-Feb-2020 10:11:12 +0130"`, "UTF8 (~{5+}\r\nhello)", "d ",
 	"a ENABLE QRESYNC\r\n", "a ENABLE UIDONLY\r\n", " (CHANGEDSINCE 3 VANISHED)", " (PARTIAL -1:-2)", "(UNCHANGEDSINCE 3) ", "MODSEQ 3", " (QRESYNC (1 1 1:9 (1:2 1:2)))",
-	"RETURN (PARTIAL 1:2)", "(DEPTH infinity MAXSIZE 3)", "(/private/comment hello)", "RETURN (METADATA (/private/comment))",
+	"RETURN (PARTIAL 1:2)", "(DEPTH infinity MAXSIZE 3)", "NOTIFY SET ", "(selected (MessageNew (UID) MessageExpunge FlagChange))", "(subtree Inbox (MailboxName SubscriptionChange))", "(/private/comment hello)", "RETURN (METADATA (/private/comment))",
 }, commandNames()...)
 
 func commandNames() []string {

@@ -47,13 +47,17 @@ func (c *conn) progress(goal int) func(done int) {
 // command takes long, or waits for that of another session.
 func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error {
 	done := make(chan error, 1)
+	var before *store.Tree
 	go func() {
 		defer func() {
 			if x := recover(); x != nil {
 				done <- &panicError{x, debug.Stack()}
 			}
 		}()
-		done <- s.account.Update(ctx, fn)
+		done <- s.account.Update(ctx, func(tx *store.Tx) error {
+			before = s.account.Tree()
+			return fn(tx)
+		})
 	}()
 	t := time.NewTicker(s.c.srv.progressInterval)
 	defer t.Stop()
@@ -62,6 +66,9 @@ func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error
 		case err := <-done:
 			if p, ok := err.(*panicError); ok {
 				panic(p)
+			}
+			if err == nil {
+				s.noteOwn(before)
 			}
 			return err
 		case <-t.C:

@@ -23,6 +23,8 @@ type session struct {
 	uidOnly    bool // UIDONLY was enabled.
 	metadata   bool // METADATA was enabled, so that changes of it are told.
 
+	notify *notifier // Nil if NOTIFY was never used.
+
 	sel *selected      // Nil unless a mailbox is selected.
 	own []store.Change // What the current command did itself, which it need not be told.
 }
@@ -42,6 +44,11 @@ type selected struct {
 	// told has flags that the client was told, by replies to its own commands, and that
 	// are not in known yet. It is empty after each sync.
 	told map[uint32]toldFlags
+	// own are the UIDs of messages that the client has added, and has not been told of.
+	own imap.Ranges
+	// expunged is set if a command of the client has removed messages: that is told even if
+	// the client does not want to know what others do.
+	expunged bool
 	// saved are the UIDs of "$", perhaps of messages that are gone. RFC 5182 §2
 	saved imap.Ranges
 }

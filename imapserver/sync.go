@@ -26,6 +26,10 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 
 // sync tells what has changed in the selected mailbox.
 func (s *selected) sync(ctx context.Context, expunge bool) error {
+	wanted := s.wantsSelected()
+	if wanted == 0 && !s.expunged {
+		return nil
+	}
 	// Read before the index: what was expunged after it is in the index.
 	t := s.account.Tree()
 	latest, err := s.latest(ctx)
@@ -38,24 +42,29 @@ func (s *selected) sync(ctx context.Context, expunge bool) error {
 		s.c.log.Error("read mailbox to tell changes", "err", err)
 		return nil
 	}
+	var added []uint32
 	if latest != s.known {
 		d := s.known.Diff(latest)
 		if len(d.Expunged) > 0 && !expunge {
 			return nil
 		}
-		s.tellDiff(d, latest)
+		s.tellDiff(d, latest, wanted)
 		s.known = latest
+		added = d.Added
 	}
-	s.told = nil
+	s.told, s.expunged = nil, false
 	if mb, ok := t.ByID(s.id); ok {
 		s.modSeq = mb.ModSeq
 	}
-	s.watch.Pin(t.ModSeq)
-	return nil
+	if wanted != 0 {
+		s.watch.Pin(t.ModSeq)
+	}
+	return s.tellNew(ctx, added)
 }
 
-// tellDiff writes what happened between what the client knows and a newer version.
-func (s *selected) tellDiff(d store.Diff, latest *store.Index) {
+// tellDiff writes what happened between what the client knows and a newer version, but for
+// what new messages are.
+func (s *selected) tellDiff(d store.Diff, latest *store.Index, wanted events) {
 	enc := s.c.enc
 	if s.usesVanished() {
 		s.tellVanished(imap.NewRanges(d.Expunged...), false)
@@ -72,6 +81,9 @@ func (s *selected) tellDiff(d store.Diff, latest *store.Index) {
 	}
 	if len(d.Changed)+len(d.Added) > 0 {
 		s.tellKeywords()
+	}
+	if wanted&flagChange == 0 {
+		return
 	}
 	for _, uid := range d.Changed {
 		pos, _ := latest.Find(uid)
@@ -188,7 +200,10 @@ func (s *selected) closed() {
 // when they list them.
 func (s *session) tellMailboxes() {
 	changes, overflow := s.watch.Take()
-	if !overflow {
+	switch {
+	case s.notify != nil:
+		s.tellEvents(changes, overflow)
+	case !overflow:
 		for _, ch := range changes {
 			s.tellMailbox(ch)
 		}
@@ -196,12 +211,23 @@ func (s *session) tellMailboxes() {
 	s.own = s.own[:0]
 }
 
+// isOwn reports whether the command that runs has made a change.
+func (s *session) isOwn(ch store.Change) bool {
+	i := slices.IndexFunc(s.own, func(o store.Change) bool {
+		return o.Kind == ch.Kind && o.Name == ch.Name && o.Entry == ch.Entry
+	})
+	if i < 0 {
+		return false
+	}
+	s.own = slices.Delete(s.own, i, i+1)
+	return true
+}
+
 // tellMailbox writes a LIST response for a change to mailboxes that this session did not
 // make. What IMAP4rev1 has no form for is only told to IMAP4rev2 clients. RFC 9051
 // §6.3.9.7, §7.3.1
 func (s *session) tellMailbox(ch store.Change) {
-	if i := slices.IndexFunc(s.own, func(o store.Change) bool { return o.Kind == ch.Kind && o.Name == ch.Name && o.Entry == ch.Entry }); i >= 0 {
-		s.own = slices.Delete(s.own, i, i+1)
+	if s.isOwn(ch) {
 		return
 	}
 	if ch.Kind == store.ChangeMetadata {

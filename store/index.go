@@ -364,6 +364,21 @@ func (ix *Index) Diff(newer *Index) (d Diff) {
 	}
 }
 
+// With returns the messages of this version with flags and mod-sequences of a newer one,
+// as far as they are in that.
+func (ix *Index) With(newer *Index) *Index {
+	var muts []mutation
+	for _, uid := range ix.Diff(newer).Changed {
+		pos, _ := newer.Find(uid)
+		muts = append(muts, mutation{uid: uid, flags: newer.Flags(pos), entry: *newer.At(pos)})
+	}
+	if len(muts) == 0 {
+		return ix
+	}
+	mb := Mailbox{ID: ix.mailboxID, UIDValidity: ix.uidValidity, UIDNext: ix.uidNext}
+	return ix.apply(&mb, ix.modSeq, muts)
+}
+
 // cursor walks an Index.
 type cursor struct {
 	ix *Index
