@@ -35,7 +35,7 @@ var layers = []layer{
 	{"L1a", "", []string{"dns smtp imap message"}},
 	{"L1b", "", []string{"imap/wire message/trace sasl publicsuffix iprev dnsbl subjectpass spf dkim mtasts tlsrpt dane dsn srs webhook webapi"}},
 	{"L1c", "", []string{"dmarc dmarc/report arc smtpclient imapclient"}},
-	{"L2", "", []string{"config", "internal/boltpages"}},
+	{"L2", "", []string{"config", "internal/boltpages", "internal/dbformat"}},
 	{"L3", "storage packages are joined by the engines above them, so that each database can be understood, locked and backed up on its own", []string{
 		"store",
 		"junk internal/fts",
@@ -71,7 +71,9 @@ var rules = []struct {
 	reason string
 }{
 	{[]string{"github.com/mjl-/bstore", "go.etcd.io/bbolt"},
-		func(l layer, pkg string) bool { return l.name == "L3" || pkg == "internal/boltpages" },
+		func(l layer, pkg string) bool {
+			return l.name == "L3" || pkg == "internal/boltpages" || pkg == "internal/dbformat"
+		},
 		"only storage packages (L3) know the database"},
 	{[]string{"github.com/prometheus"},
 		func(l layer, pkg string) bool { return pkg == "internal/metrics" || !isLibrary(l) && l.name != "L0" },

@@ -14,6 +14,7 @@ import (
 
 	"mox/imap"
 	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 )
 
 const (
@@ -97,7 +98,7 @@ func openAccount(ctx context.Context, s *Store, name string) (a *Account, rerr e
 // called with mu held, or before the account is shared.
 func (a *Account) openDB(ctx context.Context) error {
 	path := filepath.Join(a.dir, dbName)
-	db, err := bstore.Open(ctx, path, &bstore.Options{Timeout: databaseTimeout, Perm: 0660}, recordTypes...)
+	db, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: databaseTimeout, Perm: 0660}, recordTypes...)
 	if err != nil {
 		return fmt.Errorf("open database %s: %w", path, err)
 	}

@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 	"mox/internal/safefile"
 )
 
@@ -99,7 +100,7 @@ func verifyAccount(ctx context.Context, dataDir, name string, opts VerifyOptions
 		rep.Problems = append(rep.Problems, Problem{Account: name, Text: err.Error()})
 		return nil
 	}
-	db, err := bstore.Open(ctx, path, &bstore.Options{Timeout: databaseTimeout, MustExist: true}, recordTypes...)
+	db, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: databaseTimeout, MustExist: true}, recordTypes...)
 	if err != nil {
 		rep.Problems = append(rep.Problems, Problem{Account: name, Text: fmt.Sprintf("opening database: %v", err)})
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/mlog"
@@ -69,20 +70,20 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	}
 	d.writer.init()
 	var err error
-	if d.reports, err = openFile(ctx, opts.Dir, ReportsName, Report{}, content{}, reportUsage{}); err != nil {
+	if d.reports, err = openFile(ctx, opts.Dir, ReportsName, reportFormat, reportTypes()...); err != nil {
 		return nil, err
 	}
-	if d.evals, err = openFile(ctx, opts.Dir, EvaluationsName, Evaluation{}, evaluationUsage{}, Suppression{}); err != nil {
+	if d.evals, err = openFile(ctx, opts.Dir, EvaluationsName, evaluationFormat, evaluationTypes()...); err != nil {
 		return nil, errors.Join(err, d.reports.Close())
 	}
 	return d, nil
 }
 
 // openFile opens a database file and makes it durable if it is new.
-func openFile(ctx context.Context, dir, name string, types ...any) (*bstore.DB, error) {
+func openFile(ctx context.Context, dir, name string, format int, types ...any) (*bstore.DB, error) {
 	path := filepath.Join(dir, name)
 	_, serr := os.Stat(path)
-	db, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, types...)
+	db, err := dbformat.Open(ctx, path, format, &bstore.Options{Timeout: openTimeout, Perm: 0600}, types...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

@@ -19,12 +19,13 @@ import (
 // returns what is wrong. There need not be any. An error is about checking.
 func Verify(ctx context.Context, dir string) (problems []string, err error) {
 	for _, f := range []struct {
-		name  string
-		types []any
-		check func(ctx context.Context, db *bstore.DB) ([]string, error)
+		name   string
+		format int
+		types  []any
+		check  func(ctx context.Context, db *bstore.DB) ([]string, error)
 	}{
-		{ReportsName, []any{Report{}, content{}, reportUsage{}}, verifyReports},
-		{EvaluationsName, []any{Evaluation{}, evaluationUsage{}, Suppression{}}, verifyEvaluations},
+		{ReportsName, reportFormat, reportTypes(), verifyReports},
+		{EvaluationsName, evaluationFormat, evaluationTypes(), verifyEvaluations},
 	} {
 		path := filepath.Join(dir, f.name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -36,7 +37,7 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 			problems = append(problems, err.Error())
 			continue
 		}
-		db, err := openFile(ctx, dir, f.name, f.types...)
+		db, err := openFile(ctx, dir, f.name, f.format, f.types...)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/mlog"
@@ -64,7 +65,7 @@ type DB struct {
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	path := filepath.Join(opts.Dir, FileName)
 	_, serr := os.Stat(path)
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, TLSPublicKey{}, AppPassword{}, LoginAttempt{})
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

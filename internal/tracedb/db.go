@@ -14,6 +14,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/mlog"
@@ -99,7 +100,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	metrics.PanicPackages(pkgName)
 	path := filepath.Join(opts.Dir, FileName)
 	_, serr := os.Stat(path)
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, message{}, chunk{}, key{}, state{})
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

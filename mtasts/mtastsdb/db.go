@@ -13,6 +13,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/dns"
+	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/mlog"
@@ -53,7 +54,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	path := filepath.Join(opts.Dir, FileName)
 	_, serr := os.Stat(path)
 	var err error
-	d.bdb, err = bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, PolicyRecord{})
+	d.bdb, err = dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

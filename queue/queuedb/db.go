@@ -13,6 +13,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 	"mox/internal/safefile"
 )
 
@@ -133,7 +134,7 @@ func (d *DB) open(ctx context.Context, check bool) error {
 			return err
 		}
 	}
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}

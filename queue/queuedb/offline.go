@@ -12,6 +12,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 	"mox/internal/safefile"
 )
 
@@ -34,7 +35,7 @@ func VerifyDir(ctx context.Context, dataDir string) (problems []Problem, rerr er
 	if err := boltpages.Check(path); err != nil {
 		return []Problem{problemf(problemRecord, 0, "%v", err)}, nil
 	}
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
 	if err != nil {
 		return []Problem{problemf(problemRecord, 0, "opening database: %v", err)}, nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/dbformat"
 	"mox/internal/safefile"
 )
 
@@ -44,7 +45,7 @@ type limits struct {
 func Open(ctx context.Context, dir string) (*DB, error) {
 	path := filepath.Join(dir, FileName)
 	_, serr := os.Stat(path)
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, Report{}, content{}, usage{})
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/dns"
+	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/mlog"
@@ -83,7 +84,7 @@ func OpenResults(ctx context.Context, opts ResultsOptions) (*Results, error) {
 	path := filepath.Join(opts.Dir, ResultsName)
 	_, serr := os.Stat(path)
 	var err error
-	d.bdb, err = bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, Perm: 0600}, TLSResult{}, Suppression{}, tlsHost{}, resultUsage{})
+	d.bdb, err = dbformat.Open(ctx, path, resultFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, resultTypes()...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

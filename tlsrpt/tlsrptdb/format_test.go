@@ -1,0 +1,13 @@
+package tlsrptdb
+
+import (
+	"testing"
+
+	"mox/internal/testkit"
+)
+
+func TestRecordsHaveTheTypesOfTheirFormat(t *testing.T) {
+	t.Parallel()
+	testkit.RecordFormat(t, "record", recordFormat, recordTypes()...)
+	testkit.RecordFormat(t, "result", resultFormat, resultTypes()...)
+}
