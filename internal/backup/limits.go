@@ -21,9 +21,16 @@ const (
 	checkpointTime  = 30 * time.Second
 	// progressTime is how often progress is told.
 	progressTime = 5 * time.Second
+	// chunkSize is how much of a file an object has at most, in octets.
+	chunkSize = 4 << 20
+	// maxObject is the size of the largest object, in octets: a chunk that is encrypted.
+	maxObject = chunkSize + 256<<10
+	// requestTimeout is how long a request to storage may take, with all that is tried again.
+	requestTimeout = 5 * time.Minute
+	// graceTime is how old an object must be to be removed if no snapshot needs it.
+	graceTime = 24 * time.Hour
+	// removeBatch is how many objects are removed between two looks at the list.
+	removeBatch = 1000
 	// maxErrorText is how much of an error is remembered, in octets.
 	maxErrorText = 4 << 10
-	// maxMarker is the size of the largest file that describes a backup or a snapshot, in
-	// octets.
-	maxMarker = 16 << 20
 )

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
+
 	"mox/internal/safefile"
 )
 
@@ -46,8 +48,14 @@ var (
 
 // PlaceOptions are for [OpenPlace].
 type PlaceOptions struct {
-	Location string // Path of a directory.
-	Write    bool   // For Run and Prune: the place is locked, and made if there is none.
+	// Location is the path of a directory, or the URL of a bucket and a prefix in it:
+	// s3:https://host:port/bucket/prefix.
+	Location   string
+	Write      bool            // For Run and Prune: a directory is locked.
+	Create     bool            // If there is no place for backups there, it is made.
+	Recipients []age.Recipient // Who can read what is written. None: everyone.
+	Identities []age.Identity  // For reading what is encrypted.
+	S3         S3Options       // For locations of that kind.
 }
 
 // A Place has snapshots. Its methods are not to be called concurrently with Run, Prune, or
@@ -121,16 +129,23 @@ func (o oldEntry) same(info fs.FileInfo) bool {
 
 // OpenPlace opens a place. The caller closes it.
 func OpenPlace(ctx context.Context, o PlaceOptions) (p *Place, rerr error) {
+	if rest, ok := strings.CutPrefix(o.Location, "s3:"); ok {
+		b, err := openS3(rest, o.S3)
+		if err != nil {
+			return nil, err
+		}
+		return openObjects(ctx, b, o)
+	}
 	dir, err := filepath.Abs(o.Location)
 	if err != nil {
 		return nil, err
 	}
 	m, err := readMarker(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if !o.Write {
+		if !o.Create {
 			return nil, fmt.Errorf("%w: %s has no %s", ErrNoBackup, dir, markerName)
 		}
-		m, err = newPlace(dir, false)
+		m, err = newPlace(dir, len(o.Recipients) > 0)
 	}
 	if err != nil {
 		return nil, err
@@ -141,7 +156,14 @@ func OpenPlace(ctx context.Context, o PlaceOptions) (p *Place, rerr error) {
 			return nil, fmt.Errorf("lock %s: %w", dir, err)
 		}
 	}
-	return &Place{repo: &tree{root: dir, lock: lock}, marker: m, location: o.Location}, nil
+	if m.Kind == kindObjects {
+		return openObjects(ctx, &dirBucket{dir: dir, lock: lock}, o)
+	}
+	t := &tree{root: dir, lock: lock}
+	if len(o.Recipients) > 0 {
+		return nil, errors.Join(fmt.Errorf("%w: backups in %s are not encrypted, use another directory for those that are", ErrEncryption, dir), t.close())
+	}
+	return &Place{repo: t, marker: m, location: o.Location}, nil
 }
 
 func readMarker(dir string) (marker, error) {

@@ -21,14 +21,6 @@ import (
 	"mox/internal/safefile"
 )
 
-// backupPlace has the flags that say how a place with backups is read and written.
-type backupPlace struct{}
-
-// open opens a place.
-func (b *backupPlace) open(ctx context.Context, location string, write bool) (*backup.Place, error) {
-	return backup.OpenPlace(ctx, backup.PlaceOptions{Location: location, Write: write})
-}
-
 var cmdBackup = command{
 	words: "backup",
 	args:  "destination",
@@ -38,18 +30,24 @@ The destination is a directory, which is made if it does not exist. Each backup 
 directory in it, named after the time in UTC, with all that is needed to restore; files
 of messages that were in the last backup are hard links to those there, so that a backup
 takes only the time and space for what is new. "latest" is a link to the last one. The
-directory should be on another disk, or be copied to one. Data is taken from a running
-server while it goes on, or from that of a stopped one. The queue is on hold in the
-backup: what was queued may have been delivered before it is restored.
+directory should be on another disk, or be copied to one.
 
-A backup that was interrupted has ".incomplete" in its name. The next one uses what it
-has. Exit code 1 says that the backup was not made, or that files could not be read; they
+With -recipient, what is written is encrypted with age, and only those who have the
+private key can read it, not even this server. A destination that begins with "s3:", such
+as s3:https://s3.example.com/bucket/mail, is in storage that speaks the protocol of S3.
+In both cases files are kept as objects, and only new ones are written.
+
+Data is taken from a running server while it goes on, or from that of a stopped one. The
+queue is on hold in the backup: what was queued may have been delivered before it is
+restored. A backup that was interrupted is listed as such by mox backup list. The next one
+uses what it has. Exit code 1 says that the backup was not made, or that files could not be read; they
 are listed, and all others are in the backup. Run the command as root, or as the user that
 the server runs as. How to make backups regularly, how to know that they work, and what to
 do when all is lost, is in docs/backup.md.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		var b backupPlace
+		b.defineWrite(fs)
 		full := fs.Bool("full", false, "read all files again, also those that were in the last backup")
 		parallel := fs.Int("parallel", backup.DefaultParallel, "copy so many `files` at a time")
 		return func(ctx context.Context, e *env, args []string) error {
@@ -91,7 +89,7 @@ func (e *env) runBackup(ctx context.Context, b backupPlace, location string, opt
 	if src.ConfigDir, src.External, err = e.configFiles(dataDir); err != nil {
 		return err
 	}
-	p, err := b.open(ctx, location, true)
+	p, err := b.open(ctx, location, backup.PlaceOptions{Write: true, Create: true})
 	if err != nil {
 		return err
 	}
@@ -161,17 +159,19 @@ func isBelow(file, dir string) bool {
 var cmdBackupList = command{
 	words: "backup list",
 	args:  "location",
-	help: `List the backups in a directory.
+	help: `List the backups in a directory or in storage.
 
-For each, oldest first, its name and what is in it are printed.
+For each, oldest first, its name and what is in it are printed. Those that are encrypted
+can be listed without a key.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		var b backupPlace
+		b.define(fs)
 		return func(ctx context.Context, e *env, args []string) (rerr error) {
 			if len(args) != 1 {
 				return usageError("")
 			}
-			p, err := b.open(ctx, args[0], false)
+			p, err := b.open(ctx, args[0], backup.PlaceOptions{})
 			if err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ The steps for a new machine are in docs/backup.md.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		var b backupPlace
+		b.defineRead(fs)
 		name := fs.String("backup", "latest", "`name` of the backup, as listed by mox backup list")
 		parallel := fs.Int("parallel", backup.DefaultParallel, "copy so many `files` at a time")
 		return func(ctx context.Context, e *env, args []string) (rerr error) {
@@ -32,7 +33,7 @@ The steps for a new machine are in docs/backup.md.
 			}
 			ctx, cancel := interruptible(ctx)
 			defer cancel()
-			p, err := b.open(ctx, args[0], false)
+			p, err := b.open(ctx, args[0], backup.PlaceOptions{})
 			if err != nil {
 				return err
 			}

@@ -51,6 +51,8 @@ func commands() []command {
 		cmdReputation,
 		cmdRetrain,
 		cmdBackupList,
+		cmdBackupVerify,
+		cmdBackupPrune,
 		cmdBackup,
 		cmdRestore,
 		cmdVerifyData,

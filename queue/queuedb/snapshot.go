@@ -100,3 +100,19 @@ func keepFlows(tx *bstore.Tx) error {
 	}
 	return nil
 }
+
+// VerifySnapshot checks the records in a copy of the database as [VerifyDir] does, without
+// looking for files.
+func VerifySnapshot(ctx context.Context, path string) (problems []Problem, rerr error) {
+	if err := boltpages.Check(path); err != nil {
+		return []Problem{problemf(problemRecord, 0, "%v", err)}, nil
+	}
+	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
+	if err != nil {
+		return []Problem{problemf(problemRecord, 0, "opening database: %v", err)}, nil
+	}
+	defer func() { rerr = errors.Join(rerr, bdb.Close()) }()
+	v := verifier{contents: map[int64]contentCheck{}, flows: map[string]flow{}, usages: map[string]*usage{}}
+	err = bdb.Read(ctx, v.records)
+	return v.problems, err
+}
