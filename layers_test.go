@@ -59,7 +59,7 @@ var layers = []layer{
 		"webmail webadmin webaccount internal/webapisrv",
 		"http",
 	}},
-	{"L7", "", []string{"internal/ctl", "internal/privsep", "internal/daemon", "internal/quickstart", "internal/cli"}},
+	{"L7", "", []string{"packaging", "internal/ctl", "internal/privsep", "internal/daemon", "internal/quickstart", "internal/cli"}},
 	{"main", "", []string{"."}},
 }
 

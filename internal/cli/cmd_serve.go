@@ -73,26 +73,16 @@ func runServe(ctx context.Context, e *env, args []string) error {
 			child.UseOwn(s)
 			return privsep.Confine(s, log)
 		}
-		r.reloads = make(chan struct{}, 1)
-		go func() {
-			err := child.Serve(func() {
-				select {
-				case r.reloads <- struct{}{}:
-				default: // One is going to be made, with the newest files.
-				}
-			})
-			log.Error("process that runs as root has ended, ending at once", mlog.Err(err))
-			os.Exit(exitError)
-		}()
+		r.parent = child
 	}
 	return e.runDaemon(ctx, opts, r)
 }
 
 // running is how a server runs.
 type running struct {
-	ready   func(*daemon.Daemon) // Called once it serves. Nil: nothing.
-	notify  *privsep.Notifier
-	reloads chan struct{} // To reload, besides signals. Nil for none.
+	ready  func(*daemon.Daemon) // Called once it serves. Nil: nothing.
+	notify *privsep.Notifier
+	parent *privsep.Child // Passes signals on. Nil for none.
 }
 
 // runDaemon runs a server until a signal stops it, or something else does.
@@ -105,6 +95,13 @@ func (e *env) runDaemon(ctx context.Context, opts daemon.Options, r *running) er
 	d, err := daemon.Start(ctx, opts)
 	if err != nil {
 		return err
+	}
+	if r.parent != nil {
+		go func() {
+			err := r.parent.Serve(signals)
+			mlog.New("privsep", e.handler).Error("process that runs as root has ended, ending at once", mlog.Err(err))
+			os.Exit(exitError)
+		}()
 	}
 	r.notify.Ready("serving")
 	if r.ready != nil {
@@ -131,8 +128,6 @@ func (r *running) wait(ctx context.Context, d *daemon.Daemon, signals <-chan os.
 			case <-stopping:
 				r.notify.Stopping()
 				stopping = nil
-			case <-r.reloads:
-				r.reload(d)
 			case sig := <-signals:
 				if sig == syscall.SIGHUP {
 					r.reload(d)

@@ -63,6 +63,7 @@ func commands() []command {
 		cmdConfigTest,
 		cmdConfigDescribeStatic,
 		cmdConfigDescribeDomains,
+		cmdConfigPrintService,
 		cmdConfigEnsureHostKeys,
 		cmdConfigTLSARecords,
 		cmdConfigRollHostKey,

@@ -12,12 +12,6 @@ import (
 	"mox/mlog"
 )
 
-// Capabilities that the parent keeps: to signal the child, and to open keys of others.
-const (
-	capKill          = unix.CAP_KILL
-	capDACReadSearch = unix.CAP_DAC_READ_SEARCH
-)
-
 // allThreads makes a system call on all threads, or, in a program that uses C, on this one:
 // it is the one that starts the child.
 func allThreads(trap, a1, a2, a3, a4, a5 uintptr) error {

@@ -52,17 +52,17 @@ func Start() (*Child, error) {
 		return nil, errors.Join(fmt.Errorf("descriptor %d is not a unix socket", childFD), nc.Close())
 	}
 	c := &Child{conn: conn, sockets: map[Socket]*os.File{}, files: map[string]*os.File{}, own: map[string]bool{}}
-	if err := c.receive(); err != nil {
+	if _, err := c.receive(); err != nil {
 		return nil, errors.Join(fmt.Errorf("sockets and files from the process that runs as root: %w", err), conn.Close())
 	}
 	return c, nil
 }
 
 // receive takes what the parent sends next.
-func (c *Child) receive() error {
-	list, err := receive(c.conn)
+func (c *Child) receive() (syscall.Signal, error) {
+	list, sig, err := receive(c.conn)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,17 +76,18 @@ func (c *Child) receive() error {
 			c.files[d.path] = d.file // The previous one closes when nobody reads it any more.
 		}
 	}
-	return nil
+	return sig, nil
 }
 
-// Serve takes files from the parent, and calls reload after it has taken those of a
-// reload. It returns io.EOF when the parent has ended.
-func (c *Child) Serve(reload func()) error {
+// Serve passes on what the parent says, as signals, until that has ended, for which the
+// error is io.EOF. Before SIGHUP it has taken files that were opened again.
+func (c *Child) Serve(signals chan<- os.Signal) error {
 	for {
-		if err := c.receive(); err != nil {
+		sig, err := c.receive()
+		if err != nil {
 			return err
 		}
-		reload()
+		signals <- sig
 	}
 }
 

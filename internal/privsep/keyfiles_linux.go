@@ -4,44 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	"mox/config"
 )
-
-// KeyFiles returns the files with keys and certificates that mox.conf names. Those in a
-// group are used together.
-func KeyFiles(s *config.Snapshot) [][]string {
-	var groups [][]string
-	for _, l := range s.Listeners {
-		if l.TLS == nil {
-			continue
-		}
-		for _, kc := range l.TLS.KeyCerts {
-			groups = append(groups, []string{kc.CertFile, kc.KeyFile})
-		}
-		for _, path := range l.TLS.HostKeyFiles {
-			groups = append(groups, []string{path})
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.ACME)) {
-		a := s.ACME[name]
-		paths := []string{a.EABKeyFile}
-		if a.DNS01 != nil {
-			paths = append(paths, a.DNS01.TokenFile, a.DNS01.KeyFile)
-		}
-		for _, path := range paths {
-			if path != "" {
-				groups = append(groups, []string{path})
-			}
-		}
-	}
-	return groups
-}
 
 // A keyFile is a file that root opens.
 type keyFile struct {
@@ -71,27 +39,6 @@ func keyFiles(s *config.Snapshot, a Account) []keyFile {
 		files = append(files, keyFile{path, func() (*os.File, error) { return openBeneath(configDir(s), path) }})
 	}
 	return files
-}
-
-func configDir(s *config.Snapshot) string { return filepath.Dir(s.Path) }
-
-// dkimFiles returns the files with keys that domains.conf names.
-func dkimFiles(s *config.Snapshot) []string {
-	var paths []string
-	for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Domains)) {
-		conf := s.Dynamic.Domains[name].DKIM
-		if conf == nil {
-			continue
-		}
-		for _, sel := range slices.Sorted(maps.Keys(conf.Selectors)) {
-			path := conf.Selectors[sel].PrivateKeyFile
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(configDir(s), path)
-			}
-			paths = append(paths, path)
-		}
-	}
-	return paths
 }
 
 // openRegular opens a regular file. Nothing else is waited for.

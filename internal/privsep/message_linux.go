@@ -27,6 +27,10 @@ type message struct {
 	Sockets []Socket `json:",omitempty"`
 	Files   []string `json:",omitempty"` // Paths as in the configuration.
 	Last    bool     `json:",omitempty"` // Of those that belong together.
+
+	// Signal, in the last one, is what the parent was told to do: to reload, with the files
+	// that were passed, or to stop. The parent does not need a privilege to say it like this.
+	Signal syscall.Signal `json:",omitempty"`
 }
 
 // descriptor is a socket or a file on its way to the child.
@@ -36,11 +40,14 @@ type descriptor struct {
 	file   *os.File
 }
 
-// send sends descriptors, in as many messages as it takes.
-func send(conn *net.UnixConn, list []descriptor) error {
+// send sends descriptors, in as many messages as it takes, and a signal.
+func send(conn *net.UnixConn, list []descriptor, sig syscall.Signal) error {
 	for {
 		n := min(len(list), maxDescriptors)
 		m := message{Last: n == len(list)}
+		if m.Last {
+			m.Signal = sig
+		}
 		var sockets, files []int
 		for _, d := range list[:n] {
 			if d.path == "" {
@@ -59,7 +66,7 @@ func send(conn *net.UnixConn, list []descriptor) error {
 			return err
 		}
 		if _, _, err := conn.WriteMsgUnix(data, syscall.UnixRights(append(sockets, files...)...), nil); err != nil {
-			return fmt.Errorf("send descriptors: %w", err)
+			return fmt.Errorf("send: %w", err)
 		}
 		if list = list[n:]; m.Last {
 			return nil
@@ -67,9 +74,9 @@ func send(conn *net.UnixConn, list []descriptor) error {
 	}
 }
 
-// receive receives descriptors that belong together. It waits for the first message as
+// receive receives descriptors that belong together, and a signal. It waits for the first message as
 // long as it takes, and returns io.EOF if the other side has ended.
-func receive(conn *net.UnixConn) (list []descriptor, rerr error) {
+func receive(conn *net.UnixConn) (list []descriptor, sig syscall.Signal, rerr error) {
 	defer func() {
 		if rerr != nil {
 			for _, d := range list {
@@ -79,18 +86,18 @@ func receive(conn *net.UnixConn) (list []descriptor, rerr error) {
 		}
 	}()
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for {
 		m, files, err := receiveMessage(conn)
 		if err != nil {
-			return list, err
+			return list, 0, err
 		}
 		if len(files) != len(m.Sockets)+len(m.Files) {
 			for _, f := range files {
 				_ = f.Close()
 			}
-			return list, fmt.Errorf("%d descriptors for %d sockets and %d files", len(files), len(m.Sockets), len(m.Files))
+			return list, 0, fmt.Errorf("%d descriptors for %d sockets and %d files", len(files), len(m.Sockets), len(m.Files))
 		}
 		for i, s := range m.Sockets {
 			list = append(list, descriptor{socket: s, file: files[i]})
@@ -99,10 +106,10 @@ func receive(conn *net.UnixConn) (list []descriptor, rerr error) {
 			list = append(list, descriptor{path: path, file: files[len(m.Sockets)+i]})
 		}
 		if m.Last {
-			return list, nil
+			return list, m.Signal, nil
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
-			return list, err
+			return list, 0, err
 		}
 	}
 }

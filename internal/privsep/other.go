@@ -32,7 +32,7 @@ type Child struct{}
 func Start() (*Child, error) { return nil, nil }
 
 // Serve is for Linux only.
-func (c *Child) Serve(func()) error { return errors.ErrUnsupported }
+func (c *Child) Serve(chan<- os.Signal) error { return errors.ErrUnsupported }
 
 // UseOwn is for Linux only.
 func (c *Child) UseOwn(*config.Snapshot) {}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mox/config"
 	"mox/mlog"
 )
@@ -99,11 +101,12 @@ func (p *parent) start(ctx context.Context) error {
 	if err := p.spawn(); err != nil {
 		return err
 	}
-	if err := keepCapabilities(capKill, capDACReadSearch); err != nil {
+	// What is left to do is to open keys of others.
+	if err := keepCapabilities(unix.CAP_DAC_READ_SEARCH); err != nil {
 		p.log.Warn("process that stays root keeps all its capabilities", mlog.Err(err))
 	}
-	if err := send(p.conn, list); err != nil {
-		return errors.Join(err, p.cmd.Process.Kill(), p.cmd.Wait())
+	if err := send(p.conn, list, 0); err != nil {
+		return err // The child ends with this process.
 	}
 	p.log.Info("started as another user", "user", p.account.Name, "uid", p.account.UID, "gid", p.account.GID, "pid", p.cmd.Process.Pid,
 		"sockets", sockets, "files", len(list)-sockets)
@@ -191,19 +194,13 @@ func childEnviron(env []string) []string {
 
 // raiseFileLimit lets the child open enough files, or as many as is possible.
 func raiseFileLimit(log *slog.Logger) {
-	var have syscall.Rlimit
-	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &have)
-	if err == nil {
-		n := max(have.Max, maxFiles)
-		// Setting it also makes it that of the child.
-		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
-		if err != nil && have.Max < maxFiles {
-			log.Warn("few files can be open at the same time, raise the limit (ulimit -n, LimitNOFILE)", "limit", have.Max, "wanted", maxFiles)
-			err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: have.Max, Max: have.Max})
-		}
+	var limit syscall.Rlimit
+	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+	if err != nil || limit.Max >= maxFiles {
+		return // The child uses all of it.
 	}
-	if err != nil {
-		log.Warn("limit of open files", mlog.Err(err))
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: maxFiles, Max: maxFiles}); err != nil {
+		log.Warn("few files can be open at the same time, raise the limit (ulimit -n, LimitNOFILE)", "limit", limit.Max, "wanted", maxFiles, mlog.Err(err))
 	}
 }
 
@@ -217,33 +214,21 @@ func (p *parent) wait(signals <-chan os.Signal) (code int, err error) {
 		case err := <-ended:
 			return p.status(err)
 		case <-limit:
-			p.log.Error("server does not stop, ending it")
-			if err := p.cmd.Process.Kill(); err != nil {
-				p.log.Error("ending server", mlog.Err(err))
-			}
+			return 0, errors.New("server does not stop, it is ended") // With this process.
 		case sig := <-signals:
+			var list []descriptor
 			if sig == syscall.SIGHUP {
-				p.reload()
-				continue
-			}
-			if limit == nil {
+				list = p.open()
+			} else if limit == nil {
 				limit = time.After(stopLimit)
 			}
-			if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-				p.log.Error("passing signal on", mlog.Err(err))
+			if err := send(p.conn, list, sig.(syscall.Signal)); err != nil {
+				p.log.Error("passing signal on", "signal", sig.String(), mlog.Err(err))
+			}
+			for _, d := range list {
+				_ = d.file.Close()
 			}
 		}
-	}
-}
-
-// reload opens the files again, and passes them on.
-func (p *parent) reload() {
-	list := p.open()
-	if err := send(p.conn, list); err != nil {
-		p.log.Error("passing files on", mlog.Err(err))
-	}
-	for _, d := range list {
-		_ = d.file.Close()
 	}
 }
 

@@ -128,18 +128,6 @@ func (r *repairer) config(s *config.Snapshot, dir, dataDir string) {
 	}
 }
 
-// hostKeyFiles returns the keys of hostnames, which the server replaces when they are
-// rolled over.
-func hostKeyFiles(s *config.Snapshot) []string {
-	var paths []string
-	for _, l := range s.Listeners {
-		if l.TLS != nil {
-			paths = append(paths, l.TLS.HostKeyFiles...)
-		}
-	}
-	return paths
-}
-
 func absolute(path string) string {
 	if p, err := filepath.Abs(path); err == nil {
 		return p

@@ -1,0 +1,17 @@
+// Package packaging has files for the installation of mox that commands of mox print
+// too. The other files next to it are for those who make packages.
+package packaging
+
+import _ "embed"
+
+// Service is the unit for systemd, with the paths of an installation by package.
+//
+//go:embed mox.service
+var Service string
+
+// Paths in [Service].
+const (
+	ServiceProgram   = "/usr/local/bin/mox"
+	ServiceConfig    = "/etc/mox/mox.conf"
+	ServiceWritePath = "/etc/mox /var/lib/mox"
+)
