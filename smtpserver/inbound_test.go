@@ -308,7 +308,7 @@ func (j *judging) sent(address string) error {
 		return err
 	}
 	defer acc.Release()
-	return acc.Update(context.Background(), func(tx *store.Tx) error { return tx.AddContacts([]smtp.Address{a}, time.Now()) })
+	return acc.Update(context.Background(), func(tx *store.Tx) error { return tx.AddContacts([]smtp.Address{a}, time.Now(), true) })
 }
 
 // rule has the user allow or block a sender.

@@ -29,7 +29,7 @@ const (
 
 var recordTypes = []any{
 	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{},
-	thread{}, threadKey{}, subscription{}, annotation{}, counter{}, state{}, credentials{},
+	thread{}, threadKey{}, subscription{}, annotation{}, state{}, credentials{},
 	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{},
 }
 
@@ -57,9 +57,8 @@ type Account struct {
 
 	ids ids // Content ids.
 
-	commit   committer
-	together together
-	spares   spares
+	commit committer
+	spares spares
 
 	slots map[int64]*indexSlot // By mailbox id. Guarded by store.cache.mu.
 

@@ -52,34 +52,80 @@ func OrgDomain(ascii string) string {
 	return ascii
 }
 
-// AddContacts notes that the account has sent to addresses at a time.
-func (tx *Tx) AddContacts(addrs []smtp.Address, at time.Time) error {
-	keys := map[string]bool{}
-	for _, a := range addrs {
-		if a.Domain.IsZero() {
-			continue
-		}
-		keys[contactKey(ContactAddress, a.XString(true))] = true
-		keys[contactKey(ContactDomain, a.Domain.ASCII)] = true
-		keys[contactKey(ContactOrg, OrgDomain(a.Domain.ASCII))] = true
-	}
-	for key := range keys {
+// AddContacts notes that the account has sent to addresses at a time. Submitted says that
+// the messages were submitted here.
+func (tx *Tx) AddContacts(addrs []smtp.Address, at time.Time, submitted bool) error {
+	for key := range contactKeys(addrs) {
 		c := contact{Key: key}
 		err := tx.btx.Get(&c)
-		switch {
-		case errors.Is(err, bstore.ErrAbsent):
-			c.Last, c.Month = at, month(at)
-			err = tx.btx.Insert(&c)
-		case err == nil && at.Sub(c.Last) >= 24*time.Hour: // Nobody asks for the hour.
-			c.Last, c.Month = at, month(at)
+		if err != nil && !errors.Is(err, bstore.ErrAbsent) {
+			return fmt.Errorf("read contact: %w", err)
+		}
+		if err == nil && !c.stale(at, submitted) {
+			continue
+		}
+		c.Last, c.Month = at, month(at)
+		c.Submitted = c.Submitted || submitted && c.isAddress()
+		tx.written = true
+		if err == nil {
 			err = tx.btx.Update(&c)
+		} else {
+			err = tx.btx.Insert(&c)
 		}
 		if err != nil {
 			return fmt.Errorf("write contact: %w", err)
 		}
-		tx.written = true
 	}
 	return nil
+}
+
+// contactKeys returns the keys of addresses, each with its address.
+func contactKeys(addrs []smtp.Address) map[string]smtp.Address {
+	keys := map[string]smtp.Address{}
+	for _, a := range addrs {
+		if a.Domain.IsZero() {
+			continue
+		}
+		keys[contactKey(ContactAddress, a.XString(true))] = a
+		keys[contactKey(ContactDomain, a.Domain.ASCII)] = a
+		keys[contactKey(ContactOrg, OrgDomain(a.Domain.ASCII))] = a
+	}
+	return keys
+}
+
+func (c *contact) isAddress() bool { return strings.HasPrefix(c.Key, string(ContactAddress)) }
+
+// stale reports whether the contact is to be written when it is sent to. Nobody asks for
+// the hour.
+func (c *contact) stale(at time.Time, submitted bool) bool {
+	return at.Sub(c.Last) >= 24*time.Hour || submitted && c.isAddress() && !c.Submitted
+}
+
+// Submitted returns which addresses nothing was submitted for yet, and those that
+// AddContacts is to be called for at a time.
+func (a *Account) Submitted(ctx context.Context, addrs []smtp.Address, at time.Time) (first, stale []smtp.Address, err error) {
+	err = a.read(ctx, func(tx *bstore.Tx) error {
+		seen := map[smtp.Address]bool{}
+		for key, addr := range contactKeys(addrs) {
+			c := contact{Key: key}
+			err := tx.Get(&c)
+			if err != nil && !errors.Is(err, bstore.ErrAbsent) {
+				return err
+			}
+			if c.isAddress() && !c.Submitted {
+				first = append(first, addr)
+			}
+			if c.stale(at, true) && !seen[addr] {
+				seen[addr] = true
+				stale = append(stale, addr)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read contacts: %w", err)
+	}
+	return first, stale, nil
 }
 
 func contactKey(k ContactKind, value string) string { return string(k) + strings.ToLower(value) }
@@ -109,7 +155,7 @@ func (tx *Tx) noteSent(b *box, m *Message, d message.Digest) error {
 			}
 		}
 	}
-	return tx.AddContacts(addrs, m.Received)
+	return tx.AddContacts(addrs, m.Received, false)
 }
 
 // SentTo returns when the account has last sent to an address or domain, zero if it

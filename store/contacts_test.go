@@ -108,7 +108,7 @@ func TestAddContacts(t *testing.T) {
 	c := &clock{time.Now()}
 	j := newJudgeTest(t, Policy{}, func(o *Options) { o.Now = c.now })
 	j.update(func(tx *Tx) error {
-		return tx.AddContacts([]smtp.Address{address(t, "ann@example.org"), {Localpart: "postmaster"}}, c.t)
+		return tx.AddContacts([]smtp.Address{address(t, "ann@example.org"), {Localpart: "postmaster"}}, c.t, true)
 	})
 	if got := j.sentTo(ContactAddress, "ann@example.org"); !got.Equal(c.t) {
 		t.Errorf("got %v, expected %v", got, c.t)

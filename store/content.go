@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/mjl-/bstore"
 )
@@ -227,26 +226,6 @@ func (tx *Tx) pruneTombstones() error {
 	}
 	tx.state.Tombstones -= int64(len(l))
 	return nil
-}
-
-// AddCounter adds to the count of a key in this hour.
-func (tx *Tx) AddCounter(key string, n int64) error {
-	tx.written = true
-	c := counter{Key: key, Bucket: hourBucket(tx.now)}
-	have, err := bstore.QueryTx[counter](tx.btx).FilterNonzero(c).Get()
-	if errors.Is(err, bstore.ErrAbsent) {
-		c.N = n
-		return tx.btx.Insert(&c)
-	} else if err != nil {
-		return fmt.Errorf("read counter: %w", err)
-	}
-	have.N += n
-	return tx.btx.Update(&have)
-}
-
-// CounterSum returns the sum counted for a key in the hours from since on.
-func (tx *Tx) CounterSum(key string, since time.Time) (int64, error) {
-	return counterSum(tx.btx, key, since)
 }
 
 // SetCredentials replaces the password verifiers.

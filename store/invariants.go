@@ -295,7 +295,6 @@ func (v *verifier) others(tx *bstore.Tx) error {
 		bstore.QueryTx[thread](tx).ForEach(func(thread) error { return nil }),
 		bstore.QueryTx[threadKey](tx).ForEach(func(threadKey) error { return nil }),
 		bstore.QueryTx[subscription](tx).ForEach(func(subscription) error { return nil }),
-		bstore.QueryTx[counter](tx).ForEach(func(counter) error { return nil }),
 		bstore.QueryTx[lesson](tx).ForEach(func(lesson) error { return nil }),
 		bstore.QueryTx[contact](tx).ForEach(func(contact) error { return nil }),
 		bstore.QueryTx[senderRule](tx).ForEach(func(senderRule) error { return nil }),

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/mjl-/bstore"
 
@@ -309,20 +308,3 @@ func (a *Account) Credentials(ctx context.Context) (Credentials, error) {
 	}
 	return c.Credentials, err
 }
-
-// CounterSum returns the sum counted for a key in the hours from since on.
-func (a *Account) CounterSum(ctx context.Context, key string, since time.Time) (sum int64, err error) {
-	err = a.read(ctx, func(tx *bstore.Tx) error {
-		sum, err = counterSum(tx, key, since)
-		return err
-	})
-	return sum, err
-}
-
-func counterSum(tx *bstore.Tx, key string, since time.Time) (sum int64, err error) {
-	q := bstore.QueryTx[counter](tx).FilterNonzero(counter{Key: key}).FilterGreaterEqual("Bucket", hourBucket(since))
-	err = q.ForEach(func(c counter) error { sum += c.N; return nil })
-	return sum, err
-}
-
-func hourBucket(t time.Time) int64 { return t.Unix() / 3600 }

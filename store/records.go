@@ -201,14 +201,6 @@ type subscription struct {
 	Name string `bstore:"typename Subscription"`
 }
 
-// counter is a sum per key and hour, for rates and limits.
-type counter struct {
-	ID     int64  `bstore:"typename Counter"`
-	Key    string `bstore:"unique Key+Bucket"`
-	Bucket int64  `bstore:"index"` // Unix hours.
-	N      int64
-}
-
 // state is the singleton with the account's counters. It is written by every
 // commit.
 type state struct {

@@ -45,6 +45,10 @@ type contact struct {
 	Key   string    `bstore:"typename Contact"`
 	Month int32     `bstore:"index"` // Of Last.
 	Last  time.Time `bstore:"nonzero"`
+
+	// Submitted says that mail was submitted here for the address, and not only put into
+	// the mailbox for sent messages. Only for addresses.
+	Submitted bool
 }
 
 // senderRule is what the user has said of a sender, for all mail from it.

@@ -75,6 +75,9 @@ func (d *Daemon) close() error {
 	if d.deliver != nil {
 		d.deliver.Settle()
 	}
+	if d.submitter != nil {
+		d.submitter.Settle()
+	}
 	if d.certs != nil {
 		errs = append(errs, d.certs.Close())
 	}

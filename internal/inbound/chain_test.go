@@ -249,7 +249,7 @@ func contact(address string) func(*world) {
 			w.t.Fatal(err)
 		}
 		w.account(func(acc *store.Account) error {
-			return acc.Update(context.Background(), func(tx *store.Tx) error { return tx.AddContacts([]smtp.Address{a}, w.now) })
+			return acc.Update(context.Background(), func(tx *store.Tx) error { return tx.AddContacts([]smtp.Address{a}, w.now, true) })
 		})
 	}
 }

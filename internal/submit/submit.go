@@ -12,6 +12,7 @@ import (
 
 	"mox/config"
 	"mox/dns"
+	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/message"
 	"mox/mlog"
@@ -84,21 +85,27 @@ type Options struct {
 
 // Submitter submits messages.
 type Submitter struct {
-	opts Options
-	log  *slog.Logger
+	opts     Options
+	log      *slog.Logger
+	contacts *contacts
 }
 
 // New returns a submitter.
 func New(opts Options) *Submitter {
+	metrics.PanicPackages(pkgName)
 	if opts.Trace != nil {
 		opts.Queue = tracedQueue{opts.Queue, opts.Trace}
 	}
-	s := &Submitter{opts, opts.Log}
+	s := &Submitter{opts: opts, log: opts.Log}
 	if s.log == nil {
 		s.log = mlog.Discard()
 	}
+	s.contacts = newContacts(opts.Store, s.log)
 	return s
 }
+
+// Settle waits until the accounts know of all that was submitted before.
+func (s *Submitter) Settle() { s.contacts.wait() }
 
 // Submission is a message of a user.
 type Submission struct {
@@ -154,24 +161,19 @@ func (s *Submitter) submit(ctx context.Context, sub Submission) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
-	acc, err := s.opts.Store.Ensure(ctx, sub.Account)
-	if err != nil {
-		return Result{}, queueError(fmt.Errorf("open account: %w", err))
-	}
-	defer acc.Release()
-	// What is counted first and then fails is taken back; the other way round, a crash
-	// in between, or submissions at the same time, would go past the limits.
-	r, err := reserve(ctx, acc, account, sub.Rcpts)
+	var noted []smtp.Address
+	q.Limits, noted, err = s.limits(ctx, account, sub.Rcpts, time.Now())
 	if err != nil {
 		return Result{}, queueError(err)
 	}
 	l, err := s.opts.Queue.Enqueue(ctx, q)
 	if err != nil {
-		if cerr := r.cancel(context.WithoutCancel(ctx), acc); cerr != nil {
-			s.log.ErrorContext(ctx, "taking back the count of a message that was not queued", mlog.Err(cerr))
+		if e := limitError(err, q.Limits); e != nil {
+			return Result{}, e
 		}
 		return Result{}, queueError(err)
 	}
+	s.contacts.add(sub.Account, noted)
 	return Result{q.Base.MessageID, l}, nil
 }
 

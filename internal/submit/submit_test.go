@@ -358,6 +358,7 @@ func TestRecipientsBecomeContacts(t *testing.T) {
 	e := testEnv(t, false, nil)
 	_, err := e.s.Submit(ctxbg, submission(t, goodHeader+"\r\n", "Bob@sub.Example.Net", "x@[192.0.2.1]", "c@bücher.example"))
 	tcheck(t, err)
+	e.s.Settle()
 	acc, err := e.st.Account(ctxbg, "ann")
 	tcheck(t, err)
 	defer acc.Release()

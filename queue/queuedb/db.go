@@ -25,6 +25,10 @@ var (
 	// ErrAccountLimit: the account has too many messages, or too many octets, in the
 	// queue.
 	ErrAccountLimit = errors.New("account has too much in queue")
+	// ErrDayLimit: the account has sent to too many recipients, see Limits.
+	ErrDayLimit = errors.New("account has sent to too many recipients in a day")
+	// ErrFirstTimeLimit: the account has sent to too many new recipients, see Limits.
+	ErrFirstTimeLimit = errors.New("account has sent to too many new recipients in a day")
 	// ErrFromIDUsed: the fromid is that of another message, queued or retired.
 	ErrFromIDUsed = errors.New("fromid is already in use")
 	// ErrTooLarge: a list or a text in a request is larger than allowed.

@@ -26,6 +26,18 @@ type Submission struct {
 	JumpFloor   int64 // Of the account instead of that of Options, if it is higher. Negative: not something that the account sends.
 	RequireTLS  *bool
 	Transport   string
+
+	Limits *Limits // Of a user. Nil is none.
+}
+
+// Limits are how much a user can send in a day. They are checked and what is sent is
+// counted in the commit that queues it. The hour is the unit of counting: the day begins
+// with a whole hour, 23 to 24 hours ago, so that nobody is held back for something longer
+// ago than a day.
+type Limits struct {
+	Recipients int64 // Negative: no limit.
+	FirstTime  int64 // Recipients that the account has not sent to before. Negative: no limit.
+	New        int64 // How many recipients of the submission are such.
 }
 
 // Recipient is one recipient of a submission, with its reverse-path, which may
@@ -42,7 +54,8 @@ type Recipient struct {
 // Enqueue stores a submission, for all recipients or for none, and returns its
 // messages in the order of the recipients once they are on stable storage. The
 // caller closes the spool. Errors match ErrNoSpace, ErrAccountLimit,
-// ErrFromIDUsed, ErrTooLarge, ErrReadOnly, ErrClosed, or are internal.
+// ErrDayLimit, ErrFirstTimeLimit, ErrFromIDUsed, ErrTooLarge, ErrReadOnly, ErrClosed, or
+// are internal.
 //
 // If ctx ends while the submission waits for its turn, nothing is stored and the
 // error is that of ctx.
@@ -128,7 +141,14 @@ func (d *DB) enqueue(ctx context.Context, s *Submission, l []Message) ([]Message
 		if err := tx.Get(&u); err != nil && err != bstore.ErrAbsent {
 			return err
 		}
-		return d.checkUsage(u, len(l), base.Size)
+		if err := d.checkUsage(u, len(l), base.Size); err != nil || s.Limits == nil {
+			return err
+		}
+		h := sending{Account: s.Account}
+		if err := tx.Get(&h); err != nil && err != bstore.ErrAbsent {
+			return err
+		}
+		return h.checkLimits(s.Limits, len(l), l[0].Queued)
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +164,7 @@ func (d *DB) enqueue(ctx context.Context, s *Submission, l []Message) ([]Message
 			if !d.ids.current(id) {
 				return ErrReadOnly // The database was reopened meanwhile; the file may have been moved.
 			}
-			return b.checkSubmission(l, base.Size)
+			return b.checkSubmission(l, base.Size, s.Limits)
 		},
 		apply: func(b *batch) error {
 			copy(stored, l)
@@ -175,7 +195,7 @@ func (d *DB) checkUsage(u usage, messages int, size int64) error {
 }
 
 // checkSubmission checks what others may have changed, or taken.
-func (b *batch) checkSubmission(l []Message, size int64) error {
+func (b *batch) checkSubmission(l []Message, size int64, limits *Limits) error {
 	if known := b.d.opts.Known; known != nil && !known(l[0].Account) {
 		return fmt.Errorf("account %q is not in the configuration any more", l[0].Account)
 	}
@@ -185,6 +205,15 @@ func (b *batch) checkSubmission(l []Message, size int64) error {
 	}
 	if err := b.d.checkUsage(*u, len(l), size); err != nil {
 		return err
+	}
+	if limits != nil {
+		s, err := b.sending(l[0].Account)
+		if err != nil {
+			return err
+		}
+		if err := s.checkLimits(limits, len(l), l[0].Queued); err != nil {
+			return err
+		}
 	}
 	for _, m := range l {
 		if m.FromID == "" {

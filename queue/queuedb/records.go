@@ -194,8 +194,17 @@ type sending struct {
 	Level   float64     // Recipients queued of late, see burstRate.
 	LevelAt time.Time   // When Level was that.
 	Hours   []hourCount // Of the last 24 hours, oldest first.
+	Limited []userCount // For Limits: of the last 24 hours, oldest first, also while sending is on hold.
 	Days    []dayCount  // Before those in Hours, oldest first, at most historyDays.
 	Cleared time.Time   // When an operator removed the hold for a jump.
+}
+
+// userCount counts recipients of a user in an hour, and of them those that the account
+// had not sent to before.
+type userCount struct {
+	Hour  int64 // Since 1970.
+	N     int64
+	First int64
 }
 
 // hourCount counts recipients in an hour, dayCount in a day, both UTC.

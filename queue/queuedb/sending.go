@@ -67,6 +67,13 @@ func (b *batch) classify(l []Message, sub *Submission) error {
 		return err
 	}
 	m := &l[0]
+	if sub.Limits != nil {
+		s, err := b.sending(m.Account)
+		if err != nil {
+			return err
+		}
+		s.countLimited(int64(len(l)), sub.Limits.New, m.Queued)
+	}
 	if m.SenderDomain != "" && sub.JumpFloor >= 0 { // Notices and reports are not what a user sends.
 		s, err := b.sending(m.Account)
 		if err != nil {
@@ -114,10 +121,52 @@ func (s *sending) burst(n int, at time.Time) bool {
 
 const hoursPerDay = 24
 
+// hourOf returns the hour of a time, UTC, since 1970.
+func hourOf(at time.Time) int64 { return at.Unix() / int64(time.Hour/time.Second) }
+
+// limited returns what counts for limits at a time.
+func (s *sending) limited(at time.Time) (n, first int64) {
+	for _, h := range s.Limited {
+		if h.Hour > hourOf(at)-hoursPerDay {
+			n += h.N
+			first += h.First
+		}
+	}
+	return n, first
+}
+
+// checkLimits returns ErrDayLimit or ErrFirstTimeLimit if n more recipients are too many.
+func (s *sending) checkLimits(l *Limits, n int, at time.Time) error {
+	sent, first := s.limited(at)
+	if l.Recipients >= 0 && sent+int64(n) > l.Recipients {
+		return fmt.Errorf("%w: %d and %d, at most %d", ErrDayLimit, sent, n, l.Recipients)
+	}
+	if l.FirstTime >= 0 && l.New > 0 && first+l.New > l.FirstTime {
+		return fmt.Errorf("%w: %d and %d, at most %d", ErrFirstTimeLimit, first, l.New, l.FirstTime)
+	}
+	return nil
+}
+
+// countLimited counts recipients for limits, and forgets hours that do not count any more.
+func (s *sending) countLimited(n, first int64, at time.Time) {
+	hour := hourOf(at)
+	for len(s.Limited) > 0 && s.Limited[0].Hour <= hour-hoursPerDay {
+		s.Limited = s.Limited[1:]
+	}
+	// A clock that was set back counts for the last hour.
+	k := len(s.Limited) - 1
+	if k < 0 || s.Limited[k].Hour < hour {
+		s.Limited = append(s.Limited, userCount{Hour: hour})
+		k++
+	}
+	s.Limited[k].N += n
+	s.Limited[k].First += first
+}
+
 // count adds recipients to the current hour. Hours that have left the last 24 go
 // to their days.
 func (s *sending) count(n int64, at time.Time) {
-	hour := at.Unix() / int64(time.Hour/time.Second)
+	hour := hourOf(at)
 	for len(s.Hours) > 0 && s.Hours[0].Hour <= hour-hoursPerDay {
 		h := s.Hours[0]
 		s.Hours = s.Hours[1:]
