@@ -83,9 +83,15 @@ func (s *sweeper) run() {
 	}
 }
 
-// sweep removes all files that are due for it. Those that are held stay due.
+// sweep removes the files that are due for it. What comes meanwhile waits for the next
+// time: a sync for each few would keep the commits of the queue waiting. Those that are
+// held stay due.
 func (s *sweeper) sweep() {
-	for l := s.take(); len(l) > 0; l = s.take() {
+	for more := true; more; {
+		l := s.take()
+		if more = len(l) == sweepBatch; len(l) == 0 {
+			return
+		}
 		held, err := s.d.removeErased(l)
 		if held {
 			s.mu.Lock()
