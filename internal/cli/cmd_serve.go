@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"mox/config"
@@ -87,7 +88,8 @@ type running struct {
 
 // runDaemon runs a server until a signal stops it, or something else does.
 func (e *env) runDaemon(ctx context.Context, opts daemon.Options, r *running) error {
-	useProcs()
+	tuneProcs()
+	defer runtime.KeepAlive(heapFloor())
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
