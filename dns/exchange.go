@@ -28,6 +28,7 @@ const (
 type exchanges struct {
 	servers []string        // Empty for those that adns knows.
 	only    dnsmessage.Type // Type of the answers that count. Zero is all.
+	slots   chan struct{}   // Has one element for each of the datagrams on their way, see maxDatagrams. Nil is no limit.
 
 	mu       sync.Mutex // Guards what follows. Several types are asked for at the same time.
 	trust    bool       // Whether the AD bit is asked for and believed.
@@ -61,7 +62,7 @@ func (e *exchanges) dial(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	if uc, ok := conn.(*net.UDPConn); ok {
-		return &packetConn{uc, e, i}, nil
+		return &packetConn{UDPConn: uc, e: e, server: i}, nil
 	}
 	return &streamConn{Conn: conn, e: e, server: i}, nil
 }
@@ -251,28 +252,6 @@ func aliasOf(p *dnsmessage.Parser, q dnsmessage.Question) string {
 		}
 		return r.CNAME.String()
 	}
-}
-
-// packetConn is a UDP connection: one message for each read and write. It must be
-// a net.PacketConn, by which adns knows.
-type packetConn struct {
-	*net.UDPConn
-	e      *exchanges
-	server int
-}
-
-func (c *packetConn) Write(p []byte) (int, error) {
-	return c.UDPConn.Write(c.e.query(p, 0))
-}
-
-func (c *packetConn) Read(p []byte) (int, error) {
-	n, err := c.UDPConn.Read(p)
-	if err != nil {
-		c.e.failed(c.server)
-		return n, err
-	}
-	c.e.answer(p[:n], c.server, true)
-	return n, nil
 }
 
 // streamLen is the length of the size in front of a message over TCP, RFC 1035

@@ -48,6 +48,7 @@ type StrictResolver struct {
 	opts  ResolverOptions
 	trust bool // Of opts.Servers.
 	pkg   string
+	slots chan struct{} // Of datagrams.
 }
 
 var _ Resolver = (*StrictResolver)(nil)
@@ -65,7 +66,7 @@ func NewStrictResolver(opts ResolverOptions) (*StrictResolver, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &StrictResolver{opts: opts, trust: trust || opts.TrustAD}, nil
+	return &StrictResolver{opts: opts, trust: trust || opts.TrustAD, slots: make(chan struct{}, maxDatagrams)}, nil
 }
 
 // ForPackage returns a resolver that is the same except for the name of the
@@ -184,7 +185,7 @@ func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn 
 	}
 	lctx, cancel := context.WithTimeout(ctx, LookupTimeout)
 	defer cancel()
-	e := &exchanges{servers: r.opts.Servers, trust: r.trust}
+	e := &exchanges{servers: r.opts.Servers, trust: r.trust, slots: r.slots}
 	if typ == "cname" {
 		e.only = dnsmessage.TypeCNAME
 	}
