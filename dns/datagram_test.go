@@ -55,6 +55,8 @@ func TestLostDatagramsAreSentAgain(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0] != "found" {
 		t.Errorf("got %q, %v", got, err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(seen) != 1 {
 		t.Errorf("%d questions, want the same one twice", len(seen))
 	}
