@@ -58,20 +58,26 @@ func (i *idle) begin() error {
 	return nil
 }
 
-// wait waits for input, or the end of ctx, without time-out.
+// wait waits for input, or the end of ctx.
 func (i *idle) wait(ctx context.Context) error {
-	stop := i.c.clock.start(ctx, false)
+	ended, err := i.c.waitInput(ctx)
+	i.stop = i.stop || ended
+	return err
+}
+
+// waitInput waits for input, without time-out, and reports whether ctx has ended instead.
+func (c *Client) waitInput(ctx context.Context) (ended bool, err error) {
+	stop := c.clock.start(ctx, false)
 	defer stop()
-	err := i.c.r.Wait()
+	err = c.r.Wait()
 	if err == nil {
-		return nil
+		return false, nil
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) { // There is no other time-out than the end of ctx.
-		i.stop = true
-		return nil
+		return true, nil
 	}
-	i.c.broken = err
-	return fmt.Errorf("waiting for input: %w", err)
+	c.broken = err
+	return false, fmt.Errorf("waiting for input: %w", err)
 }
 
 // next reads a response.

@@ -79,8 +79,22 @@ func TestCommandLines(t *testing.T) {
 			return errors.Join(want(err, r.Roots, []string{"r"}), want(nil, len(q), 1))
 		}},
 		{"C: c1 GETMETADATA inbox (/private/a)\nS: * METADATA INBOX (/private/a \"x\")", func(c *Client) error {
-			l, err := c.GetMetadata(ctxbg, "inbox", "/private/a")
-			return want(err, l, []MetadataEntry{{"/private/a", imap.Str("x")}})
+			l, longest, err := c.GetMetadata(ctxbg, "inbox", []string{"/private/a"}, MetadataOptions{})
+			return errors.Join(want(err, l, []MetadataEntry{{"/private/a", imap.Str("x")}}), want(nil, longest, uint64(0)))
+		}},
+		{`C: c1 GETMETADATA (MAXSIZE 10 DEPTH infinity) "" (/private/a)` + "\nS: * OK [METADATA LONGENTRIES 12] done", func(c *Client) error {
+			opts := MetadataOptions{MaxSize: imap.Number{Value: 10, OK: true}, Depth: DepthInfinity}
+			l, longest, err := c.GetMetadata(ctxbg, "", []string{"/private/a"}, opts)
+			return errors.Join(want(err, len(l), 0), want(nil, longest, uint64(12)))
+		}},
+		{"C: c1 NOTIFY NONE", func(c *Client) error { _, err := c.Notify(ctxbg, nil, NotifyOptions{}); return err }},
+		{`C: c1 NOTIFY SET STATUS (SELECTED (MessageNew (UID FLAGS) MessageExpunge FlagChange)) (SUBTREE ("a b" c) (MailboxName)) (PERSONAL NONE)` + "\nS: * STATUS c (MESSAGES 1)", func(c *Client) error {
+			resp, err := c.Notify(ctxbg, []NotifyGroup{
+				{Filter: NotifySelected, Events: []NotifyEvent{EventMessageNew, EventMessageExpunge, EventFlagChange}, Items: []imap.FetchItem{{Attr: imap.FetchUID}, {Attr: imap.FetchFlags}}},
+				{Filter: NotifySubtree, Mailboxes: []string{"a b", "c"}, Events: []NotifyEvent{EventMailboxName}},
+				{Filter: NotifyPersonal},
+			}, NotifyOptions{Status: true})
+			return want(err, len(All[MailboxStatus](resp)), 1)
 		}},
 		{`C: c1 SETMETADATA "" (/a "x" /b NIL /c ~{2+}` + "\nC: \x00y)", func(c *Client) error {
 			_, err := c.SetMetadata(ctxbg, "", MetadataEntry{"/a", imap.Str("x")}, MetadataEntry{Name: "/b"}, MetadataEntry{"/c", imap.Str("\x00y")})
