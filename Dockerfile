@@ -1,11 +1,11 @@
-# Builds one static binary, and an image with nothing else but certificates of
-# authorities and time zones:
+# An image with mox. "docker compose up" runs it as docker-compose.yml says; there is more
+# in docs/operations.md.
 #
-#	docker build -t mox .
-#	docker run --rm -p 1025:1025 -p 1143:1143 -p 1465:1465 -p 1587:1587 -p 1993:1993 \
-#		-v mox-data:/data mox localserve -dir /data/localserve -ip 0.0.0.0
+# For trying out, without any configuration:
 #
-# mox opens no ports below 1024 for localserve, so it does not run as root.
+#   docker run --rm -e MOXCONF=/mox/localserve/mox.conf \
+#     -p 1025:1025 -p 1143:1143 -p 1465:1465 -p 1587:1587 -p 1993:1993 \
+#     mox localserve -dir /mox/localserve -ip 0.0.0.0
 
 FROM golang:1.26-alpine AS build
 WORKDIR /src
@@ -13,14 +13,16 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -o /bin/mox .
-RUN mkdir /data && chown 65534:65534 /data
 
 FROM alpine:3
-RUN apk add --no-cache ca-certificates tzdata
+RUN apk add --no-cache ca-certificates tzdata && adduser -S -D -H -h /mox -u 10025 mox
 COPY --from=build /bin/mox /bin/mox
-COPY --from=build --chown=65534:65534 /data /data
-USER 65534:65534
-VOLUME /data
-EXPOSE 1025/tcp 1143/tcp 1465/tcp 1587/tcp 1993/tcp
+# Started as root, it serves as the user mox. With --user, as that one.
+WORKDIR /mox
+ENV MOXCONF=/mox/config/mox.conf MOX_DOCKER=yes
+VOLUME /mox/config /mox/data
+EXPOSE 25/tcp 80/tcp 143/tcp 443/tcp 465/tcp 587/tcp 993/tcp 8010/tcp
+HEALTHCHECK --interval=30s --timeout=15s --start-period=2m CMD ["/bin/mox", "healthcheck"]
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["/bin/mox"]
-CMD ["localserve", "-dir", "/data/localserve", "-ip", "0.0.0.0"]
+CMD ["serve"]

@@ -28,11 +28,16 @@ type DNSProvider interface {
 // NewDNSProvider returns who has records, with the secrets from its file. It writes those
 // of DNS-01, RFC 8555 §8.4, among others.
 func NewDNSProvider(d config.DNS01) (DNSProvider, error) {
+	return newDNSProvider(d, os.ReadFile)
+}
+
+// newDNSProvider is NewDNSProvider with what reads files.
+func newDNSProvider(d config.DNS01, read func(path string) ([]byte, error)) (DNSProvider, error) {
 	path := d.TokenFile
 	if d.Provider == config.ProviderRFC2136 {
 		path = d.KeyFile
 	}
-	data, err := os.ReadFile(path)
+	data, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("secret for dns provider: %w", err)
 	}

@@ -44,7 +44,7 @@ var shared = []string{"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/l
 //   - What root relies on at the next start stays root's: mox.conf, the directory that of
 //     the configuration is in, and the program. The directory of the configuration is
 //     root's and sticky, so that the user can replace domains.conf but not mox.conf.
-//   - Files with keys that root opens stay as they are.
+//   - Certificates in files, and their keys, stay as they are: root opens them.
 //
 // What cannot be changed is logged.
 func prepare(s *config.Snapshot, a Account, log *slog.Logger) error {
@@ -104,10 +104,10 @@ type repairer struct {
 // config puts the directory of the configuration right.
 func (r *repairer) config(s *config.Snapshot, dir, dataDir string) {
 	skip := map[string]bool{dataDir: true}
-	for _, group := range KeyFiles(s) {
-		if len(group) > 1 || !slices.Contains(hostKeyFiles(s), group[0]) {
-			for _, path := range group {
-				skip[absolute(path)] = true
+	for _, l := range s.Listeners {
+		if l.TLS != nil {
+			for _, kc := range l.TLS.KeyCerts {
+				skip[absolute(kc.CertFile)], skip[absolute(kc.KeyFile)] = true, true
 			}
 		}
 	}
