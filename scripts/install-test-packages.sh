@@ -33,6 +33,7 @@ python3-dkim python3:dkim
 python3-nacl python3:nacl
 python3-authres python3:authres
 python3-spf python3:spf
+python3-websockets python3:websockets
 libxml2-utils xmllint
 bind9-utils named-checkzone
 debootstrap debootstrap
