@@ -45,6 +45,7 @@ var layers = []layer{
 	}},
 	{"L4a", "", []string{
 		"internal/certs",
+		"internal/updates",
 		"internal/identity",
 		"internal/search",
 		"internal/training internal/transfer",

@@ -59,6 +59,7 @@ func (c *checker) checkStatic(s *Snapshot) {
 	c.transports(s)
 	c.queue(s)
 	c.trace(s)
+	c.updates(s)
 	if len(st.Listeners) == 0 {
 		c.addf("Listeners", "at least one listener is needed")
 	}

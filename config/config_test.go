@@ -115,7 +115,7 @@ func TestErrorsOfMoxConfNameLineAndField(t *testing.T) {
 	tests := []struct {
 		name, from, to, want string
 	}{
-		{"unknown field", "LogLevel: info", "LogLevel: info\nCheckUpdates: true", `mox.conf:4: CheckUpdates: unknown key "CheckUpdates"`},
+		{"unknown field", "LogLevel: info", "LogLevel: info\nNoSuchField: true", `mox.conf:4: NoSuchField: unknown key "NoSuchField"`},
 		{"unknown nested field", "\t\tSMTP:\n", "\t\tSMTP:\n\t\t\tGreylist:\n\t\t\t\t- a.example\n", `mox.conf:16: Listeners.public.SMTP.Greylist: unknown key "Greylist"`},
 		{"duplicate field", "LogLevel: info", "LogLevel: info\nLogLevel: info", `mox.conf:4: LogLevel: duplicate key in struct`},
 		{"missing field", "Hostname: mx.example.org\n", "", `mox.conf: Hostname: required field Hostname is missing`},

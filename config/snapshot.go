@@ -68,6 +68,8 @@ type Snapshot struct {
 	QueueConcurrency       int
 	QueueDomainConcurrency int
 
+	UpdateSource *UpdateSource // Nil for none.
+
 	KeepTracePeriod time.Duration // Zero for the default of internal/tracedb, negative for none.
 
 	InitialMailboxes InitialMailboxes // With defaults; names in the form in which they are stored.

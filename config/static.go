@@ -17,6 +17,10 @@ type Static struct {
 
 	Hostname string `sconf-doc:"Name of this machine, complete with its domain and in Unicode, as other mail servers know it."`
 
+	CheckUpdates bool `sconf:"optional" sconf-doc:"Look once a day whether there is a newer version of this program, and deliver what has changed to the mailbox of the postmaster. Needs UpdateSource. Nothing is installed."`
+
+	UpdateSource *UpdateSourceFields `sconf:"optional" sconf-doc:"Where new versions of this program are announced, for CheckUpdates and the command \"mox checkupdate\". Those who run these servers see the address of this one, and its version."`
+
 	Pedantic bool `sconf:"optional" sconf-doc:"Refuse what breaks a protocol where the server would otherwise make the best of it. Shows what is wrong with a client that is being developed; real mail would be lost."`
 
 	DNSResolver []string `sconf:"optional" sconf-doc:"DNS resolvers to ask, as ip:port, the first that answers is used. They must verify DNSSEC, and the network on the way to them must be safe: their word on what was verified is taken. If absent, the resolvers of the system are asked."`

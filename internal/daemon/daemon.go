@@ -307,6 +307,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 	d.startOutgoing()
 	d.startReporting(d.submitter)
 	d.startObserving(s)
+	d.startUpdates(s)
 	d.run("queue", func() error { return d.queue.Run(context.Background()) })
 	d.run("dkim keys", d.rotateKeys)
 	d.run("config", d.watchConfig)
