@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -63,9 +62,9 @@ func ContentPath(contentID int64) string {
 // SnapshotFiles calls fn for each content in a copy of a database, by ascending id, with
 // the size of its file. Each is to have a file at [ContentPath].
 func SnapshotFiles(ctx context.Context, path string, fn func(contentID, size int64) error) (rerr error) {
-	db, err := bstore.Open(ctx, path, &bstore.Options{Timeout: databaseTimeout, MustExist: true}, recordTypes...)
+	db, err := openSnapshot(ctx, path)
 	if err != nil {
-		return fmt.Errorf("open snapshot: %w", err)
+		return err
 	}
 	defer func() { rerr = errors.Join(rerr, db.Close()) }()
 	return bstore.QueryDB[content](ctx, db).SortAsc("ID").ForEach(func(ct content) error {

@@ -13,6 +13,7 @@ import (
 	"mox/config"
 	"mox/config/edit"
 	"mox/smtp"
+	"mox/store"
 )
 
 // Defaults of new accounts.
@@ -108,6 +109,9 @@ func checkNewAccount(s *config.Snapshot, name string) error {
 		return errorf(ErrInvalid, "account name %q cannot be the name of a directory", name)
 	}
 	dir := filepath.Join(s.DataDir, "accounts", name)
+	if _, err := os.Lstat(filepath.Join(dir, store.RestoredName)); err == nil {
+		return nil // From a backup, for this.
+	}
 	if _, err := os.Lstat(dir); err == nil {
 		return errorf(ErrExists, "directory %s has data of an account of that name, move it away first", dir)
 	} else if !errors.Is(err, fs.ErrNotExist) {

@@ -31,6 +31,12 @@ const (
 	graceTime = 24 * time.Hour
 	// removeBatch is how many objects are removed between two looks at the list.
 	removeBatch = 1000
+	// importBatch and importSize are how many messages, and octets of them, are added in one
+	// commit.
+	importBatch = 100
+	importSize  = 16 << 20
+	// maxPrefix is how much the header fields that we added to a message may be, in octets.
+	maxPrefix = 1 << 20
 	// maxErrorText is how much of an error is remembered, in octets.
 	maxErrorText = 4 << 10
 )

@@ -161,7 +161,7 @@ func (s *objectSink) store(ctx context.Context, it item) (e Entry, copied bool, 
 		return e, false, sourceError{fmt.Errorf("has %d octets, not %d as its record says", info.Size(), it.size)}
 	}
 	e = Entry{Path: it.path, Size: info.Size(), Mode: info.Mode().Perm(), Time: info.ModTime().UnixNano()}
-	if it.kind == message {
+	if it.kind == fixed {
 		for _, o := range it.olds {
 			if !o.same(info) {
 				continue

@@ -9,9 +9,9 @@ import (
 type kind int
 
 const (
-	plain   kind = iota // May be replaced meanwhile.
-	message             // Is never changed.
-	staged              // A copy of a database, which the backup can have.
+	plain  kind = iota // May be replaced meanwhile.
+	fixed              // A message, which is never changed.
+	staged             // A copy of a database, which the backup can have.
 )
 
 // item is a file that is to be copied.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,8 +25,11 @@ type RestoreOptions struct {
 	DataDir   string       // Must be empty, or not exist.
 	ConfigDir string       // The same. Empty: the configuration is not restored.
 	Parallel  int          // Files copied at a time. Zero is DefaultParallel.
-	Log       *slog.Logger // Nil logs nothing.
 	Progress  func(string) // Nil: nobody is told.
+
+	// AsIs restores accounts as they were: for moving to another machine, when nothing has
+	// changed since the snapshot was made. See [store.Restored].
+	AsIs bool
 }
 
 // Restored is what was restored.
@@ -118,6 +120,7 @@ type restorer struct {
 	opts     RestoreOptions
 	parallel int
 	owner    owner
+	accounts []string // Whose databases are to be prepared.
 
 	mu   sync.Mutex // Guards what follows.
 	made map[string]bool
@@ -142,7 +145,7 @@ func (w *restorer) place(p string) (dir, rel string) {
 
 // all writes all files, several at a time.
 func (w *restorer) all(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.parallel)
 	err := w.s.Entries(ctx, func(e Entry) error {
 		dir, rel := w.place(e.Path)
@@ -155,22 +158,31 @@ func (w *restorer) all(ctx context.Context) error {
 				return err
 			}
 		}
+		if k := keyOf(e.Path); k.rank == 1 && k.part == 0 && !w.opts.AsIs {
+			w.accounts = append(w.accounts, k.name)
+		}
 		if section(e.Path) == externalSection {
 			w.res.External = append(w.res.External, filepath.Join(dir, filepath.FromSlash(rel)))
 		}
 		g.Go(func() error {
-			if err := w.file(ctx, e, filepath.Join(dir, RestoreDir, filepath.FromSlash(rel))); err != nil {
+			if err := w.file(gctx, e, filepath.Join(dir, RestoreDir, filepath.FromSlash(rel))); err != nil {
 				return fmt.Errorf("%s: %w", e.Path, err)
 			}
 			return nil
 		})
-		return ctx.Err()
+		return gctx.Err()
 	})
 	if gerr := g.Wait(); gerr != nil {
 		return gerr
 	}
 	if err != nil {
 		return err
+	}
+	for _, name := range w.accounts {
+		path := filepath.Join(w.opts.DataDir, RestoreDir, "accounts", name, store.DatabaseName)
+		if err := store.Restored(ctx, path, time.Now()); err != nil {
+			return fmt.Errorf("account %s: %w", name, err)
+		}
 	}
 	for dir := range w.made {
 		if err := safefile.SyncDir(dir); err != nil {
@@ -278,4 +290,56 @@ func (w *restorer) reveal(dir string) error {
 		return err
 	}
 	return safefile.SyncDir(dir)
+}
+
+// RestoreAccount writes an account to a new directory, for [store.Store.Adopt]. All files
+// are verified. Unless asIs is set, it is prepared for clients that know of what happened
+// after the snapshot was made, see [store.Restored].
+func (s *Snapshot) RestoreAccount(ctx context.Context, name, dir string, asIs bool) (rerr error) {
+	own, err := ownerOf(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.Mkdir(dir, 0770), own.set(dir)); err != nil {
+		return err
+	}
+	defer func() {
+		if rerr != nil {
+			rerr = errors.Join(rerr, os.RemoveAll(dir))
+		}
+	}()
+	w := &restorer{s: s, parallel: DefaultParallel, owner: own, made: map[string]bool{dir: true}}
+	if err := w.mkdir(filepath.Join(dir, "msg")); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(w.parallel)
+	found := false
+	prefix := accountsPrefix + name + "/"
+	err = s.Entries(ctx, func(e Entry) error {
+		rel, ok := strings.CutPrefix(e.Path, prefix)
+		if !ok {
+			return gctx.Err()
+		}
+		found = found || rel == store.DatabaseName
+		g.Go(func() error { return w.file(gctx, e, filepath.Join(dir, filepath.FromSlash(rel))) })
+		return gctx.Err()
+	})
+	if err := errors.Join(g.Wait(), err); err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("%w: %q", ErrNoAccount, name)
+	}
+	if !asIs {
+		if err := store.Restored(ctx, filepath.Join(dir, store.DatabaseName), time.Now()); err != nil {
+			return err
+		}
+	}
+	for d := range w.made {
+		if err := safefile.SyncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }

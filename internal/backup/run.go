@@ -304,7 +304,7 @@ func (r *run) messages(ctx context.Context, dbPath, stage, filter string, list f
 			return fmt.Errorf("list of messages: %w", err)
 		}
 		rel := path(id)
-		r.add(ctx, item{path: dataSection + "/" + filepath.ToSlash(rel), file: filepath.Join(r.opts.Source.DataDir, rel), size: size, kind: message})
+		r.add(ctx, item{path: dataSection + "/" + filepath.ToSlash(rel), file: filepath.Join(r.opts.Source.DataDir, rel), size: size, kind: fixed})
 		r.progress("")
 	}
 	return errors.Join(r.jobs.flush(), os.Remove(ids.Name()))

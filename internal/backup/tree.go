@@ -182,7 +182,7 @@ func (s *treeSink) store(ctx context.Context, it item) (e Entry, copied bool, er
 	}
 	e = Entry{Path: it.path, Size: info.Size(), Mode: info.Mode().Perm(), Time: info.ModTime().UnixNano()}
 	switch it.kind {
-	case message:
+	case fixed:
 		return s.message(ctx, it, e, info, dst)
 	case staged:
 		return s.staged(ctx, it, e, dst)

@@ -17,8 +17,11 @@ var cmdRestore = command{
 All data is written to a directory that must be empty or not exist, and the configuration
 to another one, if that is given. All files are verified. The directories get their
 contents only when all was written. Messages in the queue are on hold: look at them with
-"mox queue list", release those that were not delivered, and drop the others. If root
-restores, files belong to the owner of the data directory.
+"mox queue list", release those that were not delivered, and drop the others. Clients will
+fetch all mail anew: each mailbox gets a new UIDVALIDITY, because they may have seen
+messages that came after the backup. If root restores, files belong to the owner of the
+data directory. A single account or single messages are restored with mox restore account
+and mox restore messages.
 
 The steps for a new machine are in docs/backup.md.
 `,
@@ -26,6 +29,7 @@ The steps for a new machine are in docs/backup.md.
 		var b backupPlace
 		b.defineRead(fs)
 		name := fs.String("backup", "latest", "`name` of the backup, as listed by mox backup list")
+		asIs := fs.Bool("asis", false, "leave UIDs as they are, for moving to another machine, when nothing has changed since the backup was made")
 		parallel := fs.Int("parallel", backup.DefaultParallel, "copy so many `files` at a time")
 		return func(ctx context.Context, e *env, args []string) (rerr error) {
 			if len(args) < 2 || len(args) > 3 {
@@ -42,7 +46,7 @@ The steps for a new machine are in docs/backup.md.
 			if err != nil {
 				return err
 			}
-			opts := backup.RestoreOptions{DataDir: args[1], Parallel: *parallel, Progress: e.tell}
+			opts := backup.RestoreOptions{DataDir: args[1], Parallel: *parallel, AsIs: *asIs, Progress: e.tell}
 			if len(args) == 3 {
 				opts.ConfigDir = args[2]
 			}

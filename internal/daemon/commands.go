@@ -31,6 +31,8 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"health":             d.ctlHealth,
 		"deliver":            d.ctlDeliver,
 		"backup":             d.ctlBackup,
+		"restoremessages":    d.ctlRestoreMessages,
+		"restoreaccount":     d.ctlRestoreAccount,
 		"setaccountpassword": d.ctlSetAccountPassword,
 		"tlspubkeylist":      d.ctlTLSPubKeyList,
 		"tlspubkeyget":       d.ctlTLSPubKeyGet,

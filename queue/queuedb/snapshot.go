@@ -11,6 +11,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 )
 
 // DatabaseName is the path of the database in the data directory.
@@ -43,7 +44,7 @@ func ContentPath(contentID int64) string {
 // SnapshotFiles calls fn for each content in a copy of the database, by ascending id,
 // with the size of its file. Each is to have a file at [ContentPath].
 func SnapshotFiles(ctx context.Context, path string, fn func(contentID, size int64) error) (rerr error) {
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", err)
 	}
@@ -58,7 +59,7 @@ func SnapshotFiles(ctx context.Context, path string, fn func(contentID, size int
 // which only the sender is still to be told stay as they are. It returns how many were
 // put on hold.
 func HoldAll(ctx context.Context, path, reason string) (n int, rerr error) {
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
 	if err != nil {
 		return 0, fmt.Errorf("open snapshot: %w", err)
 	}
@@ -107,7 +108,7 @@ func VerifySnapshot(ctx context.Context, path string) (problems []Problem, rerr 
 	if err := boltpages.Check(path); err != nil {
 		return []Problem{problemf(problemRecord, 0, "%v", err)}, nil
 	}
-	bdb, err := bstore.Open(ctx, path, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
+	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, MustExist: true}, recordTypes()...)
 	if err != nil {
 		return []Problem{problemf(problemRecord, 0, "opening database: %v", err)}, nil
 	}
