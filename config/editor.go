@@ -160,7 +160,11 @@ func renameOver(tmp, path string, old fs.FileInfo) (fs.FileInfo, error) {
 	if !unchanged(now, old) {
 		return nil, ErrChanged
 	}
-	return info, os.Rename(tmp, path)
+	err = os.Rename(tmp, path)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("domains.conf must belong to the user that mox runs as, which a start of mox as root makes it: %w", err)
+	}
+	return info, err
 }
 
 // fill writes a new file like an old one, with other content.

@@ -1,5 +1,3 @@
-// Package packaging has files for the installation of mox that commands of mox print
-// too. The other files next to it are for those who make packages.
 package packaging
 
 import _ "embed"
