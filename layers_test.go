@@ -60,7 +60,7 @@ var layers = []layer{
 		"webmail webadmin webaccount internal/webapisrv",
 		"http",
 	}},
-	{"L7", "", []string{"packaging", "internal/ctl", "internal/privsep", "internal/daemon", "internal/quickstart", "internal/cli"}},
+	{"L7", "", []string{"packaging", "internal/ctl", "internal/privsep", "internal/daemon", "internal/quickstart", "internal/selfcheck", "internal/cli"}},
 	{"main", "", []string{"."}},
 }
 

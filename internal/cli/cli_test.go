@@ -80,7 +80,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 
 func TestHelpListsCommandsThatStartWithWords(t *testing.T) {
 	t.Parallel()
-	want := "mox config test\nmox config describe-static\nmox config describe-domains\n"
+	want := "mox config test\nmox config check [-quiet] [-skipdial]\nmox config describe-static\nmox config describe-domains\n"
 	mox(t, "", "help", "config").want(t, 0, want, "")
 	mox(t, "", "config").want(t, 2, "", want)
 	mox(t, "", "config", "nosuch").want(t, 2, "", want)

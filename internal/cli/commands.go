@@ -64,6 +64,7 @@ func commands() []command {
 		cmdUpgradeFinish,
 		cmdUpgradeBack,
 		cmdConfigTest,
+		cmdConfigCheck,
 		cmdConfigDescribeStatic,
 		cmdConfigDescribeDomains,
 		cmdConfigExample,

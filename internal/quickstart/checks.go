@@ -123,7 +123,10 @@ func (q *quickstart) outgoing(ctx context.Context) {
 		return
 	}
 	l, _, err := q.opts.Resolver.LookupMX(ctx, farDomain+".")
-	if err != nil || len(l) == 0 || l[0].Host == "." {
+	if errors.Is(err, dns.ErrNotFound) {
+		q.add("OUTGOING", admin.Warning, "whether port 25 of other servers can be reached is not known: the DNS resolver does not know %s", farDomain)
+		return
+	} else if err != nil || len(l) == 0 || l[0].Host == "." {
 		q.add("OUTGOING", admin.Warning, "whether port 25 of other servers can be reached is not known: looking up %s: %v", farDomain, err)
 		return
 	}

@@ -40,6 +40,9 @@ func (q *quickstart) static(keys []string) config.Static {
 		Postmaster: config.PostmasterFields{Account: q.account(), Mailbox: postmasterMailbox},
 		HostTLSRPT: &config.HostTLSRPTFields{Account: q.account(), Mailbox: tlsrptMailbox, Localpart: tlsrptLocalpart},
 	}
+	if q.opts.User != DefaultUser {
+		s.User = q.opts.User
+	}
 	if q.opts.CAFile != "" {
 		s.TLS.CA = &config.CAFields{AdditionalToSystem: true, CertFiles: []string{caName}}
 	}

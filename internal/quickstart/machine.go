@@ -5,8 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/user"
-	"strconv"
+
+	"mox/internal/privsep"
 )
 
 // Machine is what the configuration is for.
@@ -21,8 +21,8 @@ type Machine interface {
 	Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
 	// Root reports whether we are root, who can give files to others.
 	Root() bool
-	// UserID returns the number of a user, by name or number.
-	UserID(name string) (int, error)
+	// UserID returns the numbers of a user and its group, by name or number.
+	UserID(name string) (uid, gid int, err error)
 }
 
 // System is the machine that runs this program.
@@ -71,14 +71,7 @@ func (System) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, er
 func (System) Root() bool { return os.Geteuid() == 0 }
 
 // UserID implements [Machine].
-func (System) UserID(name string) (int, error) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		id, nerr := strconv.ParseUint(name, 10, 31)
-		if nerr != nil {
-			return 0, err
-		}
-		return int(id), nil
-	}
-	return strconv.Atoi(u.Uid)
+func (System) UserID(name string) (uid, gid int, err error) {
+	a, err := privsep.LookupAccount(name)
+	return a.UID, a.GID, err
 }

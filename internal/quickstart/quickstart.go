@@ -50,7 +50,7 @@ type quickstart struct {
 	opts     Options
 	out      report
 	addr     smtp.Address
-	owner    int // Whom files are given to, if we are root.
+	uid, gid int // Whom files are given to, if we are root.
 	loopback []netip.Addr
 	net      network
 	undo     undo
@@ -105,12 +105,8 @@ func (q *quickstart) arguments() error {
 	if err := q.checkFree(); err != nil {
 		return err
 	}
-	q.owner, err = o.Machine.UserID(o.User)
-	switch {
-	case err == nil && q.owner == 0:
-		return fmt.Errorf("the server cannot run as root: name another user, or leave it out for %q", DefaultUser)
-	case err != nil && o.Machine.Root() && !o.DryRun:
-		return fmt.Errorf("the server runs as a user of its own, which does not exist yet: %w. Make it with: useradd --system --home-dir %s %s", err, q.workDir(), o.User)
+	if q.uid, q.gid, err = o.Machine.UserID(o.User); err != nil && o.Machine.Root() && !o.DryRun {
+		return err
 	}
 	return nil
 }

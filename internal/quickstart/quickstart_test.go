@@ -71,11 +71,11 @@ func (m *fakeMachine) Listen(_ context.Context, addr netip.AddrPort) (net.Listen
 
 func (m *fakeMachine) Root() bool { return m.root }
 
-func (m *fakeMachine) UserID(name string) (int, error) {
+func (m *fakeMachine) UserID(name string) (uid, gid int, err error) {
 	if id, ok := m.users[name]; ok {
-		return id, nil
+		return id, id, nil
 	}
-	return 0, errors.New("unknown user " + name)
+	return 0, 0, errors.New("unknown user " + name)
 }
 
 // pipeListener is a listener without sockets.
@@ -216,7 +216,7 @@ func TestRunsLookAsTheyShould(t *testing.T) {
 			},
 			zone: "example.org MX 10 old.example\nexample.org TXT \"v=spf1 mx -all\"\n7.113.0.203.sbl.spamhaus.org A 127.0.0.2\n7.113.0.203.sbl.spamhaus.org TXT \"see https://sbl.example\"\n",
 		},
-		"webserver": {options: func(o *Options) { o.ExistingWebserver = true; o.SkipDial = true }},
+		"webserver": {options: func(o *Options) { o.ExistingWebserver = true; o.SkipDial = true; o.User = "4711" }},
 		"proxy": {
 			machine: func(m *fakeMachine) { m.addresses = []string{"10.0.0.5"} },
 			options: func(o *Options) { o.Proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.9/32")} },
@@ -284,7 +284,11 @@ func TestOnlyTheServerCanReadWhatIsWritten(t *testing.T) {
 	}
 	for _, dir := range []string{"config", "config/dkim", "data", "data/accounts/ann"} {
 		info, err := os.Stat(filepath.Join(w.dir, dir))
-		if err != nil || info.Mode().Perm() != 0750 {
+		want := fs.FileMode(0750)
+		if dir == "config" {
+			want = 0770
+		}
+		if err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: got %v, %v", dir, info.Mode(), err)
 		}
 	}
@@ -302,9 +306,12 @@ func TestFilesBelongToTheUserOfTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "65534 0"
-		if name == "quickstart.log" {
+		want := "65534 65534"
+		switch name {
+		case "quickstart.log":
 			want = "0 0"
+		case "config/mox.conf":
+			want = "0 65534"
 		}
 		st := info.Sys().(*syscall.Stat_t)
 		if got := fmt.Sprint(st.Uid, st.Gid); got != want {
@@ -416,8 +423,7 @@ func TestWhatCannotWorkIsSaidBeforeAnythingElse(t *testing.T) {
 		want   string
 	}{
 		"no address":     {func(w *world, _ *fakeMachine) { w.opts.Address = "example.org" }, `address "example.org"`},
-		"no user":        {func(w *world, m *fakeMachine) { m.root = true; w.opts.User = "nobody2" }, "useradd --system"},
-		"root":           {func(w *world, m *fakeMachine) { m.users["root"] = 0; w.opts.User = "root" }, "cannot run as root"},
+		"no user":        {func(w *world, m *fakeMachine) { m.root = true; w.opts.User = "nobody2" }, "unknown user nobody2"},
 		"other name":     {func(w *world, _ *fakeMachine) { w.opts.ConfigPath = "x/y.conf" }, "must be mox.conf"},
 		"hostname":       {func(w *world, _ *fakeMachine) { w.opts.Hostname = "a b" }, `hostname "a b"`},
 		"dns is not on":  {func(w *world, _ *fakeMachine) { w.opts.Resolver = failingDNS(t, "com") }, "DNS does not work"},
@@ -463,4 +469,141 @@ func checksOf(out string) []string {
 		}
 	}
 	return l
+}
+
+func TestAddressesAndNamesAreFound(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		addresses []string
+		hostname  string
+		zone      string // Besides what each has.
+		listen    []string
+		nat       []string
+		want      string // One of the results.
+	}{
+		"one address is not ours": {
+			addresses: []string{"198.51.100.1"}, zone: "mx.example.org A 198.51.100.1\nmx.example.org A 198.51.100.9\n",
+			listen: []string{"198.51.100.1"}, want: "error ADDRESSES mx.example.org is at 198.51.100.9 too",
+		},
+		"no address is ours": {
+			addresses: []string{"198.51.100.1"}, zone: "mx.example.org A 198.51.100.9\n",
+			listen: []string{"198.51.100.1"}, want: "error ADDRESSES mx.example.org is at 198.51.100.9, which is not an address of this machine",
+		},
+		"other addresses of the machine are left alone": {
+			addresses: []string{"198.51.100.1", "198.51.100.2"}, zone: "mx.example.org A 198.51.100.2\n",
+			listen: []string{"198.51.100.2"}, want: "ok HOST mx.example.org is at 198.51.100.2",
+		},
+		"private in dns too": {
+			addresses: []string{"10.0.0.5"}, zone: "mx.example.org A 10.0.0.5\n",
+			listen: []string{"10.0.0.5"}, want: "ok HOST mx.example.org is at 10.0.0.5",
+		},
+		"private, and not in dns": {
+			addresses: []string{"10.0.0.5"}, listen: []string{"10.0.0.5"}, want: "warning ADDRESSES this machine has private addresses only",
+		},
+		"nat of ipv4 only": {
+			addresses: []string{"10.0.0.5", "2001:db8::1"}, zone: "mx.example.org A 198.51.100.1\nmx.example.org AAAA 2001:db8::1\n",
+			listen: []string{"10.0.0.5", "2001:db8::1"}, nat: []string{"198.51.100.1"}, want: "warning ADDRESSES 198.51.100.1 is not an address of this machine",
+		},
+		"nothing known": {
+			listen: []string{"0.0.0.0", "::"}, want: "warning ADDRESSES no addresses of this machine were found",
+		},
+		"loopback in dns": {
+			addresses: []string{"198.51.100.1"}, zone: "mx.example.org A 127.0.1.1\n",
+			listen: []string{"198.51.100.1"}, want: "warning HOST mx.example.org leads to a loopback address",
+		},
+		"name by reverse lookup": {
+			hostname: "vm1", addresses: []string{"198.51.100.1"}, zone: "1.100.51.198.in-addr.arpa PTR vm.provider.example\n",
+			listen: []string{"198.51.100.1"}, want: "ok HOST this machine is called vm.provider.example, by the reverse name",
+		},
+		"several reverse names": {
+			hostname: "vm1.localdomain", addresses: []string{"198.51.100.1"}, zone: "1.100.51.198.in-addr.arpa PTR b.example\n1.100.51.198.in-addr.arpa PTR a.example\n",
+			listen: []string{"198.51.100.1"}, want: "warning HOST the addresses of this machine have several reverse names, of which a.example is taken",
+		},
+		"another reverse name": {
+			addresses: []string{"198.51.100.1"}, zone: "mx.example.org A 198.51.100.1\n1.100.51.198.in-addr.arpa PTR vm.provider.example\nvm.provider.example A 198.51.100.1\n",
+			listen: []string{"198.51.100.1"}, want: "warning IPREV 198.51.100.1 has the reverse name vm.provider.example, and not mx.example.org",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := goodMachine()
+			m.addresses = tc.addresses
+			if tc.hostname != "" {
+				m.hostname = tc.hostname
+			}
+			w := newWorld(t, m, "com NS ns.example\n"+tc.zone)
+			w.opts.SkipDial = true
+			l := checksOf(w.run(t))
+			if !slices.ContainsFunc(l, func(s string) bool { return strings.HasPrefix(s, tc.want) }) {
+				t.Errorf("got %q", l)
+			}
+			s, err := config.Load(w.opts.ConfigPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			public := s.Static.Listeners["public"]
+			if !slices.Equal(public.IPs, tc.listen) || !slices.Equal(public.NATIPs, tc.nat) {
+				t.Errorf("listens at %q, with %q in front", public.IPs, public.NATIPs)
+			}
+		})
+	}
+}
+
+func TestForwardedPortIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		forward bool
+		denied  bool
+		want    string
+	}{
+		"it is":              {true, false, "ok NAT port 25 of 198.51.100.1 is forwarded to this machine"},
+		"another machine":    {false, false, "warning NAT a connection from this machine to port 25 of 198.51.100.1 does not come back to it: another machine answers"},
+		"may not be seen":    {false, true, "ok NAT whether port 25 of 198.51.100.1 is forwarded was not checked"},
+		"ports need no root": {false, true, "ok PORTS not checked, because only root may listen on 10.0.0.5:25, 10.0.0.5:465"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := goodMachine()
+			m.addresses, m.denied = []string{"10.0.0.5"}, tc.denied
+			m.dial = func(addr netip.AddrPort) (net.Conn, error) {
+				if tc.forward && addr.String() == "198.51.100.1:25" {
+					return m.listening[netip.MustParseAddrPort("10.0.0.5:25")].connect(), nil
+				}
+				a, b := net.Pipe()
+				go func() {
+					_, _ = b.Write([]byte("220 other.example\r\n"))
+					_ = b.Close()
+				}()
+				return a, nil
+			}
+			w := newWorld(t, m, "com NS ns.example\nmx.example.org A 198.51.100.1\n")
+			if l := checksOf(w.run(t)); !slices.ContainsFunc(l, func(s string) bool { return strings.HasPrefix(s, tc.want) }) {
+				t.Errorf("got %q", l)
+			}
+		})
+	}
+}
+
+func TestMachineOfTheTestHasALoopbackAddress(t *testing.T) {
+	t.Parallel()
+	var m System
+	l, err := m.Addresses()
+	if err != nil || !slices.ContainsFunc(l, netip.Addr.IsLoopback) {
+		t.Errorf("got %v, %v", l, err)
+	}
+	ln, err := m.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := m.Dial(t.Context(), netip.MustParseAddrPort(ln.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	if uid, gid, err := m.UserID("4711"); err != nil || uid != 4711 || gid != 4711 {
+		t.Errorf("got %d %d, %v", uid, gid, err)
+	}
 }

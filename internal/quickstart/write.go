@@ -191,9 +191,9 @@ func (q *quickstart) writeLog() error {
 }
 
 // giveAway makes the user that the server runs as the owner of its files, and lets others
-// have no access.
+// have no access. What root relies on at the next start stays root's: mox.conf, which the
+// user cannot replace in a directory that is sticky.
 func (q *quickstart) giveAway() error {
-	root := q.opts.Machine.Root()
 	for _, dir := range []string{q.configDir(), q.dataDir()} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -202,22 +202,27 @@ func (q *quickstart) giveAway() error {
 			if d.Name() == "lost+found" {
 				return fs.SkipDir
 			}
-			info, err := d.Info()
-			if err != nil {
-				return err
+			uid, mode := q.uid, fs.FileMode(0640)
+			switch {
+			case path == q.configDir():
+				uid, mode = 0, fs.ModeSetgid|fs.ModeSticky|0770
+			case path == q.opts.ConfigPath:
+				uid = 0
+			case d.IsDir():
+				mode = fs.ModeSetgid | 0750
+			default:
+				info, err := d.Info()
+				if err != nil {
+					return err
+				}
+				mode &= info.Mode()
 			}
-			if root {
-				if err := os.Lchown(path, q.owner, 0); err != nil {
+			if q.opts.Machine.Root() {
+				if err := os.Lchown(path, uid, q.gid); err != nil {
 					return err
 				}
 			}
-			switch {
-			case d.IsDir():
-				return os.Chmod(path, fs.ModeSetgid|0750)
-			case d.Type().IsRegular():
-				return os.Chmod(path, info.Mode().Perm()&0640)
-			}
-			return nil
+			return os.Chmod(path, mode)
 		})
 		if err != nil {
 			return fmt.Errorf("permissions: %w", err)
