@@ -20,6 +20,30 @@ With the first words of commands only, their usage is printed.
 	}
 }
 
+// cmdHelpAll is a function for the same reason.
+func cmdHelpAll() command {
+	return command{
+		words:    "helpall",
+		unlisted: true,
+		help: `Print the full help of all commands, also of those for developers.
+`,
+		setup: func(*flag.FlagSet) runFunc {
+			return func(_ context.Context, e *env, args []string) error {
+				if err := noArgs(args); err != nil {
+					return err
+				}
+				for i, c := range commands() {
+					if i > 0 {
+						fmt.Fprintf(e.out, "\n\n")
+					}
+					c.writeHelp(e.out)
+				}
+				return nil
+			}
+		},
+	}
+}
+
 func runHelp(_ context.Context, e *env, args []string) error {
 	if len(args) == 0 {
 		writeUsage(e.out)

@@ -166,7 +166,9 @@ func commands() []command {
 		cmdUpdatesServe,
 		cmdCompletion(),
 		cmdVersion,
+		cmdLicenses,
 		cmdHelp(),
+		cmdHelpAll(),
 	}
 }
 
