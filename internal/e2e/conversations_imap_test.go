@@ -24,6 +24,8 @@ const (
 	whyAuthenticate = "RFC 9051 §9: the mechanism is an atom, and the initial response not a literal"
 	whyEncoded      = "one more message has the word; James says itself that it misses that"
 	whyNew          = "NEW is for messages that are recent, a notion that RFC 9051 has removed"
+	whyEntries      = "RFC 5464 §5: GETMETADATA has entries"
+	whyInboxName    = "RFC 9051 §5.1: the name of the inbox is case-insensitive; here it is written Inbox"
 	whyID           = "RFC 2971 §3.2: what a server tells is its own choice"
 )
 
@@ -349,12 +351,34 @@ S: \* LIST \(\\HasChildren\) \"\.\" "listtest1" \(\"CHILDINFO\" \(\"SUBSCRIBED\"
 		},
 	}},
 	"ListWithPercentWildcardInMailboxName.test": {state: authenticated},
-	"Login.test":                  {state: greeting},
-	"LoginThreeStrikes.test":      {skip: `James disconnects after three failed logins; no RFC asks for that, and here each further attempt is answered more slowly`},
-	"Logout.test":                 {state: greeting},
-	"Metadata.test":               {skip: `METADATA (RFC 5464) comes with a later issue`},
-	"MetadataWithBinaryData.test": {skip: `METADATA (RFC 5464) comes with a later issue`},
-	"MetadataWithLimitation.test": {skip: `METADATA (RFC 5464) comes with a later issue`},
+	"Login.test":             {state: greeting},
+	"LoginThreeStrikes.test": {skip: `James disconnects after three failed logins; no RFC asks for that, and here each further attempt is answered more slowly`},
+	"Logout.test":            {state: greeting},
+	"Metadata.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `\* METADATA "INBOX" `, New: `\* METADATA Inbox `, Why: whyInboxName},
+		{Old: `\* METADATA "mailboxTest" `, New: `\* METADATA mailboxTest `, Why: "RFC 9051 §9: an atom is as good as a quoted string"},
+		{Old: "two lines. )", New: "two lines.)", Why: whyOneSpace},
+		{Old: `GETMETADATA "INBOX"
+`, New: `GETMETADATA (DEPTH infinity) "INBOX" (/private /shared)
+`, Why: whyEntries},
+		{Old: `GETMETADATA "mailboxTest"
+`, New: `GETMETADATA (DEPTH infinity) "mailboxTest" (/private /shared)
+`, Why: whyEntries},
+		{Old: `(MAXSIZE 15)
+`, New: `(MAXSIZE 15 DEPTH infinity) (/private /shared)
+`, Why: whyEntries},
+		{Old: `(MAXSIZE 100)
+`, New: `(MAXSIZE 100 DEPTH infinity) (/private /shared)
+`, Why: whyEntries},
+		{Old: `S: g19 BAD`, New: `S: g19 OK \[METADATA LONGENTRIES 14\]`, Why: "RFC 5464 §5: MAXSIZE has a number, which can be 0"},
+		{Old: `S: m06 NO \[TRYCREATE\]`, New: `S: m06 NO \[NONEXISTENT\]`, Why: "RFC 5530 §3: NONEXISTENT is for this; TRYCREATE is for APPEND and COPY (RFC 9051 §7.1)"},
+		{Old: `S: \* METADATA "mailboxTest"
+S: m08`, New: `S: m08`, Why: "RFC 5464 §5: a METADATA response has at least one entry"},
+	}},
+	"MetadataWithBinaryData.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `\* METADATA "INBOX" `, New: `\* METADATA Inbox `, Why: whyInboxName},
+	}},
+	"MetadataWithLimitation.test": {skip: `about a setting of James for fewer and smaller entries`},
 	"Move.test":                   {state: selected},
 	"MoveNoMSG.test": {state: selected, edits: []mpt.Edit{
 		{
