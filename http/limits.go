@@ -18,6 +18,8 @@ const (
 	// chunk of a body, and chunkSize how large one is at most.
 	stallTimeout = time.Minute
 	chunkSize    = 64 << 10
+	// restTimeout is for the rest of a body that a handler has not read.
+	restTimeout = 5 * time.Second
 	// deadlineStep is how often a deadline is moved at most.
 	deadlineStep = time.Second
 )

@@ -62,6 +62,7 @@ func (p *port) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	if l := p.limits.requests; l != nil && q.client.IsValid() && !l.Add(q.client, time.Now(), 1) {
 		metricRefused.WithLabelValues("requests").Inc()
 		q.log.Debug("refusing request: too many", "client", q.client)
+		hw.Header().Set("Retry-After", "60")
 		http.Error(hw, "429 - too many requests from your network, try again later", http.StatusTooManyRequests)
 		return
 	}

@@ -27,6 +27,7 @@ type response struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	r       *http.Request // As it came; header fields and path can change.
+	body    *body         // Of the request. Nil if there is none.
 	remote  string
 	start   time.Time
 	handler string // Name, for logs and metrics.
@@ -48,7 +49,8 @@ type response struct {
 func newResponse(w http.ResponseWriter, r *http.Request, q *request) *response {
 	resp := &response{request: q, w: w, rc: http.NewResponseController(w), r: r, remote: r.RemoteAddr, start: time.Now()}
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &body{ReadCloser: r.Body, rc: resp.rc}
+		resp.body = &body{ReadCloser: r.Body, rc: resp.rc}
+		r.Body = resp.body
 	}
 	return resp
 }
@@ -194,8 +196,9 @@ func (c *hijackedConn) Close() error {
 // nothing.
 type body struct {
 	io.ReadCloser
-	rc   *http.ResponseController
-	last time.Time
+	rc    *http.ResponseController
+	last  time.Time
+	ended bool // All of it was read.
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -204,11 +207,20 @@ func (b *body) Read(p []byte) (int, error) {
 		_ = b.rc.SetReadDeadline(now.Add(stallTimeout)) // Not possible in tests only.
 	}
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF {
 		// net/http goes on reading, to see whether the client goes away.
+		b.ended = true
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}
 	return n, err
+}
+
+// stop gives the client a last moment: net/http reads some of what is left, so that
+// the connection can be used again.
+func (b *body) stop() {
+	if !b.ended {
+		_ = b.rc.SetReadDeadline(time.Now().Add(restTimeout))
+	}
 }
 
 // finish ends the response, and logs and counts it. It recovers from panics.
@@ -218,6 +230,9 @@ func (w *response) finish() {
 		w.end()
 	}
 	w.observe()
+	if w.body != nil && !w.hijacked.Load() {
+		w.body.stop()
+	}
 	if abort {
 		panic(http.ErrAbortHandler) // So that the client does not take what it got as all there is.
 	}
