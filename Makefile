@@ -8,7 +8,7 @@ BENCH    ?= .
 RACE ?= ./config ./internal/certs ./internal/cli ./internal/ctl ./internal/daemon ./internal/deliver ./internal/identity \
 	./internal/ratelimit ./internal/safefile ./internal/submit ./mlog ./queue/... ./smtpserver ./imapserver ./imapclient ./smtpclient ./store/...
 
-.PHONY: help build run test race test-packages check bench junkbench junkprior fuzz crashtest soak fmt generate
+.PHONY: help build run test race test-packages check bench junkbench junkprior fuzz crashtest upgradetest soak fmt generate
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz: ## run each fuzz target for FUZZTIME, 20s
 
 crashtest: ## kill the server 50 times under load and verify its data
 	MOX_SOAK=1 MOX_CRASH_ROUNDS=50 CGO_ENABLED=0 $(GO) test -count=1 -timeout 2h -run 'Crash|PowerCut' -v ./...
+
+upgradetest: ## make data with earlier versions, take it over with this one, and go back
+	MOX_UPGRADETEST=1 CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -run '^TestUpgrade$$' -v ./internal/e2e
 
 soak: test-packages ## run the long forms of all tests
 	MOX_SOAK=1 MOX_CRASH_ROUNDS=50 CGO_ENABLED=0 $(GO) test -count=1 -timeout 6h -v ./...

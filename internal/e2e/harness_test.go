@@ -126,17 +126,9 @@ func localserve(t testing.TB, o options) *server {
 	if o.loglevel == "" {
 		o.loglevel = "info"
 	}
-	s := &server{t: t, dir: o.dir, addr: map[string]string{}}
+	s := &server{t: t, dir: o.dir}
 	s.proc = startOnly(t, o.dir, append(o.wrap, binary(t), "-loglevel", o.loglevel)...)
-	s.proc.WaitLine("^ready$")
-	for _, m := range regexp.MustCompile(`(?m)^  (\w+) +(127\.0\.0\.1:\d+) `).FindAllStringSubmatch(s.proc.Output(), -1) {
-		s.addr[m[1]] = m[2]
-	}
-	for _, service := range []string{"smtp", "submission", "submissions", "imap", "imaps"} {
-		if s.addr[service] == "" {
-			t.Fatalf("no address of %s in the output of localserve:\n%s", service, s.proc.Output())
-		}
-	}
+	s.ready()
 	if !o.dying {
 		t.Cleanup(func() {
 			if s.proc != nil && !t.Failed() {
@@ -145,6 +137,21 @@ func localserve(t testing.TB, o options) *server {
 		})
 	}
 	return s
+}
+
+// ready waits until a server that was started is ready, and takes its addresses.
+func (s *server) ready() {
+	s.t.Helper()
+	s.proc.WaitLine("^ready$")
+	s.addr = map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+) +(127\.0\.0\.1:\d+) `).FindAllStringSubmatch(s.proc.Output(), -1) {
+		s.addr[m[1]] = m[2]
+	}
+	for _, service := range []string{"smtp", "submission", "submissions", "imap", "imaps"} {
+		if s.addr[service] == "" {
+			s.t.Fatalf("no address of %s in the output of localserve:\n%s", service, s.proc.Output())
+		}
+	}
 }
 
 // startOnly starts a server without waiting until it is ready. The arguments are those
