@@ -48,6 +48,7 @@ zsh zsh
 fish fish
 mandoc mandoc
 haproxy haproxy
+systemd systemd-analyze
 fail2ban fail2ban-regex
 libdb5.3 lib:libdb-5.3.so
 libgnutls-dane0 lib:libgnutls-dane.so.0

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -64,6 +65,9 @@ func Run(ctx context.Context, opts Options) (code int, err error) {
 	if err := p.start(ctx); err != nil {
 		return 0, err
 	}
+	// This process does next to nothing from now on.
+	runtime.GOMAXPROCS(1)
+	debug.FreeOSMemory()
 	return p.wait(signals)
 }
 

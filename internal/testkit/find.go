@@ -78,6 +78,7 @@ var packages = map[string]string{
 	"keymgr":           "knot",
 	"mta-sts-daemon":   "postfix-mta-sts-resolver",
 	"testssl":          "testssl.sh",
+	"systemd-analyze":  "systemd",
 	"certutil":         "libnss3-tools",
 }
 
