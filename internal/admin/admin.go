@@ -79,6 +79,7 @@ type Options struct {
 	Training Training     // Nil if there are no junk filters.
 	Reports  []Renamer    // Databases that say which account a message is in; to no account, if it is removed.
 	Resolver dns.Resolver // Nil if nothing is looked up.
+	Backups  *sync.Mutex  // Held while a backup is made, for which accounts must stay where they are. Nil: no backups.
 	Log      *slog.Logger
 	Now      func() time.Time // Nil is time.Now.
 }

@@ -152,6 +152,19 @@ func (a *Admin) take(ctx context.Context, p pending) (t taken, err error) {
 	return t, nil
 }
 
+// alone keeps other changes to accounts, and backups, away until done is called.
+func (a *Admin) alone() (done func(), err error) {
+	a.life.Lock()
+	if b := a.opts.Backups; b != nil {
+		if !b.TryLock() {
+			a.life.Unlock()
+			return nil, errorf(ErrInUse, "a backup is being made or restored, try again later")
+		}
+		return func() { b.Unlock(); a.life.Unlock() }, nil
+	}
+	return a.life.Unlock, nil
+}
+
 // step stands between what is done on disk. Tests end there, as a crash would.
 func (a *Admin) step(name string) error {
 	if a.crash == nil {
@@ -223,8 +236,11 @@ func (a *Admin) complete(ctx context.Context, p pending, t taken) error {
 // RenameAccount gives an account another name, with all that belongs to it. Its sessions
 // end, and nobody can use it for the moment that this takes.
 func (a *Admin) RenameAccount(ctx context.Context, name, to string) error {
-	a.life.Lock()
-	defer a.life.Unlock()
+	done, err := a.alone()
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := a.notPending(name, to); err != nil {
 		return err
 	}
@@ -276,8 +292,11 @@ type RemoveOptions struct {
 // queue, and other uses of the account are in the way. The result is how many messages
 // were exported.
 func (a *Admin) RemoveAccount(ctx context.Context, name string, opts RemoveOptions) (exported int, err error) {
-	a.life.Lock()
-	defer a.life.Unlock()
+	done, err := a.alone()
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	if err := a.notPending(name); err != nil {
 		return 0, err
 	}

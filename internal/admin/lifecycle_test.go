@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ type life struct {
 	store  *store.Store
 	logins *authdb.DB
 	queue  *queuedb.DB
+
+	backups sync.Mutex
 }
 
 func newLife(t *testing.T) *life {
@@ -66,7 +69,7 @@ func (l *life) open() {
 	l.ok(err)
 	l.queue, err = queuedb.Open(ctx, queuedb.Options{Dir: data, Log: log, Known: known})
 	l.ok(err)
-	l.Admin = New(Options{Config: h, Store: l.store, Logins: l.logins, Queue: l.queue, Log: log})
+	l.Admin = New(Options{Config: h, Store: l.store, Logins: l.logins, Queue: l.queue, Backups: &l.backups, Log: log})
 }
 
 func (l *life) close() {
@@ -241,6 +244,11 @@ func TestAccountsThatCannotBeRenamed(t *testing.T) {
 			t.Errorf("%s to %q: %v", tc.from, tc.to, err)
 		}
 	}
+	l.backups.Lock()
+	if err := l.RenameAccount(ctx, "bob", "robert"); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("during a backup: %v", err)
+	}
+	l.backups.Unlock()
 	l.ok(os.Mkdir(filepath.Join(l.opts.Config.Snapshot().DataDir, "accounts", "left"), 0700))
 	if err := l.RenameAccount(ctx, "bob", "left"); !errors.Is(err, ErrExists) {
 		t.Errorf("name of a directory: %v", err)

@@ -18,6 +18,7 @@ func (d *Daemon) makeAdmin(ctx context.Context) error {
 		Training: d.training,
 		Reports:  []admin.Renamer{d.dmarcDB, d.tlsDB},
 		Resolver: d.dns,
+		Backups:  &d.backups,
 		Log:      d.logger("admin"),
 	})
 	if err := d.admin.Resume(ctx); err != nil {
