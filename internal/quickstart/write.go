@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"mox/config"
@@ -109,6 +110,9 @@ func (q *quickstart) make(ctx context.Context) error {
 	if err := config.Create(q.configDir(), static, dynamic); err != nil {
 		return err
 	}
+	if err := q.writeHints(); err != nil {
+		return err
+	}
 	s, err := config.Load(q.opts.ConfigPath)
 	if err != nil {
 		return err
@@ -157,6 +161,54 @@ func (q *quickstart) writeKeys() ([]string, error) {
 	}
 	return paths, nil
 }
+
+// writeHints adds comments to the files with what many will want, and should decide about.
+func (q *quickstart) writeHints() error {
+	insert := func(name, section, after, hint string) error {
+		path := filepath.Join(q.configDir(), name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		text := string(data)
+		start := strings.Index(text, section)
+		end := strings.Index(text[max(start, 0):], after)
+		if start < 0 || end < 0 {
+			return fmt.Errorf("%s has no place for a comment after %q", path, section)
+		}
+		at := start + end + len(after)
+		return safefile.WriteFile(path, []byte(text[:at]+hint+text[at:]), 0660)
+	}
+	if err := insert(config.StaticName, "\n\t\tSMTP:\n", "\n\t\t\tEnabled: true\n", dnsblHint()); err != nil {
+		return err
+	}
+	return insert(config.DynamicName, "\n\t\tDestinations:\n", ": nil\n", rulesetHint)
+}
+
+// dnsblHint is about lists for refusing mail.
+func dnsblHint() string {
+	return `
+			# To refuse mail from addresses that send spam, unless something good is known about the
+			# sender, remove the # below. The operators of the lists have rules about who may ask.
+			#DNSBLs:
+			#	- ` + strings.Join(blocklists[:], "\n\t\t\t#\t- ") + `
+
+`
+}
+
+// rulesetHint is about mail of mailing lists.
+const rulesetHint = `
+			# With rules, mail of a mailing list goes to a mailbox of its own, and is not refused
+			# because of what the list has changed. In the place of the line above:
+			#you@example.org:
+			#	Rulesets:
+			#		-
+			#			HeadersRegexp:
+			#				^list-id$: <name\.lists\.example\.org>
+			#			ListAllowDomain: lists.example.org
+			#			Mailbox: Lists/name
+
+`
 
 // writePlaceholder writes a certificate that is to be replaced, so that the server can be
 // started.
