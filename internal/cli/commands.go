@@ -146,6 +146,7 @@ func commands() []command {
 		cmdDMARCParseReportMsg,
 		cmdDMARCDBAddReport,
 		cmdMTASTSLookup,
+		cmdRDAPDomainAge,
 		cmdTLSRPTLookup,
 		cmdTLSRPTParseReportMsg,
 		cmdTLSRPTDBAddReport,
