@@ -15,6 +15,12 @@
 // compare that version with the latest and to replace it (sync.go). FETCH, STORE and
 // SEARCH work on it, so that a sequence number never changes under a command.
 //
+// Responses about a message are begun with selected.openFetch, and expunged messages told
+// by selected.tellDiff or session.tellVanished, so that clients with UIDONLY and QRESYNC
+// get what they have asked for. A client that has used NOTIFY waits in conn.listen, as one
+// in IDLE does, and is told what notifier says (notify.go). Changes are made with
+// session.update, which tells a client that waits long that its command is worked on.
+//
 // No database transaction and no lock is held while a client is written to or waited
 // for: what is sent is read in bounded batches. A connection that waits holds no buffers.
 // All limits are in limits.go.
