@@ -82,6 +82,8 @@ type repo interface {
 	manifest(ctx context.Context, name string) (io.ReadCloser, error)
 	// open opens a file of a complete snapshot. The content is not verified.
 	open(ctx context.Context, name string, e Entry) (io.ReadCloser, error)
+	// check verifies what is kept of a complete snapshot besides its files and manifest.
+	check(ctx context.Context, name string) error
 	// begin begins a snapshot of a data directory.
 	begin(ctx context.Context, name, dataDir string) (sink, error)
 	// remove removes snapshots, and what only they need.
@@ -164,6 +166,12 @@ func OpenPlace(ctx context.Context, o PlaceOptions) (p *Place, rerr error) {
 		return nil, errors.Join(fmt.Errorf("%w: backups in %s are not encrypted, use another directory for those that are", ErrEncryption, dir), t.close())
 	}
 	return &Place{repo: t, marker: m, location: o.Location}, nil
+}
+
+// IsPlace reports whether a directory is one with backups.
+func IsPlace(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, markerName))
+	return err == nil
 }
 
 func readMarker(dir string) (marker, error) {

@@ -158,8 +158,7 @@ func (o *objects) needed(ctx context.Context) ([]uint64, error) {
 		for _, name := range slices.Concat(r.Manifest.Objects, r.Refs.Objects) {
 			needed = append(needed, abbreviate(name))
 		}
-		src := newVerifyReader(o.reader(ctx, r.Refs.Objects, false), Entry{Path: "names of objects", Size: r.Refs.Size, SHA256: r.Refs.SHA256})
-		if needed, err = readRefs(src, needed); err != nil {
+		if needed, err = o.refs(ctx, r, needed); err != nil {
 			return nil, fmt.Errorf("objects of %s: %w", i.Name, err)
 		}
 		slices.Sort(needed)
@@ -168,7 +167,9 @@ func (o *objects) needed(ctx context.Context) ([]uint64, error) {
 	return needed, nil
 }
 
-func readRefs(r io.Reader, l []uint64) ([]uint64, error) {
+// refs adds the abbreviated names of the objects of a snapshot to l.
+func (o *objects) refs(ctx context.Context, root root, l []uint64) ([]uint64, error) {
+	r := newVerifyReader(o.reader(ctx, root.Refs.Objects, false), Entry{Path: "names of objects", Size: root.Refs.Size, SHA256: root.Refs.SHA256})
 	var b [32]byte
 	for {
 		if _, err := io.ReadFull(r, b[:]); errors.Is(err, io.EOF) {
@@ -178,4 +179,13 @@ func readRefs(r io.Reader, l []uint64) ([]uint64, error) {
 		}
 		l = append(l, binary.BigEndian.Uint64(b[:8]))
 	}
+}
+
+func (o *objects) check(ctx context.Context, name string) error {
+	r, err := o.root(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = o.refs(ctx, r, nil)
+	return err
 }

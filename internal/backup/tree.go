@@ -99,6 +99,8 @@ func (t *tree) open(_ context.Context, name string, e Entry) (io.ReadCloser, err
 	return os.Open(filepath.Join(t.root, name, filepath.FromSlash(e.Path)))
 }
 
+func (t *tree) check(context.Context, string) error { return nil }
+
 // begin makes the directory of a snapshot.
 func (t *tree) begin(_ context.Context, name, _ string) (sink, error) {
 	s := &treeSink{t: t, name: name, work: filepath.Join(t.root, name+incomplete), made: map[string]bool{}}

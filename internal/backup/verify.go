@@ -58,6 +58,11 @@ func (s *Snapshot) Verify(ctx context.Context, o VerifyOptions) (_ Verified, rer
 	var gctx context.Context
 	v.group, gctx = errgroup.WithContext(ctx)
 	v.group.SetLimit(min(o.Parallel, MaxParallel))
+	if err := s.repo.check(ctx, s.Name); errors.Is(err, ErrDamaged) {
+		v.problem(err.Error())
+	} else if err != nil {
+		return v.res, err
+	}
 	err = s.Entries(ctx, func(e Entry) error { return errors.Join(gctx.Err(), v.entry(gctx, e)) })
 	if gerr := v.group.Wait(); gerr != nil {
 		return v.res, gerr

@@ -67,6 +67,38 @@ func (e *env) verifyBackup(ctx context.Context, p *backup.Place, name, tmp strin
 	return nil
 }
 
+// backupOf returns the place that a directory is, and the name of the backup, if it is one
+// with backups, a backup, or the data directory in one.
+func backupOf(dir string) (location, name string, ok bool) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", "", false
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", "", false
+	}
+	switch parent := filepath.Dir(dir); {
+	case backup.IsPlace(dir):
+		return dir, "latest", true
+	case backup.IsPlace(parent):
+		return parent, filepath.Base(dir), true
+	case backup.IsPlace(filepath.Dir(parent)):
+		return filepath.Dir(parent), filepath.Base(parent), true
+	}
+	return "", "", false
+}
+
+func (e *env) verifyBackupAt(ctx context.Context, location, name string) (rerr error) {
+	ctx, cancel := interruptible(ctx)
+	defer cancel()
+	p, err := backup.OpenPlace(ctx, backup.PlaceOptions{Location: location})
+	if err != nil {
+		return err
+	}
+	defer func() { rerr = errors.Join(rerr, p.Close()) }()
+	return e.verifyBackup(ctx, p, name, "")
+}
+
 // verifyCopies returns what is wrong with databases that were copied from a backup, without
 // files of messages.
 func verifyCopies(ctx context.Context, dir string) ([]string, error) {

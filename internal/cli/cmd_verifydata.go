@@ -30,6 +30,9 @@ their sizes, counts, UIDs, quota and threads, junk filters, the queue, logins, r
 and policies of other domains. The data directory is that of the configuration if
 none is given. No server may be running on it. What is wrong is printed, and the exit
 code is 1 then, also if it was corrected.
+
+The directory can also be one with backups, or a backup in it: that is checked as by mox
+backup verify, and not changed.
 `,
 	setup: func(fs *flag.FlagSet) runFunc {
 		fix := fs.Bool("fix", false, "correct counts, and move message files without a record to a directory \"lost\"")
@@ -38,6 +41,12 @@ code is 1 then, also if it was corrected.
 			dir, err := e.dataDir(args)
 			if err != nil {
 				return err
+			}
+			if location, name, ok := backupOf(dir); ok {
+				if *fix {
+					return errors.New("a backup is never changed: restore it, and use -fix on that")
+				}
+				return e.verifyBackupAt(ctx, location, name)
 			}
 			return verifyData(ctx, e, dir, store.VerifyOptions{Fix: *fix, SkipFiles: *skip, Log: e.log})
 		}
