@@ -289,8 +289,12 @@ func TestWhatCouldNotBeToldIsToldTheNextTime(t *testing.T) {
 
 func TestVersionsAreLookedForOnceADay(t *testing.T) {
 	t.Parallel()
-	o, _ := source(t, testKey(t), "v0.0.1")
-	done := make(chan struct{})
+	o, _ := source(t, testKey(t), "v0.0.3")
+	told, done := make(chan struct{}), make(chan struct{})
+	o.Deliver = func(context.Context, Update) error {
+		close(told) // A second time would panic.
+		return nil
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	c := NewChecker(o)
 	go func() {
@@ -299,9 +303,7 @@ func TestVersionsAreLookedForOnceADay(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	for lastKnown(t, o) == "" { // The first check is at once.
-		time.Sleep(10 * time.Millisecond)
-	}
+	<-told // The first check is at once.
 	cancel()
 	<-done
 	if d := time.Until(c.last().Add(Interval)); d < Interval-time.Hour || d > Interval {
