@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mjl-/adns"
 	"golang.org/x/net/dns/dnsmessage"
@@ -36,6 +37,7 @@ type exchanges struct {
 	answers  int        // Answers that can be used.
 	verified int        // Of those, with AD.
 	absent   int        // Of those, with NXDOMAIN.
+	ttl      uint32     // The least of those, in seconds.
 	cname    string     // Target of the CNAME record of the name asked for, if any.
 
 	failures map[dnsmessage.Type]*kindError // By type that was asked for, until it is answered.
@@ -91,6 +93,13 @@ func (e *exchanges) noDomain() bool {
 	return e.answers > 0 && e.answers == e.absent
 }
 
+// lifetime returns for how long the answers that were used may be.
+func (e *exchanges) lifetime() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Duration(e.ttl) * time.Second
+}
+
 // target returns the target of the alias at the name that was asked for, or "".
 func (e *exchanges) target() string {
 	e.mu.Lock()
@@ -140,10 +149,14 @@ func (e *exchanges) answer(msg []byte, i int, datagram bool) {
 		e.noteFailure(q.Type, failureOf(&p, h))
 		return
 	}
+	ttl := ttlOf(p)
 	cname := aliasOf(&p, q)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.failures, q.Type)
+	if e.answers == 0 || ttl < e.ttl {
+		e.ttl = ttl
+	}
 	e.answers++
 	if h.AuthenticData {
 		e.verified++
@@ -228,6 +241,45 @@ func failureOf(p *dnsmessage.Parser, h dnsmessage.Header) *kindError {
 		}
 		return err
 	}
+}
+
+// ttlOf returns the least TTL of the records in an answer, or without any the one for
+// that, RFC 2308 §5. It is zero if the answer does not tell.
+func ttlOf(p dnsmessage.Parser) uint32 {
+	if p.SkipAllQuestions() != nil {
+		return 0
+	}
+	least, n := uint32(0), 0
+	for {
+		h, err := p.AnswerHeader()
+		if err == dnsmessage.ErrSectionDone {
+			break
+		} else if err != nil || p.SkipAnswer() != nil {
+			return 0
+		}
+		if n == 0 || h.TTL < least {
+			least = h.TTL
+		}
+		n++
+	}
+	for n == 0 {
+		h, err := p.AuthorityHeader()
+		if err != nil {
+			return 0
+		}
+		if h.Type != dnsmessage.TypeSOA {
+			if p.SkipAuthority() != nil {
+				return 0
+			}
+			continue
+		}
+		soa, err := p.SOAResource()
+		if err != nil {
+			return 0
+		}
+		return min(h.TTL, soa.MinTTL)
+	}
+	return least
 }
 
 // aliasOf returns the target of the CNAME record of the name in the question.

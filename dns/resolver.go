@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/mjl-/adns"
 )
@@ -41,6 +42,10 @@ type Result struct {
 	// Authentic is set if the answer and all aliases on the way to it were verified
 	// with DNSSEC by a resolver we trust (RFC 4035 §3.2.3).
 	Authentic bool
+
+	// TTL is for how long the answer may be used: the least of its records, or what the
+	// zone says of answers without records (RFC 2308 §5). Zero if that is not known.
+	TTL time.Duration
 }
 
 // A TLSA is a DANE record, RFC 6698 §2.1.

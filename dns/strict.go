@@ -190,7 +190,7 @@ func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn 
 		e.only = dnsmessage.TypeCNAME
 	}
 	l, _, err := fn(lctx, e, abs)
-	res = Result{Authentic: e.authentic()}
+	res = Result{Authentic: e.authentic(), TTL: e.lifetime()}
 	err = r.sortError(ctx, lctx, err, len(l), e.noDomain())
 	if err == nil || errors.Is(err, ErrNotFound) {
 		// Only if all questions were answered is something known to be absent.

@@ -180,6 +180,9 @@ func answerQueueDNS(w miekg.ResponseWriter, req *miekg.Msg) {
 	case q.Qtype == miekg.TypeA && isMX:
 		resp.Answer = append(resp.Answer, &miekg.A{Hdr: header, A: net.ParseIP(queueIP(n))})
 	}
+	if len(resp.Answer) == 0 {
+		resp.Ns = append(resp.Ns, &miekg.SOA{Hdr: miekg.RR_Header{Name: "example.", Rrtype: miekg.TypeSOA, Class: miekg.ClassINET, Ttl: 300}, Ns: "ns.example.", Mbox: "x.example.", Minttl: 300})
+	}
 	_ = w.WriteMsg(resp) // The client would ask again.
 }
 

@@ -74,7 +74,7 @@ func (d *Daemon) network(s *config.Snapshot, name string) transport.Network {
 		TLS:      &tls.Config{RootCAs: d.out.roots},
 		Name:     name,
 		Hostname: dns.IPDomain{Domain: s.Hostname},
-		Resolver: d.dns,
+		Resolver: dns.NewCache(d.dns, 0), // The messages of a run are for few domains.
 		Pool:     d.out.pool,
 		LocalIPs: localIPs(s),
 

@@ -195,7 +195,7 @@ func TestPolicyOfOneFamily(t *testing.T) {
 	d.Messages[0].Attempts = 2
 	w.want("550 5.7.25!", d)
 	// As it does for hosts with one family only.
-	w.setDNS(testkit.DNSOptions{Zone: "one.example MX 10 mx6.one.example\nmx6.one.example AAAA ::1\n"})
+	w.dns.Set(t, testkit.DNSOptions{Zone: "one.example MX 10 mx6.one.example\nmx6.one.example AAAA ::1\n"})
 	w.want("550 5.7.25!", w.delivery("a@one.example"))
 }
 

@@ -46,8 +46,7 @@ type DirectOptions struct {
 // 5321 §5.1, with as much TLS as is known to be possible: MTA-STS (RFC 8461), DANE
 // (RFC 7672), what the sender asks for (RFC 8689), and otherwise opportunistic.
 type Direct struct {
-	opts    DirectOptions
-	lookups *lookups
+	opts DirectOptions
 }
 
 // NewDirect returns a transport.
@@ -62,7 +61,7 @@ func NewDirect(opts DirectOptions) *Direct {
 	if opts.PlaintextFallback == nil {
 		opts.PlaintextFallback = func(queue.Delivery) bool { return true }
 	}
-	return &Direct{opts, newLookups(opts.Resolver, opts.Port)}
+	return &Direct{opts}
 }
 
 // Name implements queue.Transport.
@@ -76,9 +75,6 @@ func (t *Direct) Deliver(ctx context.Context, d queue.Delivery) []queue.Result {
 		a.log.InfoContext(ctx, "no destination for message", slog.String("transport", t.opts.Name), slog.Int64("content", d.Base.ID),
 			slog.Any("domain", a.domain), mlog.Err(err))
 		a.fail(link{}, err)
-	}
-	if len(a.pending) > 0 {
-		t.lookups.forget(a.domain)
 	}
 	return a.finish()
 }
@@ -108,7 +104,7 @@ func (a *directAttempt) run(ctx context.Context) error {
 		return a.host(ctx, target{host: rcpt, ips: ips, budget: budget(DialTimeout)})
 	}
 	a.domain = rcpt.Domain
-	dest, err := a.t.lookups.destination(ctx, a.log, a.domain)
+	dest, err := dane.LookupDestination(ctx, a.log, a.n.Resolver, a.domain)
 	if err != nil {
 		return destinationError(err)
 	}
@@ -193,7 +189,7 @@ func (a *directAttempt) named(ctx context.Context, name dns.Domain) error {
 	}
 	start := time.Now()
 	lctx, cancel := context.WithTimeout(ctx, DialTimeout)
-	h, err := a.t.lookups.host(lctx, a.log, a.dest, name)
+	h, err := dane.LookupHost(lctx, a.log, a.n.Resolver, a.dest, name, a.t.opts.Port)
 	cancel()
 	tgt.budget.spend(time.Since(start))
 	tgt.dane = &h

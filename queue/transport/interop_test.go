@@ -97,7 +97,7 @@ func TestOwnServer(t *testing.T) {
 	w := newWorld(t, testkit.DNSOptions{}, nil)
 	cert := w.cert("mx.one.example")
 	box, addr := ownServer(t, cert)
-	w.setDNS(testkit.DNSOptions{Authentic: true, Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n%s", addr.Addr(), tlsa("mx.one.example", cert))})
+	w.dns.Set(t, testkit.DNSOptions{Authentic: true, Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n%s", addr.Addr(), tlsa("mx.one.example", cert))})
 
 	if r := w.want("250", w.delivery("ann@one.example")); r.TLS != "requiredstarttls+dane" || r.Success != "" {
 		t.Errorf("result %+v", r)
@@ -423,7 +423,7 @@ file:
 		return p.Output() + string(main)
 	}
 	waitPort(t, net.JoinHostPort(ip, strconv.Itoa(testPort())), log)
-	w.setDNS(testkit.DNSOptions{Authentic: true, Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n%s", ip, tlsa("mx.one.example", cert))})
+	w.dns.Set(t, testkit.DNSOptions{Authentic: true, Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n%s", ip, tlsa("mx.one.example", cert))})
 	d := w.delivery("ann@one.example", "nobody@one.example")
 	if got, l := w.deliver(d); got != "250, 550 !" || l[0].TLS != "requiredstarttls+dane" || l[1].Text != "nobody here" {
 		t.Fatalf("got %s, tls %q, %q:\n%s", got, l[0].TLS, l[1].Text, log())

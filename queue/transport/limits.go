@@ -43,9 +43,6 @@ const (
 	// maxRemembered is for how many hosts, or messages, something is remembered.
 	maxRemembered = 10000
 
-	// lookupAge is for how long what DNS says about a domain is used for further messages.
-	lookupAge = 30 * time.Second
-
 	// maxDialed is how many addresses are remembered for a message and host.
 	maxDialed = 8
 

@@ -87,7 +87,7 @@ func TestAddressWithAConnectionIsPreferred(t *testing.T) {
 	a, b := serve(t, serverSetup{}), serve(t, serverSetup{})
 	w := newWorld(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\n", b.ip)}, nil)
 	w.want("250", w.delivery("a@one.example"))
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\none.example A %s\n", a.ip, b.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\none.example A %s\n", a.ip, b.ip)})
 	for range 5 {
 		w.want("250", w.delivery("a@one.example"))
 	}
@@ -101,7 +101,7 @@ func TestRequirementsForTLSDoNotShareConnections(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testkit.DNSOptions{}, nil)
 	mx := serve(t, serverSetup{tls: w.cert("mx.one.example")})
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
 	w.direct.opts.TLSMemory = neverTLS{}
 	want := 0
 	for _, mode := range []string{"testing", "enforce", "testing", "enforce"} {
@@ -217,7 +217,7 @@ func TestPoolIsBounded(t *testing.T) {
 	t.Parallel()
 	w, mx := pooled(t, serverSetup{}, PoolOptions{PerDestination: 3, Total: 3})
 	other := serve(t, serverSetup{})
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\ntwo.example A %s\n", mx.ip, other.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %s\ntwo.example A %s\n", mx.ip, other.ip)})
 	var l []queue.Delivery
 	for i := range 40 {
 		l = append(l, w.delivery(fmt.Sprintf("a@%s.example", []string{"one", "two"}[i%2])))

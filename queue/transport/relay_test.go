@@ -36,7 +36,7 @@ func newRelay(t testing.TB, setup serverSetup, edit func(w *world, o *RelayOptio
 	}
 	setup.user = strings.TrimPrefix(setup.user, "notls")
 	s := serve(t, setup)
-	w.setDNS(testkit.DNSOptions{Zone: "relay.example A " + s.ip.String()})
+	w.dns.Set(t, testkit.DNSOptions{Zone: "relay.example A " + s.ip.String()})
 	o := RelayOptions{
 		Network: network(t, w.dns, w.pool),
 		Host:    dns.IPDomain{Domain: domain(t, "relay.example")},
@@ -135,18 +135,18 @@ func TestRelayDANE(t *testing.T) {
 	t.Parallel()
 	w, s, relay := newRelay(t, serverSetup{tls: testkit.NewCA(t).ServerConfig(t, "unknown.example")}, nil)
 	zone := testkit.DNSOptions{Authentic: true, Zone: "relay.example A " + s.ip.String() + "\n" + tlsa("relay.example", s.setup.tls)}
-	w.setDNS(zone)
+	w.dns.Set(t, zone)
 	got, l := deliverBy(t, relay, w.delivery("a@one.example"))
 	if got != "250" || l[0].TLS != "requiredstarttls+dane" {
 		t.Errorf("got %s, tls %q", got, l[0].TLS)
 	}
 	zone.Zone = fmt.Sprintf("relay.example A %s\n_%d._tcp.relay.example TLSA 3 1 1 %064d\n", s.ip, testPort(), 0)
-	w.setDNS(zone)
+	w.dns.Set(t, zone)
 	if got, _ := deliverBy(t, relay, w.delivery("a@one.example")); got != "451 4.7.5" {
 		t.Errorf("got %s", got)
 	}
 	zone.Faults = map[string]testkit.DNSFault{fmt.Sprintf("TLSA _%d._tcp.relay.example", testPort()): testkit.DNSServFail}
-	w.setDNS(zone)
+	w.dns.Set(t, zone)
 	if got, _ := deliverBy(t, relay, w.delivery("a@one.example")); got != "error" {
 		t.Errorf("got %s", got)
 	}

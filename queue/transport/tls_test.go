@@ -76,7 +76,7 @@ func TestDANE(t *testing.T) {
 			if tc.dns != nil {
 				tc.dns(&zone)
 			}
-			w.setDNS(zone)
+			w.dns.Set(t, zone)
 			d := w.delivery("a@one.example")
 			if tc.edit != nil {
 				tc.edit(&d)
@@ -154,7 +154,7 @@ func TestMTASTS(t *testing.T) {
 				setup.tls = w.cert(tc.cert)
 			}
 			mx := serve(t, setup)
-			w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
+			w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
 			if tc.mode == "none" {
 				w.policy.set("one.example", "none")
 			} else if tc.mode != "" {
@@ -190,7 +190,7 @@ func TestDetailsOfReports(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testkit.DNSOptions{}, nil)
 	mx := serve(t, serverSetup{})
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
 	w.want("250", w.delivery("a@one.example"))
 	for _, d := range w.results.details() {
 		if d.ReceivingIP != mx.ip.String() || !strings.HasPrefix(d.SendingMTAIP, "127.") || d.ReceivingMXHelo != mx.name() {
@@ -262,7 +262,7 @@ func TestRequireTLS(t *testing.T) {
 				w.policy.set("one.example", tc.policy, "*.one.example")
 				authentic = false
 			}
-			w.setDNS(testkit.DNSOptions{Zone: zone, Authentic: authentic})
+			w.dns.Set(t, testkit.DNSOptions{Zone: zone, Authentic: authentic})
 			d := w.delivery("a@one.example", "b@one.example")
 			d.Messages[0].RequireTLS, d.Messages[1].RequireTLS = ptr(true), ptr(true)
 			w.want(tc.want+", "+tc.want, d)
@@ -286,7 +286,7 @@ func TestRequireTLSWithoutMX(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testkit.DNSOptions{}, nil)
 	mx := serve(t, serverSetup{tls: w.cert("one.example"), ext: []string{"REQUIRETLS"}})
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %[1]s\ntwo.example A %[1]s\n", mx.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example A %[1]s\ntwo.example A %[1]s\n", mx.ip)})
 	for rcpt, want := range map[string]string{"a@one.example": "250", "a@two.example": "554 5.7.10!", "a@[" + mx.ip.String() + "]": "554 5.7.30!"} {
 		d := w.delivery(rcpt)
 		d.Messages[0].RequireTLS = ptr(true)
@@ -301,7 +301,7 @@ func TestFailureOfBothPolicies(t *testing.T) {
 	zone := fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)
 	w.policy.set("one.example", "enforce", "mx.one.example")
 	// DANE is fine and MTA-STS is not.
-	w.setDNS(testkit.DNSOptions{Authentic: true, Zone: zone + tlsa("mx.one.example", mx.setup.tls)})
+	w.dns.Set(t, testkit.DNSOptions{Authentic: true, Zone: zone + tlsa("mx.one.example", mx.setup.tls)})
 	if r := w.want("451 4.7.5", w.delivery("a@one.example")); r.TLS != "requiredstarttls+mtasts+dane" {
 		t.Errorf("tls %q", r.TLS)
 	}
@@ -309,7 +309,7 @@ func TestFailureOfBothPolicies(t *testing.T) {
 		t.Errorf("reported:\n%s", got)
 	}
 	// Neither is.
-	w.setDNS(testkit.DNSOptions{Authentic: true, Zone: zone + fmt.Sprintf("_%d._tcp.mx.one.example TLSA 3 1 1 %064d\n", testPort(), 0)})
+	w.dns.Set(t, testkit.DNSOptions{Authentic: true, Zone: zone + fmt.Sprintf("_%d._tcp.mx.one.example TLSA 3 1 1 %064d\n", testPort(), 0)})
 	w.want("451 4.7.5", w.delivery("a@one.example"))
 	if got := w.results.take(); got != "sts one.example -1 certificate-host-mismatch\ntlsa mx.one.example -1 validation-failure dane-no-match" {
 		t.Errorf("reported:\n%s", got)
@@ -344,7 +344,7 @@ func TestPlainTextAfterFailedTLS(t *testing.T) {
 		o.PlaintextFallback = func(d queue.Delivery) bool { return d.Base.Subject != "secret" }
 	})
 	mx := serve(t, serverSetup{tls: fails})
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
 	d := w.delivery("a@one.example")
 	d.Base.Subject = "secret"
 	w.want("451 4.7.5", d)
@@ -364,7 +364,7 @@ func TestHostsThatDidTLSMustDoItAgain(t *testing.T) {
 	w := newWorld(t, testkit.DNSOptions{}, nil)
 	good := serve(t, serverSetup{tls: w.cert("other.example")})
 	zone := "one.example MX 10 mx.one.example\nmx.one.example A %s\n"
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf(zone, good.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf(zone, good.ip)})
 	if r := w.want("250", w.delivery("a@one.example")); r.TLS != "opportunistic" || !good.got()[0].tls {
 		t.Errorf("tls %q", r.TLS)
 	}
@@ -379,7 +379,7 @@ func TestHostsThatDidTLSMustDoItAgain(t *testing.T) {
 		}},
 	} {
 		bad := serve(t, setup)
-		w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf(zone, bad.ip)})
+		w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf(zone, bad.ip)})
 		got, l := w.deliver(w.delivery("a@one.example"))
 		if setup.tls != nil && setup.hook == nil && smtp.AsError(l[0].Err).Text != "TLS failed, and the server did TLS before" {
 			t.Errorf("got %v", l[0].Err)
@@ -392,7 +392,7 @@ func TestHostsThatDidTLSMustDoItAgain(t *testing.T) {
 		w.want("250", d)
 	}
 	// Elsewhere it is still fine.
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf(zone, good.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf(zone, good.ip)})
 	w.want("250", w.delivery("a@one.example"))
 }
 
@@ -405,7 +405,7 @@ func TestRefusedSTARTTLSIsNoReasonToWait(t *testing.T) {
 		}
 		return ""
 	}})
-	w.setDNS(testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
+	w.dns.Set(t, testkit.DNSOptions{Zone: fmt.Sprintf("one.example MX 10 mx.one.example\nmx.one.example A %s\n", mx.ip)})
 	w.want("250", w.delivery("a@one.example"))
 	if got := w.results.take(); got != "no-policy-found one.example -1 starttls-not-supported\nno-policy-found mx.one.example -1 starttls-not-supported" {
 		t.Errorf("reported:\n%s", got)

@@ -56,12 +56,6 @@ func newWorld(t testing.TB, zone testkit.DNSOptions, edit func(o *DirectOptions)
 	return w
 }
 
-// setDNS replaces the zone, and what is remembered of it.
-func (w *world) setDNS(zone testkit.DNSOptions) {
-	w.dns.Set(w.t, zone)
-	w.direct.lookups = newLookups(w.direct.opts.Resolver, w.direct.opts.Port)
-}
-
 func newPool(t testing.TB, opts PoolOptions) *Pool {
 	p := NewPool(opts)
 	t.Cleanup(func() {
