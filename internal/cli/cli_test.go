@@ -49,7 +49,7 @@ func TestWithoutCommandUsageIsPrinted(t *testing.T) {
 	t.Parallel()
 	r := mox(t, "")
 	r.want(t, 2, "", "usage: mox [flags] command ...")
-	for _, c := range commands() {
+	for _, c := range listed() {
 		if !strings.Contains(r.err, "\n  "+c.words+" ") {
 			t.Errorf("no %q in usage", c.words)
 		}
