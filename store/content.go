@@ -90,6 +90,9 @@ func (a *Account) Sweep(ctx context.Context) error {
 	if err := a.Update(ctx, func(tx *Tx) error { return tx.pruneReputations() }); err != nil {
 		return err
 	}
+	if err := a.removeGone(ctx, a.Update); err != nil { // What was held the last time.
+		return err
+	}
 	for {
 		n, err := a.sweepSome(ctx)
 		if err != nil || n == 0 {
