@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"testing"
 
 	"mox/internal/testkit"
@@ -80,6 +81,11 @@ func (a *certAuthority) block(t testing.TB, port int, blocked bool) {
 		verb = "del"
 	}
 	for _, family := range []string{"-4", "-6"} {
-		a.IP(t, fmt.Sprintf("%s rule %s priority %d ipproto tcp dport %d prohibit", family, verb, port, port))
+		cmd := exec.Command("ip", family, "rule", verb, "priority", fmt.Sprint(port), "ipproto", "tcp", "dport", fmt.Sprint(port), "prohibit")
+		a.Do(t, func() {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("ip rule: %v\n%s", err, out)
+			}
+		})
 	}
 }

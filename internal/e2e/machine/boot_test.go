@@ -19,7 +19,7 @@ import (
 // A machine is a host with a system of its own.
 type machine struct {
 	*netns.Host
-	name string
+	password string // Of the user, once it is set up.
 
 	proc   *testkit.Process
 	leader string // Process id of its init, as seen from outside.
@@ -54,12 +54,17 @@ func boot(t *testing.T, h *netns.Host, name string, files, binds map[string]stri
 		writeFile(t, path, text)
 	}
 	args := []string{"--mount", "--propagation", "slave", "sh", "-c", bootScript, "boot", system, dir, "--boot", "--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off",
-		"--timezone=off", "--console=pipe", "--hostname=" + name, "--network-namespace-path=" + h.Path(), "--system-call-filter=@sandbox"}
+		"--timezone=off", "--console=pipe", "--machine=" + filepath.Base(dir), "--hostname=" + name, "--network-namespace-path=" + h.Path(), "--system-call-filter=@sandbox"}
 	for outside, inside := range binds {
 		args = append(args, "--bind="+outside+":"+inside)
 	}
-	m := &machine{Host: h, name: name, proc: testkit.Start(t, exec.Command(testkit.Tool(t, "unshare"), args...))}
-	t.Cleanup(m.end)
+	m := &machine{Host: h, proc: testkit.Start(t, exec.Command(testkit.Tool(t, "unshare"), args...))}
+	t.Cleanup(func() {
+		if t.Failed() {
+			keep(t, "journal.txt", []byte(m.run(t, "journalctl", "--no-pager", "--output=short-precise")))
+		}
+		m.end()
+	})
 	poll(t, "the machine has an init", func() bool {
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.proc.PID()))
 		if err != nil {

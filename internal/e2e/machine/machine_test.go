@@ -4,11 +4,26 @@ package machine
 
 import "testing"
 
-// TestMachine sets up a machine as README says, and uses it.
+// TestMachine sets up a machine as README says, and uses it. The parts go on in this order on
+// the same machine.
 func TestMachine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if got := w.machine.run(t, "hostname"); got != hostname+"\n" {
-		t.Errorf("the machine is called %q", got)
+	w.setUp(t)
+	for _, part := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"processes", w.testProcesses},
+		{"settings for mail programs", w.testSettings},
+		{"mail", w.testMail},
+		{"challenges", w.testChallenges},
+		{"thunderbird", w.testThunderbird},
+		{"reload", w.testReload},
+		{"testssl", w.testTLS},
+		{"kills", w.testKills},
+		{"power cut", w.testPowerCut},
+	} {
+		t.Run(part.name, part.test)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"mox/internal/testkit"
 	"mox/internal/testkit/netns"
@@ -132,21 +131,7 @@ func (p *peer) send(t testing.TB, from, to, subject string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Mail(from); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Rcpt(to); err != nil {
-		t.Fatal(err)
-	}
-	wc, err := c.Data()
-	if err != nil {
-		t.Fatal(err)
-	}
-	msg := fmt.Sprintf("From: Friend <%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%d@example.net>\r\n\r\nGood morning.\r\n", from, to, subject, time.Now().Format(time.RFC1123Z), time.Now().UnixNano())
-	if _, err := wc.Write([]byte(msg)); err != nil {
-		t.Fatal(err)
-	}
-	if err := wc.Close(); err != nil {
+	if err := transaction(c, from, to, subject); err != nil {
 		t.Fatalf("message was not accepted: %v", err)
 	}
 }

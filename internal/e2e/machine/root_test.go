@@ -24,7 +24,7 @@ const (
 
 	// packages are those besides the smallest system: what a machine comes with, and the
 	// resolver, which cannot be installed when the machine is on its own.
-	packages = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,unbound"
+	packages = "systemd,systemd-sysv,dbus,procps,iproute2,ca-certificates,unbound"
 )
 
 // debian returns a directory with a Debian as it is when just installed. It is made once, and

@@ -15,6 +15,7 @@ import (
 
 	"mox/internal/testkit"
 	"mox/internal/testkit/netns"
+	"mox/internal/testkit/powercut"
 )
 
 // patience is how long a test waits for what should come at once.
@@ -102,6 +103,7 @@ type world struct {
 	peer      *peer
 	client    *netns.Host // With mail programs.
 	machine   *machine
+	recorder  *powercut.Recorder // Of what is written on the machine below a directory.
 }
 
 // newWorld makes a world with a new machine.
@@ -110,7 +112,7 @@ func newWorld(t *testing.T) *world {
 	needWorld(t)
 	w := &world{cable: netns.NewCable(t, network4, network6)}
 	h := w.cable.Host(t, numberMachine)
-	w.client = w.cable.Host(t, numberClient)
+	w.client = w.cable.Host(t, numberClient, clientNumbers...)
 	peerHost, authorityHost := w.cable.Host(t, numberPeer), w.cable.Host(t, numberAuthority)
 	zones := map[string]string{
 		".": "", "org.": "", "net.": "", "arpa.": "",
@@ -128,6 +130,7 @@ func newWorld(t *testing.T) *world {
 	w.startResolver(t)
 	w.authority = w.startAuthority(t, authorityHost)
 	w.peer = w.startPeer(t, peerHost)
+	w.recorder = powercut.Mount(t)
 	w.machine = boot(t, h, hostname, map[string]string{
 		"etc/hostname":           hostname + "\n",
 		"etc/resolv.conf":        "nameserver 127.0.0.1\noptions trust-ad\n",
@@ -136,7 +139,7 @@ func newWorld(t *testing.T) *world {
 		"etc/unbound/unbound.conf.d/root-auto-trust-anchor-file.conf": "",
 		"etc/unbound/unbound.conf.d/world.conf":                       w.dns.resolverConf(),
 		"usr/local/share/ca-certificates/world.crt":                   w.authority.trusted,
-	}, nil)
+	}, map[string]string{w.recorder.Dir: recorded})
 	w.machine.run(t, "update-ca-certificates")
 	return w
 }

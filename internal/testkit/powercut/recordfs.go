@@ -35,7 +35,7 @@ func mount(backing, dir string) (*recorder, *fuse.Server, error) {
 	data := &fs.LoopbackRoot{Path: backing}
 	root := &node{LoopbackNode: fs.LoopbackNode{RootData: data}, r: r}
 	data.RootNode = root
-	srv, err := fs.Mount(dir, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "powercut", Name: "powercut"}})
+	srv, err := fs.Mount(dir, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "powercut", Name: "powercut"}})
 	r.root = root.StableAttr().Ino
 	return r, srv, err
 }

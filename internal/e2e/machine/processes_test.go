@@ -1,0 +1,69 @@
+//go:build linux
+
+package machine
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// processes returns the process ids of the server, on the machine: of what was started as
+// root, and of its child, which serves.
+func (m *machine) processes(t testing.TB) (parent, child string) {
+	t.Helper()
+	parent = strings.TrimSpace(m.run(t, "systemctl", "show", "--property=MainPID", "--value", "mox"))
+	children := strings.Fields(m.readFile(t, "proc/"+parent+"/task/"+parent+"/children"))
+	if len(children) != 1 {
+		t.Fatalf("process %s of the server has %d children", parent, len(children))
+	}
+	return parent, children[0]
+}
+
+// testProcesses looks at who has which rights and sockets.
+func (w *world) testProcesses(t *testing.T) {
+	m := w.machine
+	parent, child := m.processes(t)
+	uid, gid := strings.TrimSpace(m.run(t, "id", "-u", "mox")), strings.TrimSpace(m.run(t, "id", "-g", "mox"))
+	four := func(s string) []string { return slices.Repeat([]string{s}, 4) } // Real, effective, saved, of files.
+	status := func(pid, field string) []string {
+		found := regexp.MustCompile(`(?m)^` + field + `:[ \t]*(.*)$`).FindStringSubmatch(m.readFile(t, "proc/"+pid+"/status"))
+		if found == nil {
+			t.Fatalf("process %s has no %s", pid, field)
+		}
+		return strings.Fields(found[1])
+	}
+	const none = "0000000000000000"
+	for field, want := range map[string][]string{
+		"Uid": four(uid), "Gid": four(gid), "NoNewPrivs": {"1"},
+		"CapInh": {none}, "CapPrm": {none}, "CapEff": {none}, "CapAmb": {none},
+	} {
+		if got := status(child, field); !slices.Equal(got, want) {
+			t.Errorf("the child has %s %q instead of %q", field, got, want)
+		}
+	}
+	for _, group := range status(child, "Groups") {
+		if group != gid {
+			t.Errorf("the child is in group %s", group)
+		}
+	}
+	if got := status(parent, "Uid"); !slices.Equal(got, four("0")) {
+		t.Errorf("the parent has Uid %q", got)
+	}
+	listening := m.run(t, "ss", "-Hltnp")
+	for _, port := range []string{"25", "465", "993", "443", "80"} {
+		for _, addr := range []string{m.IP4(), "[" + m.IP6() + "]"} {
+			line := regexp.MustCompile(`(?m)^.* ` + regexp.QuoteMeta(addr+":"+port) + ` .*$`).FindString(listening)
+			if !strings.Contains(line, "pid="+child+",") {
+				t.Errorf("the child does not have the socket %s:%s:\n%s", addr, port, listening)
+			}
+		}
+	}
+	if owner := strings.TrimSpace(m.run(t, "find", "/home/mox/data", "!", "-user", "mox")); owner != "" {
+		t.Errorf("not of the user of the server: %s", owner)
+	}
+	if open := strings.TrimSpace(m.run(t, "find", "/home/mox/data", "/home/mox/config", "-perm", "/007")); open != "" {
+		t.Errorf("others can get at: %s", open)
+	}
+}
