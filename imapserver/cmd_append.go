@@ -29,7 +29,11 @@ func runAppend(ctx context.Context, s *session, name string) (reply, error) {
 	if err := s.c.endCommand(); err != nil {
 		return reply{}, err
 	}
-	stored, err := s.account.Append(ctx, a.msgs...)
+	var stored []store.Message
+	err := s.c.working(func() (err error) {
+		stored, err = s.account.Append(ctx, a.msgs...)
+		return err
+	})
 	if err != nil {
 		return reply{}, tryCreate(err)
 	}

@@ -49,7 +49,7 @@ type filter string
 const (
 	filterSelected   filter = "SELECTED"
 	filterDelayed    filter = "SELECTED-DELAYED"
-	filterInboxes    filter = "INBOXES" // "MUST treat "inboxes" as equivalent to "personal"" where they are not known.
+	filterInboxes    filter = "INBOXES" // As filterPersonal: which mailboxes mail is delivered to is not known here. RFC 5465 §6.3
 	filterPersonal   filter = "PERSONAL"
 	filterSubscribed filter = "SUBSCRIBED"
 	filterSubtree    filter = "SUBTREE"

@@ -42,24 +42,35 @@ func (c *conn) progress(goal int) func(done int) {
 	}
 }
 
-// update changes the account, in one transaction. Nothing is written to the client in it:
-// the transaction has a goroutine of its own, so that a client can be told that its
-// command takes long, or waits for that of another session.
+// update changes the account, in one transaction.
 func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error {
-	done := make(chan error, 1)
 	var before *store.Tree
+	err := s.c.working(func() error {
+		return s.account.Update(ctx, func(tx *store.Tx) error {
+			before = s.account.Tree()
+			return fn(tx)
+		})
+	})
+	if err == nil {
+		s.noteOwn(before)
+	}
+	return err
+}
+
+// working runs fn, which changes the account and writes nothing to the client, in a
+// goroutine of its own, so that the client can be told meanwhile that its command takes
+// long, or waits for that of another session.
+func (c *conn) working(fn func() error) error {
+	done := make(chan error, 1)
 	go func() {
 		defer func() {
 			if x := recover(); x != nil {
 				done <- &panicError{x, debug.Stack()}
 			}
 		}()
-		done <- s.account.Update(ctx, func(tx *store.Tx) error {
-			before = s.account.Tree()
-			return fn(tx)
-		})
+		done <- fn()
 	}()
-	t := time.NewTicker(s.c.srv.progressInterval)
+	t := time.NewTicker(c.srv.progressInterval)
 	defer t.Stop()
 	for {
 		select {
@@ -67,12 +78,9 @@ func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error
 			if p, ok := err.(*panicError); ok {
 				panic(p)
 			}
-			if err == nil {
-				s.noteOwn(before)
-			}
 			return err
 		case <-t.C:
-			s.c.tellProgress(0, 0)
+			c.tellProgress(0, 0)
 		}
 	}
 }
