@@ -31,6 +31,7 @@ var layers = []layer{
 		"internal/lex",
 		"internal/script",
 		"internal/testkit",
+		"internal/testkit/netns",
 	}},
 	{"L1a", "", []string{"dns smtp imap message"}},
 	{"L1b", "", []string{"imap/wire message/trace sasl publicsuffix iprev dnsbl subjectpass spf dkim mtasts tlsrpt dane dsn srs rdap webhook webapi"}},
@@ -101,6 +102,8 @@ var foundation = map[string][]string{
 	"internal/safefile": {"golang.org/x/sys"},
 	"internal/script":   {"golang.org/x/tools/txtar"},
 	"internal/testkit":  {"github.com/miekg/dns", "github.com/hanwen/go-fuse"},
+
+	"internal/testkit/netns": {"golang.org/x/sys"},
 }
 
 // isLibrary reports whether a layer is one of the mail libraries.
