@@ -100,7 +100,14 @@ func Remember(dataDir string, o Outcome) error {
 	if _, err := stateDir(dataDir); err != nil {
 		return err
 	}
-	return safefile.WriteFile(statePath(dataDir), data, 0600)
+	if err := safefile.WriteFile(statePath(dataDir), data, 0600); err != nil {
+		return err
+	}
+	own, err := ownerOf(dataDir)
+	if err != nil {
+		return err
+	}
+	return own.set(statePath(dataDir)) // The server reads it.
 }
 
 // stateDir makes the directory that this package has in the data directory.

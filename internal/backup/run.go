@@ -158,9 +158,21 @@ func (r *run) prepare(h Header) error {
 	if err := os.Mkdir(r.stage, 0700); err != nil {
 		return err
 	}
-	var err error
+	// The server writes there, and this may be root.
+	own, err := ownerOf(r.opts.Source.DataDir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(own.set(tmp), own.set(r.stage)); err != nil {
+		return err
+	}
 	if r.file, err = os.OpenFile(r.sink.manifestPath(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0600); err != nil {
 		return fmt.Errorf("create manifest: %w", err)
+	}
+	if filepath.Dir(r.file.Name()) == filepath.Join(r.opts.Source.DataDir, StateDir) {
+		if err := own.set(r.file.Name()); err != nil {
+			return errors.Join(err, r.file.Close())
+		}
 	}
 	r.buf = bufio.NewWriterSize(r.file, 64<<10)
 	if r.out, err = newManifestWriter(r.buf, h); err != nil {
@@ -178,7 +190,10 @@ func (r *run) all(ctx context.Context) error {
 	if err != nil {
 		cancel()
 	}
-	return errors.Join(err, r.jobs.close())
+	if jerr := r.jobs.close(); err == nil { // Else it is the same, or follows from it.
+		err = jerr
+	}
+	return err
 }
 
 func (r *run) parts(ctx context.Context) error {
