@@ -55,14 +55,20 @@ func (w *world) testChallenge(t *testing.T, challenge, name, config string) {
 	m.run(t, "sh", "-e", "-c", "umask 027; echo "+updateKey+" >/home/mox/config/updates.key")
 	w.authority.only(t, challenge, func() {
 		m.configure(t, "ContactEmail: "+address+"\n", config)
-		for _, n := range names {
-			host := regexp.QuoteMeta(n)
-			m.waitLog(t, `certificate obtained.* host=`+host+` `, 1)
-			if !regexp.MustCompile(`challenge accepted.* identifier=` + host + ` challenge_type=` + challenge).MatchString(m.log(t)) {
-				t.Errorf("the certificate of %s was not obtained with %s", n, challenge)
-			}
-		}
+		m.obtained(t, challenge, names...)
 	})
+}
+
+// obtained waits for certificates, and checks how they were obtained.
+func (m *machine) obtained(t testing.TB, challenge string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		host := regexp.QuoteMeta(name)
+		m.waitLog(t, `certificate obtained.* host=`+host+` `, 1)
+		if !regexp.MustCompile(`challenge accepted.* identifier=` + host + ` challenge_type=` + challenge).MatchString(m.log(t)) {
+			t.Errorf("the certificate of %s was not obtained with %s", name, challenge)
+		}
+	}
 }
 
 // configure adds lines to mox.conf, below a line that is there once, and starts the server

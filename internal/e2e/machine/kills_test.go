@@ -28,6 +28,14 @@ func (m *machine) up(t testing.TB) {
 	})
 }
 
+// start starts the server. That it was started often is no reason not to.
+func (m *machine) start(t testing.TB) {
+	t.Helper()
+	m.run(t, "systemctl", "reset-failed", "mox")
+	m.run(t, "systemctl", "start", "mox")
+	m.up(t)
+}
+
 // verify stops the server, and checks its data.
 func (w *world) verify(t testing.TB) {
 	t.Helper()
@@ -61,8 +69,7 @@ func (w *world) testKills(t *testing.T) {
 	}
 	t.Logf("%d messages were taken", len(l.acked))
 	w.verify(t)
-	m.run(t, "systemctl", "start", "mox")
-	m.up(t)
+	m.start(t)
 }
 
 // recorded is the directory of the machine below which writes are recorded.
@@ -76,8 +83,7 @@ func (w *world) testPowerCut(t *testing.T) {
 	m.run(t, "systemctl", "stop", "mox")
 	// What was there before is on disk.
 	m.run(t, "sh", "-e", "-c", "cp -a /home/mox/data/. "+recorded+"/ && chown --reference=/home/mox/data "+recorded+" && find "+recorded+" -depth -exec sync {} + && mount --bind "+recorded+" /home/mox/data")
-	m.run(t, "systemctl", "start", "mox")
-	m.up(t)
+	m.start(t)
 	begin := rec.Replay().Len()
 	l := w.startLoad(t, "cut", func(subject string) { rec.Mark(subject) })
 	n := 60
@@ -123,14 +129,12 @@ func (w *world) testPowerCut(t *testing.T) {
 			t.Fatalf("copying: %v\n%s", err, out)
 		}
 		m.run(t, "chown", "-R", "mox:", "/home/mox/data")
-		m.run(t, "systemctl", "start", "mox")
-		m.up(t)
+		m.start(t)
 		if missing := w.missing(t, acked); len(missing) > 0 {
 			t.Errorf("%s: %d are gone: %q", what, len(missing), missing)
 		}
 		w.verify(t)
 		t.Log(what + ": started and verified")
 	}
-	m.run(t, "systemctl", "start", "mox")
-	m.up(t)
+	m.start(t)
 }

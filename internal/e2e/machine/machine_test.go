@@ -2,7 +2,10 @@
 
 package machine
 
-import "testing"
+import (
+	"regexp"
+	"testing"
+)
 
 // TestMachine sets up a machine as README says, and uses it. The parts go on in this order on
 // the same machine.
@@ -25,5 +28,9 @@ func TestMachine(t *testing.T) {
 		{"power cut", w.testPowerCut},
 	} {
 		t.Run(part.name, part.test)
+	}
+	w.verify(t)
+	if panics := regexp.MustCompile(`(?m)^.*\bpanic\b.*$`).FindAllString(w.machine.log(t), -1); panics != nil {
+		t.Errorf("there were panics in the server: %q", panics)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // processes returns the process ids of the server, on the machine: of what was started as
@@ -36,7 +38,7 @@ func (w *world) testProcesses(t *testing.T) {
 	}
 	const none = "0000000000000000"
 	for field, want := range map[string][]string{
-		"Uid": four(uid), "Gid": four(gid), "NoNewPrivs": {"1"},
+		"Uid": four(uid), "Gid": four(gid), "NoNewPrivs": {"1"}, "Seccomp": {"2"},
 		"CapInh": {none}, "CapPrm": {none}, "CapEff": {none}, "CapAmb": {none},
 	} {
 		if got := status(child, field); !slices.Equal(got, want) {
@@ -62,6 +64,15 @@ func (w *world) testProcesses(t *testing.T) {
 	}
 	if owner := strings.TrimSpace(m.run(t, "find", "/home/mox/data", "!", "-user", "mox")); owner != "" {
 		t.Errorf("not of the user of the server: %s", owner)
+	}
+	const justAsking = 1
+	if v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, justAsking); errno == 0 && v > 0 {
+		if warning := regexp.MustCompile(`.*not confined.*`).FindString(m.log(t)); warning != "" {
+			t.Errorf("the kernel has Landlock: %s", warning)
+		}
+	}
+	if checked := m.mox(t, "config", "check"); regexp.MustCompile(`(?m)^failure `).MatchString(checked) {
+		t.Errorf("config check:\n%s", checked)
 	}
 	if open := strings.TrimSpace(m.run(t, "find", "/home/mox/data", "/home/mox/config", "-perm", "/007")); open != "" {
 		t.Errorf("others can get at: %s", open)

@@ -60,9 +60,7 @@ func (w *world) setUp(t *testing.T) {
 	w.dns.add(t, domain+".", printedRecords(t, printed))
 	w.authority.only(t, challengeHTTP, func() {
 		t.Logf("%s\n%s", blocks[1], m.run(t, "sh", "-e", "-c", "cd /home/mox; "+blocks[1]))
-		for _, name := range []string{hostname, "autoconfig." + domain, "mta-sts." + domain} {
-			m.waitLog(t, `certificate obtained.* host=`+regexp.QuoteMeta(name)+` `, 1)
-		}
+		m.obtained(t, challengeHTTP, hostname, "autoconfig."+domain, "mta-sts."+domain)
 	})
 	checked := m.run(t, "sh", "-e", "-c", "cd /home/mox; "+blocks[2])
 	t.Logf("%s\n%s", blocks[2], checked)

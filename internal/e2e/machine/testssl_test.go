@@ -17,26 +17,35 @@ import (
 // The authority of the test does not say where to ask whether a certificate was revoked.
 var ofAuthority = map[string]bool{"cert_revocation": true}
 
-// testTLS lets testssl.sh look at the ports of the server.
+// testTLS lets testssl.sh look at the ports of the server. In the short form it looks for all that
+// it knows at one port of each kind, without trying what each of many clients would get; at the
+// others, which have the same configuration, at protocols, ciphers and certificates.
 func (w *world) testTLS(t *testing.T) {
 	path := testkit.Tool(t, "testssl")
 	w.machine.configure(t, "\t\tSubmissions:\n\t\t\tEnabled: true\n", "\t\tSubmission:\n\t\t\tEnabled: true\n")
 	dir := publicDir(t)
 	ca := filepath.Join(dir, "ca.pem")
 	writeFile(t, ca, w.authority.trusted)
+	basic := []string{"--protocols", "--std", "--server-defaults"}
+	all := append([]string{"--fs", "--server-preference", "--vulnerable"}, basic...)
 	var wg sync.WaitGroup
-	for port, args := range map[string][]string{"25": {"-t", "smtp"}, "465": nil, "587": {"-t", "smtp"}, "993": nil, "443": nil} {
-		out := filepath.Join(dir, port+".json")
-		args = append([]string{"timeout", "900", path, "--quiet", "--color", "0", "--warnings", "batch", "--add-ca", ca, "--ip", w.machine.IP4(), "--jsonfile", out, "--connect-timeout", "10", "--openssl-timeout", "10"}, args...)
+	for _, p := range []struct {
+		port            string
+		starttls, short []string
+	}{
+		{"25", []string{"-t", "smtp"}, all},
+		{"465", nil, basic},
+		{"587", []string{"-t", "smtp"}, basic},
+		{"993", nil, all},
+		{"443", nil, append([]string{"--headers"}, all...)},
+	} {
+		out := filepath.Join(dir, p.port+".json")
+		args := append([]string{"timeout", "1200", path, "--quiet", "--color", "0", "--warnings", "batch", "--add-ca", ca, "--ip", w.machine.IP4(), "--jsonfile", out}, p.starttls...)
 		if !soak() {
-			// Without trying all ciphers one by one, and what clients would get.
-			args = append(args, "--protocols", "--server-defaults", "--std", "--fs", "--server-preference", "--vulnerable")
-			if port == "443" {
-				args = append(args, "--headers")
-			}
+			args = append(args, p.short...)
 		}
-		cmd := w.outside(t, append(args, hostname+":"+port)...)
-		wg.Go(func() { w.testssl(t, cmd, port, out) })
+		cmd := w.outside(t, append(args, hostname+":"+p.port)...)
+		wg.Go(func() { w.testssl(t, cmd, p.port, out) })
 	}
 	wg.Wait()
 }
