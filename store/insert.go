@@ -66,6 +66,7 @@ func (tx *Tx) insert(p *prepared) (m Message, ct *content, err error) {
 	if err := tx.btx.Insert(ct); err != nil {
 		return m, nil, fmt.Errorf("insert content: %w", err)
 	}
+	tx.contents = true
 	m = Message{ContentID: p.id, Flags: p.Flags, Keywords: p.Keywords, CreateSeq: tx.next(), Size: ct.Size, Received: p.Received, ThreadID: t.ID}
 	if t.Muted {
 		m.Flags |= imap.FlagSeen

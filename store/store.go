@@ -61,6 +61,10 @@ type Options struct {
 	// filter. It must not wait, nor call the store.
 	Lessons func(account string)
 
+	// Contents is called when contents were added to an account, or erased. It must not
+	// wait, nor call the store.
+	Contents func(account string)
+
 	InitialMailboxes InitialMailboxes // For Create.
 
 	UndeleteWindow time.Duration    // Zero is DefaultUndeleteWindow, negative none.

@@ -30,6 +30,7 @@ type Tx struct {
 
 	reputations map[string]*reputation // Changed, by key.
 	lessons     bool                   // There are new ones.
+	contents    bool                   // Some were added or erased.
 }
 
 // box is a mailbox as changed by a Tx.
@@ -204,6 +205,9 @@ func (a *Account) publish(tx *Tx) {
 	}
 	a.sessions.publish(tx.changes)
 	if fn := a.store.opts.Lessons; fn != nil && tx.lessons {
+		fn(a.name)
+	}
+	if fn := a.store.opts.Contents; fn != nil && tx.contents {
 		fn(a.name)
 	}
 }
