@@ -81,7 +81,7 @@ func TestACMEIsChecked(t *testing.T) {
 		{"", "\t\t\tACME: le\n", "", "at least one certificate is needed, or an authority"},
 		{"", "- hostkeys/ec.pem", "- ", "HostPrivateKeyFiles[0]"},
 		{"\t\tExternalAccountBinding:\n\t\t\tKeyID: \n\t\t\tKeyFile: a\n", "", "", "KeyID"},
-		{"\t\tDNS01:\n\t\t\tProvider: nobody\n", "", "", `unknown provider "nobody", use one of cloudflare, desec, gandi, rfc2136`},
+		{"\t\tDNS01:\n\t\t\tProvider: nobody\n", "", "", `unknown provider "nobody", use one of cloudflare, desec, gandi, hetzner, ovh, porkbun, route53, rfc2136`},
 		{"\t\tDNS01:\n\t\t\tProvider: gandi\n", "", "", "DNS01.TokenFile"},
 		{"\t\tDNS01:\n\t\t\tProvider: gandi\n\t\t\tTokenFile: a\n\t\t\tKeyName: a\n", "", "", "for rfc2136 only"},
 		{"\t\tDNS01:\n\t\t\tProvider: rfc2136\n\t\t\tServer: host\n\t\t\tKeyName: a\n\t\t\tKeyFile: b\n", "", "", "DNS01.Server"},
