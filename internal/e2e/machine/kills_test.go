@@ -37,10 +37,10 @@ func (m *machine) start(t testing.TB) {
 }
 
 // verify stops the server, and checks its data.
-func (w *world) verify(t testing.TB) {
+func (m *machine) verify(t testing.TB) {
 	t.Helper()
-	w.machine.run(t, "systemctl", "stop", "mox")
-	w.machine.mox(t, "verifydata")
+	m.run(t, "systemctl", "stop", "mox")
+	m.mox(t, "verifydata")
 }
 
 // testKills kills the child and the parent while mail comes in. systemd starts the server
@@ -68,7 +68,7 @@ func (w *world) testKills(t *testing.T) {
 		t.Errorf("%d of %d messages that were taken are gone: %q", len(missing), len(l.acked), missing)
 	}
 	t.Logf("%d messages were taken", len(l.acked))
-	w.verify(t)
+	m.verify(t)
 	m.start(t)
 }
 
@@ -111,7 +111,7 @@ func (w *world) testPowerCut(t *testing.T) {
 		cut := begin + (i+1)*(p.Len()-begin)/cuts
 		advance(cut)
 		keep := powercut.Keep(i % 3)
-		what := fmt.Sprintf("power cut at event %d of %d (%v), after %d messages", cut, p.Len(), keep, len(acked))
+		what := fmt.Sprintf("power cut at event %d of %d, kind %d, after %d messages", cut, p.Len(), keep, len(acked))
 		// Outside of the machine, for it is gone when the test is.
 		data := filepath.Join(publicDir(t), "data")
 		if err := p.Build(data, keep, rnd); err != nil {
@@ -133,7 +133,7 @@ func (w *world) testPowerCut(t *testing.T) {
 		if missing := w.missing(t, acked); len(missing) > 0 {
 			t.Errorf("%s: %d are gone: %q", what, len(missing), missing)
 		}
-		w.verify(t)
+		m.verify(t)
 		t.Log(what + ": started and verified")
 	}
 	m.start(t)

@@ -22,7 +22,7 @@ type load struct {
 	w    *world
 	name string
 	wg   sync.WaitGroup
-	done chan struct{}
+	stop func() // Ends it.
 
 	mu    sync.Mutex
 	acked []string // Subjects of messages that the server has taken.
@@ -36,27 +36,28 @@ const loadConnections = 4
 func (w *world) startLoad(t testing.TB, name string, taken func(subject string)) *load {
 	t.Helper()
 	w.machine.mox(t, "senders", "allow", "you", withDANE) // Senders that are not known have to wait.
-	l := &load{t: t, w: w, name: name, done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &load{t: t, w: w, name: name}
+	l.stop = func() {
+		cancel()
+		l.wg.Wait()
+	}
+	t.Cleanup(l.stop)
 	for i := range loadConnections {
-		l.wg.Go(func() { l.send(i, taken) })
+		l.wg.Go(func() { l.send(ctx, i, taken) })
 	}
 	return l
 }
 
 // send sends messages until it is to stop. Errors are what servers have that are killed.
-func (l *load) send(connection int, taken func(subject string)) {
+func (l *load) send(ctx context.Context, connection int, taken func(subject string)) {
 	var c *smtp.Client
 	defer func() {
 		if c != nil {
 			_ = c.Close()
 		}
 	}()
-	for i := 0; ; i++ {
-		select {
-		case <-l.done:
-			return
-		default:
-		}
+	for i := 0; ctx.Err() == nil; i++ {
 		if c == nil {
 			var err error
 			if c, err = l.dial(); err != nil {
@@ -111,12 +112,6 @@ func (l *load) more(n int) {
 	l.t.Helper()
 	want := l.count() + n
 	poll(l.t, fmt.Sprintf("%d more messages are taken", n), func() bool { return l.count() >= want })
-}
-
-// stop ends it.
-func (l *load) stop() {
-	close(l.done)
-	l.wg.Wait()
 }
 
 // missing returns those of some subjects that no message of the user has, wherever it is.

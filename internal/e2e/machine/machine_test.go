@@ -29,7 +29,7 @@ func TestMachine(t *testing.T) {
 	} {
 		t.Run(part.name, part.test)
 	}
-	w.verify(t)
+	w.machine.verify(t)
 	if panics := regexp.MustCompile(`(?m)^.*\bpanic\b.*$`).FindAllString(w.machine.log(t), -1); panics != nil {
 		t.Errorf("there were panics in the server: %q", panics)
 	}

@@ -65,6 +65,9 @@ func (w *world) testProcesses(t *testing.T) {
 	if owner := strings.TrimSpace(m.run(t, "find", "/home/mox/data", "!", "-user", "mox")); owner != "" {
 		t.Errorf("not of the user of the server: %s", owner)
 	}
+	if warnings := regexp.MustCompile(`(?m)^.* m="(owner cannot|permissions).*$`).FindAllString(m.log(t), -1); warnings != nil {
+		t.Errorf("owners and permissions are not right from the start: %q", warnings)
+	}
 	const justAsking = 1
 	if v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, justAsking); errno == 0 && v > 0 {
 		if warning := regexp.MustCompile(`.*not confined.*`).FindString(m.log(t)); warning != "" {
