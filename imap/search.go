@@ -203,6 +203,12 @@ type SearchReturn struct {
 	Count   bool
 	Save    bool          // RFC 5182 §2
 	Partial *PartialRange // RFC 9394 §3.1
+
+	Context bool // The search may be used again. RFC 5267 §4.2
+	Update  bool // Changes of the result are to be told. RFC 5267 §4.3
+	// UpdateItems are what is to be told of messages that are new in the mailbox and in the
+	// result. RFC 5465 §7
+	UpdateItems []FetchItem
 }
 
 // A PartialRange asks for some of the results, counted from 1 at the lowest, or, if both

@@ -13,7 +13,8 @@ import (
 	"mox/store"
 )
 
-// SEARCH, UID SEARCH. RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, with MODSEQ of
+// SEARCH, UID SEARCH, and what SORT (cmd_sort.go) and ESEARCH (cmd_esearch.go) share with
+// them. RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, with MODSEQ of
 // RFC 7162 §3.1.5 and PARTIAL of RFC 9394.
 
 // searchRequest has the arguments of SEARCH.
@@ -22,6 +23,8 @@ type searchRequest struct {
 	ret     imap.SearchReturn
 	program imap.SearchProgram
 	modSeq  bool // A key is MODSEQ, so that mod-sequences are told.
+
+	sort []imap.SortCriterion // Nil but for SORT.
 }
 
 func (r *searchRequest) setUID() { r.uid = true }
@@ -32,14 +35,23 @@ func (r *searchRequest) setUID() { r.uid = true }
 func parseSearch(d *wire.Decoder) *searchRequest {
 	req := &searchRequest{}
 	d.NeedSP()
+	req.parseReturn(d)
+	req.setProgram(d.NeedSearchProgram())
+	return req
+}
+
+// parseReturn parses result options, if there are any, and the space after them.
+func (r *searchRequest) parseReturn(d *wire.Decoder) {
 	if d.TryName("RETURN") {
 		d.NeedSP()
-		req.ret = d.NeedSearchReturn()
+		r.ret = d.NeedSearchReturn()
 		d.NeedSP()
 	}
-	req.program = d.NeedSearchProgram()
-	req.modSeq = req.program.Key.Any(func(k *imap.SearchKey) bool { return k.Op == imap.SearchModSeq })
-	return req
+}
+
+func (r *searchRequest) setProgram(p imap.SearchProgram) {
+	r.program = p
+	r.modSeq = p.Key.Any(func(k *imap.SearchKey) bool { return k.Op == imap.SearchModSeq })
 }
 
 // refused is called when the request was refused while it was parsed: "A SEARCH command
@@ -53,16 +65,13 @@ func (r *searchRequest) refused(c *conn, err error) {
 }
 
 func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, error) {
-	if s.utf8Accept && !s.rev2 && req.program.Charset != "" {
-		return reply{}, imap.Bad("", "all is utf-8, no charset can be given") // RFC 6855 §3
-	}
-	if err := s.needsUIDs(&req.program.Key); err != nil {
+	if err := s.checkProgram(&req.program, req.sort != nil); err != nil {
 		return reply{}, err
 	}
 	if req.modSeq {
 		s.enableCondStore()
 	}
-	res, err := s.search(ctx, req)
+	res, err := s.searchSelected(ctx, req)
 	if err != nil {
 		var e *imap.Error
 		if req.ret.Save && (!errors.As(err, &e) || e.Type == imap.TypeNO) {
@@ -71,22 +80,38 @@ func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, err
 		return reply{}, err
 	}
 	if req.ret.Save {
-		s.saved = s.numbers(res.positions(req.ret), true)
+		s.saved = res.uids(res.positions(req.ret))
 	}
 	switch {
+	case !req.ret.Given && req.sort != nil:
+		s.writeSort(res, req)
 	case !req.ret.Given && !s.rev2:
 		s.writeSearch(res, req)
 	case res.any(req.ret):
-		s.writeESearch(res, req)
+		s.writeESearch(res, req, nil)
 	}
 	return reply{keepsSeqs: req.program.Key.UsesSeqs()}, nil
+}
+
+// checkProgram refuses what a client has enabled not to be right. Commands other than
+// SEARCH always have a charset.
+func (s *session) checkProgram(p *imap.SearchProgram, charset bool) error {
+	if s.utf8Accept && !s.rev2 { // RFC 9755 §3
+		if charset && p.Charset != "UTF-8" {
+			return imap.Bad("", "all is utf-8, no other charset can be given")
+		} else if !charset && p.Charset != "" {
+			return imap.Bad("", "all is utf-8, no charset can be given")
+		}
+	}
+	return s.needsUIDs(&p.Key)
 }
 
 // searchResult has the positions of messages that match, as far as they were asked for.
 type searchResult struct {
 	all      []int // Ascending. Nil unless they all had to be found.
-	partial  []int // Ascending.
-	min, max int   // -1 if there is none.
+	sorted   []int // All in the order of SORT; else the same as all.
+	partial  []int // In order.
+	min, max int   // The first and last, in order. -1 if there is none.
 
 	index *store.Index // That was searched.
 }
@@ -96,16 +121,21 @@ func needsAll(ret imap.SearchReturn) bool {
 	return ret.All || ret.Count || !ret.Min && !ret.Max && ret.Partial == nil
 }
 
-// search runs the program. Where only the first or last matches are wanted, it ends there.
-func (s *selected) search(ctx context.Context, req *searchRequest) (searchResult, error) {
-	res := searchResult{min: -1, max: -1}
-	// Flags may have changed, also by the client, since it was told what messages there are.
+// searchSelected searches the selected mailbox as the client knows it. Flags may have
+// changed, also by the client, since it was told what messages there are.
+func (s *selected) searchSelected(ctx context.Context, req *searchRequest) (searchResult, error) {
 	latest, err := s.latest(ctx)
 	if err != nil {
-		return res, err
+		return searchResult{}, err
 	}
-	res.index = s.known.With(latest)
-	p, err := search.Compile(&req.program.Key, search.Scope{Index: res.index, Saved: s.saved, Now: s.c.srv.opts.Now()})
+	return s.search(ctx, req, search.Scope{Index: s.known.With(latest), Saved: s.saved})
+}
+
+// search runs the program. Where only the first or last matches are wanted, it ends there.
+func (s *session) search(ctx context.Context, req *searchRequest, scope search.Scope) (searchResult, error) {
+	res := searchResult{min: -1, max: -1, index: scope.Index}
+	scope.Now = s.c.srv.opts.Now()
+	p, err := search.Compile(&req.program.Key, scope)
 	if err != nil {
 		return res, err
 	}
@@ -114,8 +144,8 @@ func (s *selected) search(ctx context.Context, req *searchRequest) (searchResult
 		if err != nil {
 			return nil
 		}
-		opts := search.Options{Descending: last, Progress: s.c.progress(s.known.Len()), Unreadable: func(pos int, err error) {
-			s.c.log.Error("message cannot be searched", "err", err, "content", s.known.At(pos).ContentID)
+		opts := search.Options{Descending: last, Progress: s.c.progress(res.index.Len()), Unreadable: func(pos int, err error) {
+			s.c.log.Error("message cannot be searched", "err", err, "content", res.index.At(pos).ContentID)
 		}}
 		err = p.Run(ctx, s.account, opts, func(pos int) bool {
 			l = append(l, pos)
@@ -127,14 +157,19 @@ func (s *selected) search(ctx context.Context, req *searchRequest) (searchResult
 		return l
 	}
 	ret := req.ret
-	if needsAll(ret) {
-		res.all = find(math.MaxInt64, false)
-		if n := len(res.all); n > 0 {
-			res.min, res.max = res.all[0], res.all[n-1]
+	if ret.Update || req.sort != nil || needsAll(ret) {
+		if res.all = find(math.MaxInt64, false); err != nil {
+			return res, err
+		}
+		if res.sorted, err = s.sort(ctx, res, req.sort); err != nil {
+			return res, err
+		}
+		if n := len(res.sorted); n > 0 {
+			res.min, res.max = res.sorted[0], res.sorted[n-1]
 		}
 		if ret.Partial != nil {
-			first, end := partialOf(len(res.all), *ret.Partial)
-			res.partial = res.all[first:max(first, end)]
+			first, end := partialOf(len(res.sorted), *ret.Partial)
+			res.partial = res.sorted[first:max(first, end)]
 		}
 		return res, err
 	}
@@ -161,12 +196,12 @@ func one(l []int) int {
 	return l[0]
 }
 
-// ends returns the first and last match, as far as there are any.
-func (r *searchResult) ends() (l []int) {
-	if r.min >= 0 {
+// ends returns the first and last match, as far as they are asked for and there are any.
+func (r *searchResult) ends(ret imap.SearchReturn) (l []int) {
+	if ret.Min && r.min >= 0 {
 		l = append(l, r.min)
 	}
-	if r.max >= 0 && r.max != r.min {
+	if ret.Max && r.max >= 0 && (!ret.Min || r.max != r.min) {
 		l = append(l, r.max)
 	}
 	return l
@@ -179,7 +214,7 @@ func (r *searchResult) positions(ret imap.SearchReturn) []int {
 	if needsAll(ret) {
 		return r.all
 	}
-	l := append(r.ends(), r.partial...)
+	l := append(r.ends(ret), r.partial...)
 	slices.Sort(l)
 	return slices.Compact(l)
 }
@@ -190,20 +225,20 @@ func (r *searchResult) any(ret imap.SearchReturn) bool {
 }
 
 // number returns the UID or message sequence number of a position.
-func (s *selected) number(pos int, uid bool) uint32 {
+func (r *searchResult) number(pos int, uid bool) uint32 {
 	if uid {
-		return s.known.At(pos).UID
+		return r.index.At(pos).UID
 	}
 	return uint32(pos + 1)
 }
 
-// numbers returns the UIDs or message sequence numbers of ascending positions.
-func (s *selected) numbers(positions []int, uid bool) imap.Ranges {
-	var r imap.Ranges
+// uids returns the UIDs of ascending positions.
+func (r *searchResult) uids(positions []int) imap.Ranges {
+	var l imap.Ranges
 	for _, pos := range positions {
-		r.Add(s.number(pos, uid))
+		l.Add(r.index.At(pos).UID)
 	}
-	return r
+	return l
 }
 
 // writeSearch writes the result for IMAP4rev1 clients, in lines that are not too long.
@@ -217,7 +252,7 @@ func (s *selected) writeSearch(res searchResult, req *searchRequest) {
 			line = line[:len("* SEARCH")]
 		}
 		line = append(line, ' ')
-		line = strconv.AppendUint(line, uint64(s.number(pos, req.uid)), 10)
+		line = strconv.AppendUint(line, uint64(res.number(pos, req.uid)), 10)
 	}
 	s.c.enc.RawBytes(append(appendModSeq(line, modSeq), "\r\n"...))
 }
@@ -242,26 +277,33 @@ func appendModSeq(line []byte, modSeq store.ModSeq) []byte {
 	return append(line, ')')
 }
 
-// writeESearch writes the result options that were asked for. RFC 9051 §7.3.4
-func (s *selected) writeESearch(res searchResult, req *searchRequest) {
+// writeESearch writes the result options that were asked for. With a mailbox, that is told,
+// as for the command ESEARCH. RFC 9051 §7.3.4, RFC 5267 §3.1, RFC 7377 §2.1
+func (s *session) writeESearch(res searchResult, req *searchRequest, mb *store.Mailbox) {
 	enc, ret := s.c.enc, req.ret
 	enc.Raw("* ESEARCH (TAG ")
 	enc.String(s.c.tag)
+	if mb != nil {
+		enc.Raw(" MAILBOX ")
+		enc.Mailbox(mb.Name)
+		enc.Raw(" UIDVALIDITY ")
+		enc.Number(uint64(mb.UIDValidity))
+	}
 	enc.Raw(")")
 	if req.uid {
 		enc.Raw(" UID")
 	}
 	if ret.Min && res.min >= 0 {
 		enc.Raw(" MIN ")
-		enc.Number(uint64(s.number(res.min, req.uid)))
+		enc.Number(uint64(res.number(res.min, req.uid)))
 	}
 	if ret.Max && res.max >= 0 {
 		enc.Raw(" MAX ")
-		enc.Number(uint64(s.number(res.max, req.uid)))
+		enc.Number(uint64(res.number(res.max, req.uid)))
 	}
 	if (ret.All || !ret.Given) && len(res.all) > 0 {
 		enc.Raw(" ALL ")
-		enc.Ranges(s.numbers(res.all, req.uid))
+		s.writeNumbers(res, res.sorted, req.uid)
 	}
 	if ret.Count {
 		enc.Raw(" COUNT ")
@@ -272,7 +314,7 @@ func (s *selected) writeESearch(res searchResult, req *searchRequest) {
 		enc.PartialRange(ret.Partial)
 		enc.SP()
 		if len(res.partial) > 0 {
-			enc.Ranges(s.numbers(res.partial, req.uid))
+			s.writeNumbers(res, res.partial, req.uid)
 		} else {
 			enc.NIL()
 		}
@@ -283,4 +325,29 @@ func (s *selected) writeESearch(res searchResult, req *searchRequest) {
 		enc.Number(uint64(m))
 	}
 	enc.CRLF()
+}
+
+// writeNumbers writes the numbers of positions in their order. Those that ascend without a
+// gap are written as ranges. RFC 5267 §3.2
+func (s *session) writeNumbers(res searchResult, positions []int, uid bool) {
+	line := make([]byte, 0, 4096)
+	for i := 0; i < len(positions); {
+		if len(line) > cap(line)-32 {
+			s.c.enc.RawBytes(line)
+			line = line[:0]
+		}
+		if i > 0 {
+			line = append(line, ',')
+		}
+		first := res.number(positions[i], uid)
+		last := first
+		for i++; i < len(positions) && res.number(positions[i], uid) == last+1; i++ {
+			last++
+		}
+		line = strconv.AppendUint(line, uint64(first), 10)
+		if last > first {
+			line = strconv.AppendUint(append(line, ':'), uint64(last), 10)
+		}
+	}
+	s.c.enc.RawBytes(line)
 }

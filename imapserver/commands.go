@@ -95,12 +95,12 @@ func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 // RFC 9051 §7.5.1: "An EXPUNGE response MUST NOT be sent when no command is in progress,
 // nor while responding to a FETCH, STORE, or SEARCH command. [...] UID FETCH, UID STORE,
 // and UID SEARCH are different commands from FETCH, STORE, and SEARCH. An EXPUNGE
-// response MAY be sent during a UID command." So: keepsSeqs on those three, and on no
-// other.
+// response MAY be sent during a UID command." So: keepsSeqs on those three, and on SORT and
+// THREAD (RFC 5256 §3), which are searches whose results have an order.
 //
 // RFC 9586 §3.2: "When UIDONLY is enabled, the FETCH, STORE, SEARCH, COPY, and MOVE
-// commands are prohibited and MUST result in a tagged BAD response." So: usesSeqs on
-// these.
+// commands are prohibited and MUST result in a tagged BAD response." §3.8 says the same of
+// SORT and THREAD. So: usesSeqs on these.
 //
 // RFC 9051 §6.3.2: "The SELECT command automatically deselects any currently selected
 // mailbox before attempting the new selection." CLOSE, UNSELECT and LOGOUT leave none. So:
@@ -154,12 +154,16 @@ func commandTable() []command {
 		{"UNSELECT", inSelected, changesMailbox, onSelected(noArgs, runUnselect)},
 		{"EXPUNGE", inSelected, 0, onSelected(noArgs, runExpunge)},
 		{"SEARCH", inSelected, keepsSeqs | usesSeqs, onSelected(parseSearch, runSearch)},
+		{"SORT", inSelected, keepsSeqs | usesSeqs, onSelected(parseSort, runSearch)},
+		{"THREAD", inSelected, keepsSeqs | usesSeqs, onSelected(parseThread, runThread)},
 		{"FETCH", inSelected, keepsSeqs | usesSeqs, onSelected(parseFetch, runFetch)},
 		{"STORE", inSelected, keepsSeqs | usesSeqs, onSelected(parseStore, runStore)},
 		{"COPY", inSelected, usesSeqs, onSelected(parseCopy, runCopy)},
 		{"MOVE", inSelected, usesSeqs, onSelected(parseCopy, runMove)},
 		{"UID EXPUNGE", inSelected, 0, onSelected(parseUIDExpunge, runUIDExpunge)},
 		{"UID SEARCH", inSelected, 0, onSelected(uid(parseSearch), runSearch)},
+		{"UID SORT", inSelected, 0, onSelected(uid(parseSort), runSearch)},
+		{"UID THREAD", inSelected, 0, onSelected(uid(parseThread), runThread)},
 		{"UID FETCH", inSelected, 0, onSelected(uid(parseFetch), runFetch)},
 		{"UID STORE", inSelected, 0, onSelected(uid(parseStore), runStore)},
 		{"UID COPY", inSelected, 0, onSelected(uid(parseCopy), runCopy)},

@@ -35,6 +35,8 @@ const (
 	maxUnseenBatch = 10000 // Messages marked \Seen in one transaction.
 	fetchBatch     = 200   // Messages whose digests are held while a client is written to.
 	copyBuffer     = 32 << 10
+
+	sortMemory = 64 << 20 // Bytes that are kept of what messages are sorted and threaded by.
 )
 
 // slowDelay is how long each line and each byte of a client with failed logins waits.

@@ -57,7 +57,7 @@ func (s *session) update(ctx context.Context, fn func(tx *store.Tx) error) error
 	return err
 }
 
-// working runs fn, which changes the account and writes nothing to the client, in a
+// working runs fn, which works on the account and writes nothing to the client, in a
 // goroutine of its own, so that the client can be told meanwhile that its command takes
 // long, or waits for that of another session.
 func (c *conn) working(fn func() error) error {

@@ -15,6 +15,7 @@ import (
 	"mox/imap/wire"
 	"mox/internal/metrics"
 	"mox/internal/ratelimit"
+	"mox/internal/search"
 	"mox/mlog"
 	"mox/store"
 )
@@ -84,6 +85,7 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	table   map[string]*command
+	keys    *search.Keys // Of SORT and THREAD.
 	buffers wire.Buffers
 	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
 
@@ -112,6 +114,7 @@ func New(opts Options) *Server {
 	metrics.PanicPackages(pkgName)
 	return &Server{
 		opts: opts, log: opts.Log, table: byName(commandTable()), progressInterval: progressInterval,
+		keys:      search.NewKeys(sortMemory),
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{},
 	}
 }

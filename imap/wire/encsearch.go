@@ -13,11 +13,20 @@ func (e *Encoder) SearchReturn(r *imap.SearchReturn) {
 	for _, o := range [...]struct {
 		name string
 		on   bool
-	}{{"MIN", r.Min}, {"MAX", r.Max}, {"ALL", r.All}, {"COUNT", r.Count}, {"SAVE", r.Save}} {
+	}{{"MIN", r.Min}, {"MAX", r.Max}, {"ALL", r.All}, {"COUNT", r.Count}, {"SAVE", r.Save}, {"CONTEXT", r.Context}, {"UPDATE", r.Update}} {
 		if o.on {
 			e.Item()
 			e.Raw(o.name)
 		}
+	}
+	if len(r.UpdateItems) > 0 {
+		e.SP()
+		e.Open()
+		for i := range r.UpdateItems {
+			e.Item()
+			e.FetchItem(&r.UpdateItems[i])
+		}
+		e.Close()
 	}
 	if p := r.Partial; p != nil {
 		e.Name("PARTIAL")
@@ -31,6 +40,19 @@ func (e *Encoder) PartialRange(p *imap.PartialRange) {
 	b := strconv.AppendInt(e.room(64), p.First, 10)
 	b = append(b, ':')
 	e.done(strconv.AppendInt(b, p.Last, 10))
+}
+
+// SortCriteria appends the keys of SORT. RFC 5256 §5, production sort-criteria
+func (e *Encoder) SortCriteria(l []imap.SortCriterion) {
+	e.Open()
+	for _, c := range l {
+		e.Item()
+		if c.Reverse {
+			e.Raw("REVERSE ")
+		}
+		e.Raw(string(c.Key))
+	}
+	e.Close()
 }
 
 // SearchProgram appends charset, if it is set, and keys of a search. RFC 9051 §9,

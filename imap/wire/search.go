@@ -10,7 +10,7 @@ import (
 )
 
 // NeedSearchReturn consumes the result options of SEARCH, after RETURN and a space. An
-// empty list is ALL. RFC 9051 §9, production search-return-opts
+// empty list is ALL. RFC 9051 §9, production search-return-opts, RFC 5267 §5, RFC 5465 §7
 func (d *Decoder) NeedSearchReturn() imap.SearchReturn {
 	defer d.In("search-return-opt")()
 	r := imap.SearchReturn{Given: true}
@@ -35,6 +35,14 @@ func (d *Decoder) NeedSearchReturn() imap.SearchReturn {
 			}
 			d.NeedSP()
 			r.Partial = d.NeedPartialRange()
+		case "CONTEXT":
+			r.Context = true
+		case "UPDATE":
+			r.Update = true
+			if d.PeekSPList() {
+				d.NeedSP()
+				r.UpdateItems = d.NeedFetchList()
+			}
 		default:
 			d.failAt(pos, "unknown search return option")
 		}
@@ -291,4 +299,15 @@ func (d *Decoder) NeedSortCriteria() []imap.SortCriterion {
 		l = append(l, c)
 	})
 	return l
+}
+
+// NeedThreadAlgorithm consumes the algorithm of THREAD. RFC 5256 §5, production thread-alg
+func (d *Decoder) NeedThreadAlgorithm() imap.ThreadAlgorithm {
+	defer d.In("thread-alg")()
+	pos := d.pos
+	a := imap.ThreadAlgorithm(strings.ToUpper(d.NeedAtom()))
+	if d.err == nil && a != imap.ThreadOrderedSubject && a != imap.ThreadReferences {
+		d.failAt(pos, "unknown threading algorithm")
+	}
+	return a
 }
