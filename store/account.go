@@ -30,7 +30,7 @@ const (
 var recordTypes = []any{
 	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{},
 	thread{}, threadKey{}, subscription{}, annotation{}, state{}, credentials{},
-	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{},
+	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{}, note{},
 }
 
 // Account is the mail of one account. It is safe for concurrent use.

@@ -75,6 +75,13 @@ func (p *prepared) wait() error {
 // that is alone is committed at once. Errors: ErrNoMailbox, ErrOverQuota,
 // ErrNoSpace, ErrTooLarge, ErrLimit, ErrReadOnly, ErrClosed.
 func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, error) {
+	return a.AppendThen(ctx, nil, msgs...)
+}
+
+// AppendThen is Append with more to do in the transaction that stores the messages: then
+// is called with them, unless it is nil. It may be called again after it has returned an
+// error.
+func (a *Account) AppendThen(ctx context.Context, then func(tx *Tx, stored []Message) error, msgs ...NewMessage) ([]Message, error) {
 	if len(msgs) > maxBatch {
 		return nil, fmt.Errorf("%w: %d messages at once", ErrTooLarge, len(msgs))
 	}
@@ -85,7 +92,7 @@ func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, er
 	if err := a.admit(msgs, total); err != nil {
 		return nil, err
 	}
-	r := &appendRequest{msgs: make([]*prepared, len(msgs)), size: total, done: make(chan struct{})}
+	r := &appendRequest{msgs: make([]*prepared, len(msgs)), size: total, then: then, done: make(chan struct{})}
 	if err := a.writeAll(ctx, msgs, r); err != nil {
 		a.discard(r)
 		return nil, noSpace(err)
@@ -307,6 +314,7 @@ func (a *Account) removeFiles(l ...int64) {
 type appendRequest struct {
 	msgs   []*prepared
 	size   int64
+	then   func(tx *Tx, stored []Message) error // Nil for nothing.
 	result []Message
 	err    error
 	done   chan struct{} // Closed when result or err is set.
@@ -490,6 +498,11 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 				}
 				results[i] = append(results[i], m)
 				contents = append(contents, ct)
+			}
+			if r.then != nil {
+				if err := r.then(tx, results[i]); err != nil {
+					return err
+				}
 			}
 		}
 		if err := synced(); err != nil {

@@ -111,14 +111,14 @@ func (v *verifier) mailboxes(tx *bstore.Tx) error {
 	inbox := false
 	for _, mb := range v.boxes {
 		inbox = inbox || mb.Name == imap.Inbox
-		if _, err := imap.ParseMailboxName(mb.Name); err != nil {
+		if _, err := imap.ParseMailboxName(mb.Name); err != nil && !isHidden(mb.Name) {
 			v.errorf("mailbox %q has an invalid name", mb.Name)
 		}
 		var parent string
 		if p := v.boxes[mb.ParentID]; p != nil {
 			parent = p.Name
 		}
-		if parent != imap.MailboxParent(mb.Name) {
+		if parent != imap.MailboxParent(mb.Name) && !isHidden(mb.Name) {
 			v.errorf("mailbox %q has parent %d named %q", mb.Name, mb.ParentID, parent)
 		}
 		if mb.UIDValidity >= v.state.NextUIDValidity {
@@ -299,6 +299,7 @@ func (v *verifier) others(tx *bstore.Tx) error {
 		bstore.QueryTx[contact](tx).ForEach(func(contact) error { return nil }),
 		bstore.QueryTx[senderRule](tx).ForEach(func(senderRule) error { return nil }),
 		bstore.QueryTx[subjectPass](tx).ForEach(func(subjectPass) error { return nil }),
+		bstore.QueryTx[note](tx).ForEach(func(note) error { return nil }),
 		bstore.QueryTx[credentials](tx).ForEach(func(credentials) error { return nil }),
 	)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/mjl-/bstore"
@@ -39,7 +40,8 @@ func SnapshotMailboxes(ctx context.Context, path string) (l []Mailbox, rerr erro
 		return nil, err
 	}
 	defer func() { rerr = errors.Join(rerr, db.Close()) }()
-	return bstore.QueryDB[Mailbox](ctx, db).SortAsc("Name").List()
+	l, err = bstore.QueryDB[Mailbox](ctx, db).SortAsc("Name").List()
+	return slices.DeleteFunc(l, func(mb Mailbox) bool { return isHidden(mb.Name) }), err
 }
 
 // SnapshotMessages calls fn for each message in a copy of a database, by ascending id.
@@ -55,6 +57,9 @@ func SnapshotMessages(ctx context.Context, path string, fn func(SnapshotMessage)
 			return err
 		}
 		return bstore.QueryTx[Message](tx).SortAsc("ID").ForEach(func(m Message) error {
+			if isHidden(names[m.MailboxID]) {
+				return nil
+			}
 			ct := content{ID: m.ContentID}
 			if err := tx.Get(&ct); err != nil {
 				return fmt.Errorf("content of message %d: %w", m.ID, err)

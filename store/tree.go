@@ -13,7 +13,7 @@ type Tree struct {
 	ModSeq ModSeq // Of the last commit.
 
 	shape *treeShape
-	boxes []*Mailbox // By name, Inbox first; same order as shape.
+	boxes []*Mailbox // By name, Inbox first, hidden ones last; same order as shape.
 	state state
 }
 
@@ -22,15 +22,27 @@ type Tree struct {
 type treeShape struct {
 	byName map[string]int
 	byID   map[int64]int
+	shown  int      // How many mailboxes there are that are not hidden.
 	subs   []string // Sorted.
 }
 
 func newTree(st state, boxes []*Mailbox, subs []string) *Tree {
-	slices.SortFunc(boxes, func(a, b *Mailbox) int { return compareNames(a.Name, b.Name) })
+	slices.SortFunc(boxes, func(a, b *Mailbox) int {
+		if h := isHidden(a.Name); h != isHidden(b.Name) {
+			if h {
+				return 1
+			}
+			return -1
+		}
+		return compareNames(a.Name, b.Name)
+	})
 	slices.SortFunc(subs, compareNames)
 	sh := &treeShape{byName: make(map[string]int, len(boxes)), byID: make(map[int64]int, len(boxes)), subs: subs}
 	for i, mb := range boxes {
-		sh.byName[mb.Name] = i
+		if !isHidden(mb.Name) {
+			sh.byName[mb.Name] = i
+			sh.shown++
+		}
 		sh.byID[mb.ID] = i
 	}
 	return &Tree{ModSeq: st.ModSeq, shape: sh, boxes: boxes, state: st}
@@ -59,8 +71,8 @@ func compareNames(a, b string) int {
 // Mailboxes returns all mailboxes by name, Inbox first, children right behind
 // their parent.
 func (t *Tree) Mailboxes() []Mailbox {
-	l := make([]Mailbox, len(t.boxes))
-	for i, mb := range t.boxes {
+	l := make([]Mailbox, t.shape.shown)
+	for i, mb := range t.boxes[:len(l)] {
 		l[i] = *mb
 	}
 	return l

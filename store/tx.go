@@ -31,6 +31,7 @@ type Tx struct {
 	reputations map[string]*reputation // Changed, by key.
 	lessons     bool                   // There are new ones.
 	contents    bool                   // Some were added or erased.
+	erased      bool                   // Some were erased.
 }
 
 // box is a mailbox as changed by a Tx.
@@ -203,12 +204,12 @@ func (a *Account) publish(tx *Tx) {
 			tx.changes = append(tx.changes, Change{Kind: ChangeMessages, ModSeq: t.ModSeq, MailboxID: id, Name: b.Name})
 		}
 	}
-	a.sessions.publish(tx.changes)
+	a.sessions.publish(slices.DeleteFunc(tx.changes, func(c Change) bool { return isHidden(c.Name) }))
 	if fn := a.store.opts.Lessons; fn != nil && tx.lessons {
 		fn(a.name)
 	}
 	if fn := a.store.opts.Contents; fn != nil && tx.contents {
-		fn(a.name)
+		fn(a.name, tx.erased)
 	}
 }
 
