@@ -32,6 +32,7 @@ type Tx struct {
 	lessons     bool                   // There are new ones.
 	contents    bool                   // Some were added or erased.
 	erased      bool                   // Some were erased.
+	erased      bool                   // Some were erased.
 }
 
 // box is a mailbox as changed by a Tx.
