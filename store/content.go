@@ -135,7 +135,7 @@ func (a *Account) sweepSome(ctx context.Context) (n int, err error) {
 // forget deletes the records of a content that is being erased, and marks its
 // file for removal.
 func (tx *Tx) forget(e *erase) error {
-	tx.written, tx.contents = true, true
+	tx.written, tx.contents, tx.erased = true, true, true
 	tx.state.EraseSize -= e.Size
 	e.ModSeq = 0
 	if err := tx.btx.Update(e); err != nil {

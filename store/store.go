@@ -63,7 +63,7 @@ type Options struct {
 
 	// Contents is called when contents were added to an account, or erased. It must not
 	// wait, nor call the store.
-	Contents func(account string)
+	Contents func(account string, erased bool)
 
 	InitialMailboxes InitialMailboxes // For Create.
 

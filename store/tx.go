@@ -31,6 +31,7 @@ type Tx struct {
 	reputations map[string]*reputation // Changed, by key.
 	lessons     bool                   // There are new ones.
 	contents    bool                   // Some were added or erased.
+	erased      bool                   // Some were erased.
 }
 
 // box is a mailbox as changed by a Tx.
@@ -208,7 +209,7 @@ func (a *Account) publish(tx *Tx) {
 		fn(a.name)
 	}
 	if fn := a.store.opts.Contents; fn != nil && tx.contents {
-		fn(a.name)
+		fn(a.name, tx.erased)
 	}
 }
 
