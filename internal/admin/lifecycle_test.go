@@ -363,10 +363,10 @@ func TestAccountsAreExportedBeforeTheyAreRemoved(t *testing.T) {
 	if !strings.HasSuffix(name, ".mox:2,PSa") || files[name] != "Subject: hello\r\n\r\nfor bob\r\n" {
 		t.Errorf("message is %q %q", name, files[name])
 	}
-	if files["Inbox/dovecot-keywords"] != "0 work\n" || !strings.Contains(files["Inbox/flags.tsv"], "\\Seen $Forwarded work") {
-		t.Errorf("keywords %q, flags %q", files["Inbox/dovecot-keywords"], files["Inbox/flags.tsv"])
+	if files["Inbox/dovecot-keywords"] != "0 work\n" {
+		t.Errorf("keywords %q", files["Inbox/dovecot-keywords"])
 	}
-	if _, ok := files["Sent/flags.tsv"]; !ok {
+	if _, ok := files["Sent/dovecot-keywords"]; !ok {
 		t.Error("mailbox without messages is missing")
 	}
 }
@@ -381,17 +381,6 @@ func TestAccountsAreExportedToADirectory(t *testing.T) {
 	found, err := filepath.Glob(filepath.Join(l.opts.Config.Snapshot().DataDir, "bob", "Inbox", "cur", "*:2,PSa"))
 	if err != nil || len(found) != 1 {
 		t.Errorf("found %v, %v", found, err)
-	}
-}
-
-func TestNamesOfMaildirs(t *testing.T) {
-	t.Parallel()
-	for mailbox, want := range map[string]string{
-		"Inbox": "Inbox", "a/b": "a/b", "a/../b": "a/_../b", "cur": "_cur", "a/new": "a/_new", "_cur": "__cur", ".x": "_.x",
-	} {
-		if got := maildirName(mailbox); got != want {
-			t.Errorf("%s: got %s, expected %s", mailbox, got, want)
-		}
 	}
 }
 
