@@ -53,6 +53,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 	}
 	maps.Copy(m, d.queueCommands())
 	maps.Copy(m, d.adminCommands())
+	maps.Copy(m, d.transferCommands())
 	return m
 }
 

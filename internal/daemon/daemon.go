@@ -29,6 +29,7 @@ import (
 	"mox/internal/submit"
 	"mox/internal/tracedb"
 	"mox/internal/training"
+	"mox/internal/transfer"
 	"mox/mlog"
 	"mox/queue"
 	"mox/queue/queuedb"
@@ -92,6 +93,7 @@ type Daemon struct {
 	dns       dns.Resolver // Nil for no lookups.
 	certs     *certs.Manager
 	training  *training.Trainer
+	transfers *transfer.Transfers
 	decider   *inbound.Decider
 	deliver   *deliver.Deliverer
 	submitter *submit.Submitter
@@ -224,6 +226,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if err := d.openCerts(s); err != nil {
 		return err
 	}
+	d.transfers = transfer.New(transfer.Options{TempDir: d.store.TempDir(), Log: d.logger("transfer")})
 	d.makeInbound()
 	d.makeMonitor()
 	transports, err := d.transports(s)
