@@ -9,9 +9,11 @@ import (
 
 // For what is kept of contents elsewhere, and made in the background: a text index.
 
-// ContentMark returns an id below which no content will be added any more. The error is
-// ErrReadOnly after a disk failure, when that is not known.
+// ContentMark returns an id below which no content will be added any more. It may be some
+// seconds until that is above a content that was added. The error is ErrReadOnly after a
+// disk failure, when it is not known.
 func (a *Account) ContentMark() (int64, error) {
+	a.spares.dropIdle() // They have ids below those of messages that came at once.
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
