@@ -97,19 +97,16 @@ func (w *world) testPowerCut(t *testing.T) {
 
 	p := rec.Replay()
 	rnd := rand.New(rand.NewPCG(uint64(p.Len()), 6))
-	var acked []string
-	advance := func(to int) {
-		marks, err := p.Advance(to)
+	for i := range cuts {
+		cut := begin + (i+1)*(p.Len()-begin)/cuts
+		marks, err := p.Advance(cut)
 		if err != nil {
 			t.Fatal(err)
 		}
+		acked := make([]string, 0, len(marks))
 		for _, mark := range marks {
 			acked = append(acked, mark.(string))
 		}
-	}
-	for i := range cuts {
-		cut := begin + (i+1)*(p.Len()-begin)/cuts
-		advance(cut)
 		keep := powercut.Keep(i % 3)
 		what := fmt.Sprintf("power cut at event %d of %d, kind %d, after %d messages", cut, p.Len(), keep, len(acked))
 		// Outside of the machine, for it is gone when the test is.
