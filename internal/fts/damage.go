@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"runtime/debug"
+	"syscall"
 
 	bolterrors "go.etcd.io/bbolt/errors"
 )
@@ -30,6 +32,16 @@ func noteDamage(err *error) func() {
 			*err = fmt.Errorf("%w: %w", ErrDamaged, *err)
 		}
 	}
+}
+
+// openError makes an error that matches ErrDamaged of one about what is in a file.
+func openError(err error) error {
+	var path *fs.PathError
+	var errno syscall.Errno
+	if errors.As(err, &path) || errors.As(err, &errno) || errors.Is(err, bolterrors.ErrTimeout) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
 // reader reads what was appended to a record.

@@ -114,7 +114,7 @@ func Open(path string) (x *Index, rerr error) {
 	defer noteDamage(&rerr)()
 	db, err := bolt.Open(path, 0600, &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType})
 	if err != nil {
-		return nil, err
+		return nil, openError(err)
 	}
 	x = &Index{db: db}
 	defer func() {

@@ -62,6 +62,9 @@ func (c *compiler) compile(key *imap.SearchKey) node {
 	}
 	n := c.leaf(key)
 	n.cost = n.op.cost()
+	if n.cost == 1 || n.cost == 2 {
+		c.p.digests = true
+	}
 	return n
 }
 

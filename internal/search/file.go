@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"mox/internal/search/textindex"
 	"mox/message"
 	"mox/store"
 )
@@ -51,10 +52,9 @@ func headerMatches(h *message.Header, n *node) verdict {
 }
 
 // read opens the file of a message that the digest did not decide on.
-func (r *run) read(pos int) (verdict, error) {
-	e := r.index.At(pos)
-	m := subject{pos: pos, entry: e, flags: r.index.Flags(pos)}
-	c, err := r.mail.OpenContent(r.ctx, e.ContentID)
+func (r *run) read(cand *candidate) (verdict, error) {
+	m := r.subject(cand)
+	c, err := r.mail.OpenContent(r.ctx, m.entry.ContentID)
 	if err == nil {
 		var v verdict
 		v, err = r.readContent(&m, c)
@@ -69,7 +69,7 @@ func (r *run) read(pos int) (verdict, error) {
 		return no, err
 	case errors.Is(err, store.ErrNoMessage): // Gone: nothing is wrong.
 	case r.opts.Unreadable != nil:
-		r.opts.Unreadable(pos, err)
+		r.opts.Unreadable(cand.pos, err)
 	}
 	return no, nil
 }
@@ -94,7 +94,7 @@ func (r *run) readContent(m *subject, c *store.Content) (verdict, error) {
 	}
 	s := newScan(r.needles, facts.needles)
 	for p := range tree.Walk() {
-		if err := s.part(src, p, p == tree); err != nil {
+		if err := textindex.Each(src, p, p == tree, s.anyText, s); err != nil {
 			return no, err
 		}
 		s.update()
@@ -142,43 +142,21 @@ func newScan(needles []needle, found []verdict) *scan {
 	return s
 }
 
-// part reads the header of a part and, if it is text, its body.
-func (s *scan) part(src io.ReaderAt, p *message.Part, root bool) error {
-	// The header of a message inside is text of the body of the outer one.
-	inner := p.Envelope != nil && !root
-	if s.anyText || inner {
-		size := p.BodyStart - p.HeaderStart
-		h, err := message.ReadHeader(io.NewSectionReader(src, p.HeaderStart, size), size, message.Limits{})
-		if err != nil {
-			return err
-		}
-		to := s.fields
-		if inner {
-			to = s.body
-		}
-		writeFields(to, &h)
+// Fields implements textindex.Sink.
+func (s *scan) Fields(text []byte, body bool) error {
+	m := s.fields
+	if body {
+		m = s.body
 	}
-	if p.Parts != nil || p.Message != nil || p.Type != "TEXT" && p.Type != "MESSAGE" {
-		return nil
-	}
-	_, err := s.body.ReadFrom(p.TextReader(src))
-	return err
+	m.Write(text)
+	m.End()
+	return nil
 }
 
-// writeFields writes the decoded fields as text, and lines that are no fields as they
-// are.
-func writeFields(m *message.Matcher, h *message.Header) {
-	var buf []byte
-	pos := 0
-	for _, f := range h.Fields {
-		buf = append(buf[:0], h.Raw[pos:f.Start]...)
-		buf = append(append(buf, f.Name...), ": "...)
-		buf = append(buf, message.DecodeText(f.Unfolded())...)
-		m.Write(append(buf, '\n'))
-		pos = f.End
-	}
-	m.Write(h.Raw[pos:])
-	m.End()
+// Body implements textindex.Sink.
+func (s *scan) Body(r io.Reader) error {
+	_, err := s.body.ReadFrom(r)
+	return err
 }
 
 // update notes what has been found so far.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mox/imap"
+	"mox/internal/fts"
 	"mox/message"
 	"mox/store"
 )
@@ -46,7 +47,7 @@ const (
 	// Asked of the digest if it has the field, else of the file.
 	opHeader
 
-	// Asked of the file.
+	// Asked of the text index if it has the message, else of the file.
 	opNeedle
 )
 
@@ -124,6 +125,8 @@ type subject struct {
 	entry  *store.Entry
 	flags  imap.Flags
 	digest message.Digest // Nil until read.
+	texts  *fts.Search    // Nil if there is no text index.
+	found  []fts.Answer   // Of the text index, by needle. Nil until texts were looked at.
 	file   *fileFacts     // Nil until read.
 }
 
@@ -152,10 +155,7 @@ func (m *subject) eval(n *node) verdict {
 	case 2:
 		return m.evalHeader(n)
 	}
-	if m.file == nil {
-		return unknown
-	}
-	return m.file.needles[n.needle]
+	return m.evalNeedle(n.needle)
 }
 
 // evalList evaluates opAnd and opOr. Kids are ordered by cost; the first that decides

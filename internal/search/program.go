@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"mox/imap"
+	"mox/internal/fts"
+	"mox/internal/search/textindex"
 	"mox/message"
 	"mox/store"
 )
@@ -44,6 +46,7 @@ type Program struct {
 	intervals  []interval // Ascending, not empty, not overlapping.
 
 	needles []needle // Of BODY and TEXT.
+	digests bool     // Digests can decide something that is not in the index.
 }
 
 // interval is the positions from first up to, but not including, end.
@@ -58,6 +61,9 @@ type Options struct {
 	// whether it matches depends on it. Such a message is no result.
 	Unreadable func(pos int, err error)
 
+	// Texts is the text index of the account. Nil: texts are read from messages.
+	Texts *textindex.Reader
+
 	// Progress, if not nil, is called at times with how many messages of the mailbox have
 	// been looked at.
 	Progress func(done int)
@@ -70,6 +76,7 @@ func (p *Program) Run(ctx context.Context, mail Mail, opts Options, yield func(p
 		return p.runIndex(ctx, opts, yield)
 	}
 	r := run{Program: p, ctx: ctx, mail: mail, opts: opts}
+	r.startTexts()
 	for pos := range p.positions(opts.Descending) {
 		r.batch = append(r.batch, candidate{pos: pos})
 		if len(r.batch) == batchSize {
@@ -141,6 +148,8 @@ func (p *Program) backwards(yield func(int) bool) {
 type candidate struct {
 	pos    int
 	result verdict
+	digest message.Digest // If it was read.
+	found  []fts.Answer   // Of the text index, if texts were looked at.
 }
 
 // run is the state of one Run.
@@ -151,8 +160,10 @@ type run struct {
 	opts Options
 
 	batch []candidate
-	ids   []int64 // Content ids of those that need a digest.
+	ids   []int64 // Content ids of those that need a digest, or a look at their text.
 	at    []int   // Their indexes in batch.
+
+	texts *fts.Search // Nil if there is no text index.
 }
 
 // progress tells that the message at a position has been looked at.
@@ -177,7 +188,7 @@ func (r *run) flush(yield func(int) bool) (more bool, err error) {
 	for _, c := range r.batch {
 		if c.result == unknown {
 			// Files are opened in the order of results, so that an early end saves them.
-			if c.result, err = r.read(c.pos); err != nil {
+			if c.result, err = r.read(&c); err != nil {
 				return false, err
 			}
 		}
@@ -189,28 +200,49 @@ func (r *run) flush(yield func(int) bool) (more bool, err error) {
 	return true, nil
 }
 
-// decide asks the index, and then the digests for what the index leaves open.
-func (r *run) decide() error {
+// subject returns what is known of a candidate.
+func (r *run) subject(c *candidate) subject {
+	return subject{pos: c.pos, entry: r.index.At(c.pos), flags: r.index.Flags(c.pos), digest: c.digest, texts: r.texts, found: c.found}
+}
+
+// open lists the candidates of which the result is not known yet, and reports whether
+// there are any.
+func (r *run) open() bool {
 	r.ids, r.at = r.ids[:0], r.at[:0]
 	for i := range r.batch {
+		if c := &r.batch[i]; c.result == unknown {
+			r.ids, r.at = append(r.ids, r.index.At(c.pos).ContentID), append(r.at, i)
+		}
+	}
+	return len(r.ids) > 0
+}
+
+// decide asks the index, then the digests for what the index leaves open, and then the
+// text index.
+func (r *run) decide() error {
+	for i := range r.batch {
 		c := &r.batch[i]
-		m := subject{pos: c.pos, entry: r.index.At(c.pos), flags: r.index.Flags(c.pos)}
+		m := r.subject(c)
 		c.result = m.eval(&r.root)
-		if c.result == unknown {
-			r.ids, r.at = append(r.ids, m.entry.ContentID), append(r.at, i)
-		}
 	}
-	if len(r.ids) == 0 {
-		return nil
-	}
-	return r.mail.Digests(r.ctx, r.ids, func(i int, d message.Digest) error {
-		c := &r.batch[r.at[i]]
-		if d == nil {
-			c.result = no // Gone: it is not found by what it was.
+	if (r.digests || r.texts == nil) && r.open() {
+		err := r.mail.Digests(r.ctx, r.ids, func(i int, d message.Digest) error {
+			c := &r.batch[r.at[i]]
+			if d == nil {
+				c.result = no // Gone: it is not found by what it was.
+				return nil
+			}
+			c.digest = d
+			m := r.subject(c)
+			c.result = m.eval(&r.root)
 			return nil
+		})
+		if err != nil {
+			return err
 		}
-		m := subject{pos: c.pos, entry: r.index.At(c.pos), flags: r.index.Flags(c.pos), digest: d}
-		c.result = m.eval(&r.root)
-		return nil
-	})
+	}
+	if r.texts != nil && r.open() {
+		return r.match()
+	}
+	return nil
 }

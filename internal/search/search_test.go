@@ -27,6 +27,7 @@ type mailbox struct {
 	*store.Account
 	t       testing.TB
 	dir     string
+	store   *store.Store
 	id      int64
 	digests int
 	files   int
@@ -60,7 +61,7 @@ func newMailbox(t testing.TB) *mailbox {
 		}
 	})
 	mb, _ := a.Tree().ByName("Inbox")
-	return &mailbox{Account: a, t: t, dir: dir, id: mb.ID}
+	return &mailbox{Account: a, t: t, dir: dir, store: s, id: mb.ID}
 }
 
 // newMessage is a message of a test.
