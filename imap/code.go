@@ -59,6 +59,7 @@ const (
 	CodeCopyUID        Code = "COPYUID"        // RFC 9051 §7.1
 	CodeHighestModSeq  Code = "HIGHESTMODSEQ"  // RFC 7162 §3.1.2.1
 	CodeMailboxID      Code = "MAILBOXID"      // RFC 8474 §4.1
+	CodeNoUpdate       Code = "NOUPDATE"       // RFC 5267 §4.3.1
 	CodeModified       Code = "MODIFIED"       // RFC 7162 §3.1.3
 	CodePermanentFlags Code = "PERMANENTFLAGS" // RFC 9051 §7.1
 	CodeUIDNext        Code = "UIDNEXT"        // RFC 9051 §7.1

@@ -68,9 +68,13 @@ func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, err
 	if err := s.checkProgram(&req.program, req.sort != nil); err != nil {
 		return reply{}, err
 	}
+	if err := s.checkUpdate(req.ret); err != nil {
+		return reply{}, err
+	}
 	if req.modSeq {
 		s.enableCondStore()
 	}
+	saved := s.saved
 	res, err := s.searchSelected(ctx, req)
 	if err != nil {
 		var e *imap.Error
@@ -90,6 +94,7 @@ func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, err
 	case res.any(req.ret):
 		s.writeESearch(res, req, nil)
 	}
+	s.openContext(req, res, saved)
 	return reply{keepsSeqs: req.program.Key.UsesSeqs()}, nil
 }
 
@@ -139,18 +144,25 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 	if err != nil {
 		return res, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, searchTimeout, errSearchTime)
+	defer cancel()
+	texts := s.texts(ctx)
+	defer texts.Close()
 	// find returns at most n matches, ascending, the last ones if that is wanted.
 	find := func(n int64, last bool) (l []int) {
 		if err != nil {
 			return nil
 		}
-		opts := search.Options{Descending: last, Progress: s.c.progress(res.index.Len()), Unreadable: func(pos int, err error) {
+		opts := search.Options{Descending: last, Texts: texts, Progress: s.c.progress(res.index.Len()), Unreadable: func(pos int, err error) {
 			s.c.log.Error("message cannot be searched", "err", err, "content", res.index.At(pos).ContentID)
 		}}
 		err = p.Run(ctx, s.account, opts, func(pos int) bool {
 			l = append(l, pos)
 			return int64(len(l)) < n
 		})
+		if err != nil && context.Cause(ctx) == errSearchTime {
+			err = errSearchTime
+		}
 		if last {
 			slices.Reverse(l)
 		}
@@ -303,7 +315,7 @@ func (s *session) writeESearch(res searchResult, req *searchRequest, mb *store.M
 	}
 	if (ret.All || !ret.Given) && len(res.all) > 0 {
 		enc.Raw(" ALL ")
-		s.writeNumbers(res, res.sorted, req.uid)
+		s.writeNumbers(len(res.sorted), func(i int) uint32 { return res.number(res.sorted[i], req.uid) })
 	}
 	if ret.Count {
 		enc.Raw(" COUNT ")
@@ -314,7 +326,7 @@ func (s *session) writeESearch(res searchResult, req *searchRequest, mb *store.M
 		enc.PartialRange(ret.Partial)
 		enc.SP()
 		if len(res.partial) > 0 {
-			s.writeNumbers(res, res.partial, req.uid)
+			s.writeNumbers(len(res.partial), func(i int) uint32 { return res.number(res.partial[i], req.uid) })
 		} else {
 			enc.NIL()
 		}
@@ -327,11 +339,11 @@ func (s *session) writeESearch(res searchResult, req *searchRequest, mb *store.M
 	enc.CRLF()
 }
 
-// writeNumbers writes the numbers of positions in their order. Those that ascend without a
-// gap are written as ranges. RFC 5267 §3.2
-func (s *session) writeNumbers(res searchResult, positions []int, uid bool) {
+// writeNumbers writes n numbers in their order. Those that ascend without a gap are written
+// as ranges. RFC 5267 §3.2
+func (s *session) writeNumbers(n int, number func(i int) uint32) {
 	line := make([]byte, 0, 4096)
-	for i := 0; i < len(positions); {
+	for i := 0; i < n; {
 		if len(line) > cap(line)-32 {
 			s.c.enc.RawBytes(line)
 			line = line[:0]
@@ -339,9 +351,9 @@ func (s *session) writeNumbers(res searchResult, positions []int, uid bool) {
 		if i > 0 {
 			line = append(line, ',')
 		}
-		first := res.number(positions[i], uid)
+		first := number(i)
 		last := first
-		for i++; i < len(positions) && res.number(positions[i], uid) == last+1; i++ {
+		for i++; i < n && number(i) == last+1; i++ {
 			last++
 		}
 		line = strconv.AppendUint(line, uint64(first), 10)

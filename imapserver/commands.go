@@ -158,6 +158,7 @@ func commandTable() []command {
 		{"THREAD", inSelected, keepsSeqs | usesSeqs, onSelected(parseThread, runThread)},
 		{"FETCH", inSelected, keepsSeqs | usesSeqs, onSelected(parseFetch, runFetch)},
 		{"STORE", inSelected, keepsSeqs | usesSeqs, onSelected(parseStore, runStore)},
+		{"CANCELUPDATE", inSelected, 0, onSelected(parseCancelUpdate, runCancelUpdate)},
 		{"COPY", inSelected, usesSeqs, onSelected(parseCopy, runCopy)},
 		{"MOVE", inSelected, usesSeqs, onSelected(parseCopy, runMove)},
 		{"UID EXPUNGE", inSelected, 0, onSelected(parseUIDExpunge, runUIDExpunge)},

@@ -17,6 +17,7 @@ const (
 	byeTimeout       = 5 * time.Second  // For the last words on a connection that is given up.
 	proxyTimeout     = 5 * time.Second  // For the header of the PROXY protocol.
 	refuseTimeout    = time.Second      // To tell a client that it is not served.
+	searchTimeout    = 10 * time.Minute // For one SEARCH, SORT or THREAD in one mailbox.
 	progressInterval = 10 * time.Second // Between responses that tell that a command is worked on. RFC 9585 §4
 	keepAlive        = 5 * time.Minute  // Between TCP keep-alive probes.
 )
@@ -35,6 +36,10 @@ const (
 	maxUnseenBatch = 10000 // Messages marked \Seen in one transaction.
 	fetchBatch     = 200   // Messages whose digests are held while a client is written to.
 	copyBuffer     = 32 << 10
+
+	maxContexts       = 20      // Searches of a session whose results are updated.
+	maxContextResults = 1 << 20 // Results of all of these, but there can always be one.
+	maxContextFiles   = 1000    // Messages that are read at once to update a result.
 
 	sortMemory = 64 << 20 // Bytes that are kept of what messages are sorted and threaded by.
 )

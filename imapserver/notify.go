@@ -304,7 +304,13 @@ func (s *selected) tellNew(ctx context.Context, added []uint32) error {
 	if len(items) == 0 || len(uids) == 0 {
 		return nil
 	}
-	req := &fetchRequest{uid: s.condStore, items: items}
+	s.tellItems(ctx, uids, s.condStore, items)
+	return ctx.Err()
+}
+
+// tellItems writes FETCH responses that were not asked for with a command.
+func (s *selected) tellItems(ctx context.Context, uids imap.Ranges, withUID bool, items []imap.FetchItem) {
+	req := &fetchRequest{uid: withUID || s.condStore, items: items}
 	if s.condStore {
 		req.items = append(slices.Clip(items), imap.FetchItem{Attr: imap.FetchModSeq})
 	}
@@ -317,5 +323,4 @@ func (s *selected) tellNew(ctx context.Context, added []uint32) error {
 	if err != nil {
 		s.c.log.Error("tell new messages", "err", err)
 	}
-	return ctx.Err()
 }

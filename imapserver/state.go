@@ -51,6 +51,8 @@ type selected struct {
 	expunged bool
 	// saved are the UIDs of "$", perhaps of messages that are gone. RFC 5182 §2
 	saved imap.Ranges
+	// contexts are searches of which changes of the result are told. RFC 5267 §4.3
+	contexts []*searchContext
 }
 
 // toldFlags are flags as the client was told them.

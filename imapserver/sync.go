@@ -48,9 +48,11 @@ func (s *selected) sync(ctx context.Context, expunge bool) error {
 		if len(d.Expunged) > 0 && !expunge {
 			return nil
 		}
+		updates := s.beginUpdates(ctx, d, latest)
 		s.tellDiff(d, latest, wanted)
 		s.known = latest
 		added = d.Added
+		s.endUpdates(ctx, updates, added)
 	}
 	s.told, s.expunged = nil, false
 	if mb, ok := t.ByID(s.id); ok {
