@@ -2,7 +2,6 @@ package imapclient
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -152,13 +151,14 @@ func (c *Client) Enabled() imap.Caps {
 	return c.enabled
 }
 
-// Conn returns the connection, which has the TLS layer after [Client.StartTLS].
+// Conn returns the connection, which has the layers of [Client.StartTLS] and
+// [Client.Compress] after these.
 func (c *Client) Conn() net.Conn {
 	return c.conn
 }
 
 // setConn puts the client on a new layer of the connection.
-func (c *Client) setConn(conn *tls.Conn) {
+func (c *Client) setConn(conn net.Conn) {
 	c.conn = conn
 	c.clock.setConn(conn)
 }

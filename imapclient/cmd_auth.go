@@ -47,6 +47,20 @@ func (c *Client) Login(ctx context.Context, username, password string) (*Respons
 	})
 }
 
+// Unauthenticate goes back to the state before authentication, with nothing enabled and
+// the capabilities unknown unless the server tells them. RFC 8437 §3
+func (c *Client) Unauthenticate(ctx context.Context) (*Response, error) {
+	resp, err := c.do(ctx, "UNAUTHENTICATE", nil)
+	if err == nil {
+		c.state, c.utf8, c.enabled = StateNotAuthenticated, false, imap.Caps{}
+		c.dec.SetUTF8(false)
+		if _, told := resp.Code(imap.CodeCapability); !told {
+			c.caps = nil
+		}
+	}
+	return resp, err
+}
+
 // login runs a command that logs in.
 func (c *Client) login(f func() (*Response, error)) (*Response, error) {
 	resp, err := f()

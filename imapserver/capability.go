@@ -10,6 +10,7 @@ import (
 // capabilities are announced in all states. What is here works. RFC 9051 §7.2.2
 var capabilities = []imap.Cap{
 	imap.CapIMAP4rev2, imap.CapIMAP4rev1, imap.CapEnable, imap.CapLiteralPlus, imap.CapIdle, imap.CapSASLIR,
+	imap.CapPreview, imap.CapUnauthenticate,
 	imap.CapID, imap.CapNamespace, imap.CapBinary, imap.CapUnselect, imap.CapUIDPlus, imap.CapMove,
 	imap.CapMultiAppend, imap.CapESearch, imap.CapSearchRes, imap.CapWithin, imap.CapUTF8Accept,
 	imap.CapListExtended, imap.CapListStatus, imap.CapSpecialUse, imap.CapCreateSpecial, imap.CapChildren,
@@ -27,6 +28,9 @@ func (c *conn) caps() []string {
 	}
 	l = append(l, string(imap.CapAppendLimit)+"="+strconv.FormatInt(c.opts.MaxMessageSize, 10))
 	if c.sess != nil {
+		if c.io.deflate == nil {
+			l = append(l, string(imap.CapCompressDeflate))
+		}
 		return l
 	}
 	if c.tls == nil && c.opts.TLSConfig != nil {

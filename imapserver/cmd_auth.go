@@ -15,7 +15,7 @@ import (
 	"mox/internal/ratelimit"
 )
 
-// STARTTLS, AUTHENTICATE, LOGIN. RFC 9051 §6.2
+// STARTTLS, AUTHENTICATE, LOGIN. RFC 9051 §6.2. UNAUTHENTICATE. RFC 8437
 
 // runStartTLS adds TLS after its reply.
 func runStartTLS(_ context.Context, c *conn, _ struct{}) (reply, error) {
@@ -220,4 +220,19 @@ func (c *conn) loggedIn(ctx context.Context, res identity.Result) (reply, error)
 	c.setLimits(wire.ServerLimits())
 	c.sess = newSession(c, account, res.LoginAddress)
 	return reply{code: c.capabilityCode(), text: "logged in"}, nil
+}
+
+// runUnauthenticate goes back to the state before authentication: all that the session
+// had, and had enabled, is gone. Compression would have to end at a place in the input
+// that cannot be known, so with it the connection ends, as RFC 8437 §3 allows.
+func runUnauthenticate(_ context.Context, s *session, _ struct{}) (reply, error) {
+	c := s.c
+	if c.io.deflate != nil {
+		return reply{}, imap.Bye("", "compression cannot be ended, connect again")
+	}
+	s.close()
+	c.sess = nil
+	c.setLimits(loginLimits())
+	c.enc.SetUTF8(false)
+	return reply{code: c.capabilityCode()}, nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // FETCH, UID FETCH. RFC 9051 §6.4.5, RFC 3501 §6.4.5, RFC 3516, RFC 8474 §5, RFC 8514 §4.2
-// with CHANGEDSINCE, VANISHED and MODSEQ of RFC 7162, and PARTIAL of RFC 9394. PREVIEW (RFC
-// 8970) is not known yet.
+// with CHANGEDSINCE, VANISHED and MODSEQ of RFC 7162, PARTIAL of RFC 9394, and PREVIEW of
+// RFC 8970.
 //
 // What a message is asked for decides what is read of it: the index, its digest, or its
 // file. One that cannot be read does not fail the command: its data is NIL or left out,
@@ -42,11 +42,6 @@ func parseFetch(d *wire.Decoder) *fetchRequest {
 	req.set = d.NeedNumSet()
 	d.NeedSP()
 	req.items = d.NeedFetchItems()
-	for _, item := range req.items {
-		if item.Attr == imap.FetchPreview {
-			d.Fail("unknown fetch item") // Not announced.
-		}
-	}
 	req.fetchModifiers = parseFetchModifiers(d)
 	return req
 }
@@ -176,7 +171,7 @@ func responseName(item imap.FetchItem) string {
 // itemNeeds returns how much must be read for an item.
 func itemNeeds(item imap.FetchItem) needs {
 	switch item.Attr {
-	case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchBody, imap.FetchBinarySize:
+	case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchBody, imap.FetchBinarySize, imap.FetchPreview:
 		return needsDigest
 	case imap.FetchBodySection:
 		if item.Section.Spec == imap.SpecHeaderFields && len(item.Section.Part) == 0 {

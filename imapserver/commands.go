@@ -103,8 +103,8 @@ func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 // SORT and THREAD. So: usesSeqs on these.
 //
 // RFC 9051 §6.3.2: "The SELECT command automatically deselects any currently selected
-// mailbox before attempting the new selection." CLOSE, UNSELECT and LOGOUT leave none. So:
-// changesMailbox on these.
+// mailbox before attempting the new selection." CLOSE, UNSELECT, UNAUTHENTICATE and LOGOUT
+// leave none. So: changesMailbox on these.
 //
 // RFC 9051 §6.2.3: unless passwords are protected, "a server implementation MUST
 // implement a configuration in which it advertises the LOGINDISABLED capability and does
@@ -113,7 +113,8 @@ func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 //
 // RFC 9051 §6.3.12: the message of APPEND follows a continuation request, and there may
 // be several (RFC 3502). AUTHENTICATE (§6.2.2) and IDLE (§6.3.13) read lines that are no
-// commands; what follows STARTTLS is none either (§6.2.1). So: streams on these.
+// commands; what follows STARTTLS is none either (§6.2.1), nor is what follows COMPRESS
+// (RFC 4978 §3). So: streams on these.
 func commandTable() []command {
 	return []command{
 		// Any state. RFC 9051 §6.1
@@ -128,6 +129,8 @@ func commandTable() []command {
 		{"LOGIN", notAuthenticated, plaintext | noLogArgs, onConn(parseLogin, runLogin)},
 
 		// Authenticated. RFC 9051 §6.3
+		{"UNAUTHENTICATE", loggedIn, changesMailbox, onSession(noArgs, runUnauthenticate)}, // RFC 8437
+		{"COMPRESS", loggedIn, streams, onSession(parseCompress, runCompress)},
 		{"ENABLE", loggedIn, 0, onSession(parseEnable, runEnable)},
 		{"SELECT", loggedIn, changesMailbox, onSession(parseSelect, runSelect)},
 		{"EXAMINE", loggedIn, changesMailbox, onSession(parseSelect, runExamine)},

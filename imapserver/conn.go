@@ -1,10 +1,12 @@
 package imapserver
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -250,9 +252,10 @@ func (c *conn) end() {
 	if c.counted {
 		c.srv.counted.Add(-1)
 	}
+	c.io.setWriteTimeout(byeTimeout)
+	c.endDeflate()
 	// Whoever closes TLS properly waits for the peer: it need not know that we are gone.
 	if c.tls != nil {
-		c.io.setWriteTimeout(byeTimeout)
 		_ = c.tls.Close()
 	}
 	_ = c.nc.Close() // Perhaps closed already.
@@ -364,23 +367,55 @@ type netIO struct {
 	nc      net.Conn
 	timeout time.Duration // For writes; zero is writeTimeout.
 	level   slog.Level    // Of the transcript; zero is LevelTrace.
+
+	inflate io.Reader // Nil without compression.
+	deflate *deflater // Nil without compression.
 }
 
-func (n *netIO) Read(p []byte) (int, error) { return n.nc.Read(p) }
+func (n *netIO) Read(p []byte) (int, error) {
+	if n.inflate != nil {
+		return n.inflate.Read(p)
+	}
+	return n.nc.Read(p)
+}
 
 func (n *netIO) setWriteTimeout(d time.Duration) { n.timeout = d }
 
-// Write writes p. Clients with failed logins get it byte by byte.
+// Write writes p, to the last byte, through the compression if there is one.
 func (n *netIO) Write(p []byte) (int, error) {
-	timeout := n.timeout
-	if timeout == 0 {
-		timeout = writeTimeout
-	}
 	level := n.level
 	if level == 0 {
 		level = mlog.LevelTrace
 	}
 	mlog.Trace(context.Background(), n.c.log, level, "LS: ", p)
+	if n.deflate == nil {
+		if err := n.writeRaw(p); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	b, ok := n.c.srv.deflated.Get().(*bytes.Buffer)
+	if !ok {
+		b = new(bytes.Buffer)
+	}
+	defer n.c.srv.deflated.Put(b)
+	b.Reset()
+	if err := n.deflate.deflate(b, p); err != nil {
+		return 0, err
+	}
+	if err := n.writeRaw(b.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// writeRaw writes to the layer below the compression. Clients with failed logins get it
+// byte by byte.
+func (n *netIO) writeRaw(p []byte) error {
+	timeout := n.timeout
+	if timeout == 0 {
+		timeout = writeTimeout
+	}
 	step := len(p)
 	if n.c.slow() {
 		step = 1
@@ -390,11 +425,11 @@ func (n *netIO) Write(p []byte) (int, error) {
 			n.c.srv.opts.Delay(slowDelay)
 		}
 		if err := n.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-			return done, err
+			return err
 		}
-		if k, err := n.nc.Write(p[done : done+step]); err != nil {
-			return done + k, err
+		if _, err := n.nc.Write(p[done : done+step]); err != nil {
+			return err
 		}
 	}
-	return len(p), nil
+	return nil
 }

@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"strconv"
+	"strings"
 
 	"mox/imap"
 	"mox/internal/search"
@@ -88,10 +89,14 @@ func (m *fetching) objectID(name, prefix string, id int64) {
 func (m *fetching) digestItem(it *fetchItem) {
 	if m.digest == nil {
 		m.fail(store.ErrNoMessage)
-		if it.Attr == imap.FetchBodySection {
+		switch it.Attr {
+		case imap.FetchBodySection:
 			m.c.enc.Item()
 			m.c.enc.Raw(it.name)
 			m.c.enc.NIL()
+		case imap.FetchPreview: // NIL is for LAZY alone. RFC 8970 §3.2
+			m.c.enc.Name("PREVIEW")
+			m.c.enc.String("")
 		}
 		return
 	}
@@ -106,6 +111,9 @@ func (m *fetching) digestItem(it *fetchItem) {
 	case imap.FetchBody:
 		enc.Name("BODY")
 		enc.RawBytes(m.digest.Body())
+	case imap.FetchPreview: // LAZY or not: it is there.
+		enc.Name("PREVIEW")
+		enc.String(shortPreview(m.digest.Preview()))
 	case imap.FetchBinarySize:
 		m.binarySize(it)
 	case imap.FetchBodySection:
@@ -118,6 +126,21 @@ func (m *fetching) digestItem(it *fetchItem) {
 		m.buf = m.digest.FilterFields(m.buf[:0], it.fields, false)
 		m.literalBytes(it, m.buf)
 	}
+}
+
+// previewLength is how many characters of a preview are sent: "The server SHOULD limit the
+// length of the preview text to 200 preview characters." RFC 8970 §3.3
+const previewLength = 200
+
+// shortPreview returns the beginning of a preview.
+func shortPreview(b []byte) string {
+	n := 0
+	for i := range string(b) {
+		if n++; n > previewLength {
+			return strings.TrimRight(string(b[:i]), " ")
+		}
+	}
+	return string(b)
 }
 
 // literalBytes writes an item with data in memory.

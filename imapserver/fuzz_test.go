@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"io"
 	"net"
@@ -132,6 +133,13 @@ func checkResponses(t *testing.T, out []byte) {
 			}
 			if start && !responseStart.MatchString(line) {
 				t.Fatalf("no response: %q", line)
+			}
+			if start && strings.HasSuffix(line, " OK deflate active") {
+				rest, err := io.ReadAll(flate.NewReader(r))
+				if err != nil {
+					t.Fatalf("compressed data: %v", err)
+				}
+				r = bytes.NewReader(rest)
 			}
 			start = false
 			m := literal.FindStringSubmatch(line)

@@ -16,6 +16,7 @@ const (
 	handshakeTimeout = time.Minute      // For TLS.
 	byeTimeout       = 5 * time.Second  // For the last words on a connection that is given up.
 	proxyTimeout     = 5 * time.Second  // For the header of the PROXY protocol.
+	lingerTimeout    = time.Second      // For a client with compression to close the connection after us.
 	refuseTimeout    = time.Second      // To tell a client that it is not served.
 	searchTimeout    = 10 * time.Minute // For one SEARCH, SORT or THREAD in one mailbox.
 	progressInterval = 10 * time.Second // Between responses that tell that a command is worked on. RFC 9585 §4

@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 			Dial: ts.dial,
 			Directives: map[string]script.Directive{
 				"starttls": ts.startTLS,
+				"deflate":  ts.deflate,
 				"deliver":  ts.deliverFile,
 				"shutdown": ts.shutdown,
 				"damage":   ts.damage,

@@ -89,6 +89,8 @@ type Server struct {
 	buffers wire.Buffers
 	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
 
+	deflated sync.Pool // Of *bytes.Buffer, for writing compressed data.
+
 	progressInterval time.Duration // That of limits.go, but in tests.
 
 	counted atomic.Int64 // Connections that count for MaxConnections.
