@@ -148,6 +148,10 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 	defer cancel()
 	texts := s.texts(ctx)
 	defer texts.Close()
+	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
+	defer cancel()
+	texts := s.texts(ctx)
+	defer texts.Close()
 	// find returns at most n matches, ascending, the last ones if that is wanted.
 	find := func(n int64, last bool) (l []int) {
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"mox/internal/metrics"
 	"mox/internal/ratelimit"
 	"mox/internal/search"
+	"mox/internal/search/textindex"
 	"mox/mlog"
 	"mox/store"
 )
@@ -36,6 +37,9 @@ type Options struct {
 	Cids      *mlog.CidSource // Connection ids; nil is a source of its own.
 	CidCipher *mlog.CidCipher // For ids that remote parties see; nil shows them plainly.
 	Version   string          // For ID, told after authentication. RFC 2971 §3.3
+
+	// Texts has the text indexes of accounts. Nil: SEARCH reads messages.
+	Texts *textindex.Indexer
 
 	// MaxConnections is the limit of open connections, all listeners together. Zero and
 	// below is no limit.

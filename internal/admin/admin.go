@@ -65,8 +65,9 @@ type Renamer interface {
 	RenameAccount(ctx context.Context, from, to string) error
 }
 
-// Training has the junk filters of accounts, *training.Trainer.
-type Training interface {
+// Derived has files of accounts that are made from mail: junk filters
+// (*training.Trainer), and text indexes (*textindex.Indexer).
+type Derived interface {
 	Forget(ctx context.Context, account string) error
 }
 
@@ -76,7 +77,7 @@ type Options struct {
 	Store    *store.Store
 	Logins   Logins
 	Queue    Queue
-	Training Training     // Nil if there are no junk filters.
+	Derived  []Derived    // Each is told to close the files of an account.
 	Reports  []Renamer    // Databases that say which account a message is in; to no account, if it is removed.
 	Resolver dns.Resolver // Nil if nothing is looked up.
 	Backups  *sync.Mutex  // Held while a backup is made, for which accounts must stay where they are. Nil: no backups.

@@ -144,8 +144,8 @@ func (a *Admin) take(ctx context.Context, p pending) (t taken, err error) {
 			return t, errors.Join(err, t.from.Release())
 		}
 	}
-	if a.opts.Training != nil {
-		if err := a.opts.Training.Forget(ctx, p.Account); err != nil {
+	for _, d := range a.opts.Derived {
+		if err := d.Forget(ctx, p.Account); err != nil {
 			return t, errors.Join(err, t.release())
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"mox/internal/boltpages"
 	"mox/internal/safefile"
+	"mox/internal/search/textindex"
 	"mox/internal/training"
 	"mox/queue/queuedb"
 	"mox/store"
@@ -132,7 +133,8 @@ func (f *finder) isPlain(rel string) bool {
 	case parts[0] == "queue" && len(parts) == 2:
 		return parts[1] != "msg" && !strings.HasPrefix(parts[1], "index.db")
 	case parts[0] == "accounts" && len(parts) == 3:
-		return parts[2] != "msg" && !strings.HasPrefix(parts[2], store.DatabaseName) && !strings.HasPrefix(parts[2], training.FileName)
+		return parts[2] != "msg" && !strings.HasPrefix(parts[2], store.DatabaseName) && !strings.HasPrefix(parts[2], training.FileName) &&
+			parts[2] != textindex.FileName // It is large, and made again from the messages.
 	}
 	return true
 }

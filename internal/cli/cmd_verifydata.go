@@ -12,6 +12,7 @@ import (
 	"mox/config"
 	"mox/dmarc/dmarcdb"
 	"mox/internal/authdb"
+	"mox/internal/search/textindex"
 	"mox/internal/tracedb"
 	"mox/internal/training"
 	"mox/mtasts/mtastsdb"
@@ -136,6 +137,7 @@ func verifyDatabases(ctx context.Context, dir string, f *findings) error {
 		verify func(ctx context.Context, dir string) ([]string, error)
 	}{
 		{"junk filter", training.Verify},
+		{"text index", textindex.Verify},
 		{"logins", authdb.Verify},
 		{"message traces", tracedb.Verify},
 		{"dmarc", dmarcdb.Verify},

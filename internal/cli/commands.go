@@ -50,6 +50,7 @@ func commands() []command {
 		cmdSendersRemove,
 		cmdReputation,
 		cmdRetrain,
+		cmdSearchRebuild,
 		cmdBackupList,
 		cmdBackupVerify,
 		cmdBackupPrune,

@@ -43,6 +43,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"apppasswordrm":      d.ctlAppPasswordRemove,
 		"loginattempts":      d.ctlLoginAttempts,
 		"retrain":            d.ctlRetrain,
+		"searchrebuild":      d.ctlSearchRebuild,
 		"trace":              d.ctlTrace,
 		"reputation":         d.ctlReputation,
 		"senderslist":        d.ctlSendersList,

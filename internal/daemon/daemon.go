@@ -26,6 +26,7 @@ import (
 	"mox/internal/privsep"
 	"mox/internal/reports"
 	"mox/internal/safefile"
+	"mox/internal/search/textindex"
 	"mox/internal/submit"
 	"mox/internal/tracedb"
 	"mox/internal/training"
@@ -93,6 +94,7 @@ type Daemon struct {
 	dns       dns.Resolver // Nil for no lookups.
 	certs     *certs.Manager
 	training  *training.Trainer
+	texts     *textindex.Indexer
 	transfers *transfer.Transfers
 	decider   *inbound.Decider
 	deliver   *deliver.Deliverer
@@ -172,6 +174,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Policy:           deliver.Policy(d.conf),
 		Known:            d.known,
 		Lessons:          func(account string) { d.training.Wake(account) },
+		Contents:         func(account string, erased bool) { d.texts.Wake(account, erased) },
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
 		UndeleteWindow:   s.UndeleteWindow,
 		UndeleteBytes:    s.UndeleteSize,
@@ -214,6 +217,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if d.dns, err = d.resolver(s); err != nil {
 		return err
 	}
+	d.makeTexts(s.DataDir)
 	if err := d.makeTraining(s.DataDir); err != nil {
 		return err
 	}
@@ -293,6 +297,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		Cids:      d.cids,
 		CidCipher: cipher,
 		Version:   d.opts.Version,
+		Texts:     d.texts,
 
 		MaxConnections: s.MaxConnections,
 	})
@@ -306,6 +311,7 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	d.training.Start()
+	d.texts.Start(accountNames(s))
 	d.certs.Start()
 	d.startOutgoing()
 	d.startReporting(d.submitter)

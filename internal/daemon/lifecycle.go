@@ -15,7 +15,7 @@ func (d *Daemon) makeAdmin(ctx context.Context) error {
 		Store:    d.store,
 		Logins:   d.authDB,
 		Queue:    d.queueDB,
-		Training: d.training,
+		Derived:  []admin.Derived{d.training, d.texts},
 		Reports:  []admin.Renamer{d.dmarcDB, d.tlsDB},
 		Resolver: d.dns,
 		Backups:  &d.backups,

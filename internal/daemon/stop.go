@@ -84,6 +84,9 @@ func (d *Daemon) close() error {
 	if d.training != nil {
 		errs = append(errs, d.training.Close())
 	}
+	if d.texts != nil {
+		errs = append(errs, d.texts.Close())
+	}
 	if d.queueDB != nil {
 		errs = append(errs, d.queueDB.Close())
 	}
