@@ -164,10 +164,13 @@ func AppendDateTime(b []byte, t time.Time) []byte {
 }
 
 // ParseDateTime parses a date-time without its quotes, such as
-// " 1-Feb-1994 21:52:25 -0800". The day has two places, the first may be a space. The
-// time must exist; a leap second counts as the next one. The result has a fixed zone,
-// or UTC for "+0000". RFC 9051 §9, production date-time
+// " 1-Feb-1994 21:52:25 -0800". The day has two places, the first may be a space, which
+// some clients leave out. The time must exist; a leap second counts as the next one. The
+// result has a fixed zone, or UTC for "+0000". RFC 9051 §9, production date-time
 func ParseDateTime(s string) (time.Time, error) {
+	if len(s) == len("2-Jan-2006 15:04:05 -0700") {
+		s = " " + s
+	}
 	if len(s) != len("02-Jan-2006 15:04:05 -0700") || s[11] != ' ' || s[14] != ':' || s[17] != ':' || s[20] != ' ' {
 		return time.Time{}, errDateTime
 	}

@@ -16,6 +16,14 @@ libnet-ssleay-perl perl:Net::SSLeay
 curl curl
 isync mbsync
 mutt mutt
+neomutt neomutt
+offlineimap3 offlineimap
+fetchmail fetchmail
+imapfilter imapfilter
+alpine alpine
+aerc aerc
+nodejs node
+npm npm
 tmux tmux
 python3 python3
 openssl openssl
@@ -103,7 +111,14 @@ while read -r package path; do
 done <<END
 $unpacked
 END
-[ -n "$missing_packages$missing_unpacked" ] || exit 0
+# What comes from npm, as internal/e2e/testdata/imapflow has it.
+missing_modules=
+imapflow=$(dirname "$0")/../internal/e2e/testdata/imapflow
+if ! cmp -s "$imapflow/package-lock.json" "$unpack_dir/imapflow/package-lock.json"; then
+	missing_modules=imapflow
+	missing_programs="$missing_programs imapflow"
+fi
+[ -n "$missing_packages$missing_unpacked$missing_modules" ] || exit 0
 
 # unpack downloads packages, and makes links to their programs.
 unpack() {
@@ -128,9 +143,22 @@ $unpacked
 END
 }
 
+# modules installs what comes from npm. The lock file is there when all else is.
+modules() {
+	[ -n "$missing_modules" ] || return 0
+	echo "installing from npm for the tests: $missing_modules"
+	mkdir -p "$unpack_dir/imapflow"
+	cp "$imapflow/package.json" "$imapflow/package-lock.json" "$unpack_dir/imapflow"
+	(cd "$unpack_dir/imapflow" && npm ci --silent --ignore-scripts --no-audit --no-fund) || {
+		rm "$unpack_dir/imapflow/package-lock.json"
+		return 1
+	}
+}
+
 if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; then
 	if [ -z "$missing_packages" ]; then
 		unpack
+		modules
 		exit 0
 	fi
 	echo "installing for the tests:$missing_packages"
@@ -147,6 +175,7 @@ if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/
 		apt-get install -qq -y --no-install-recommends $missing_packages
 	}
 	unpack
+	modules
 	exit 0
 fi
 

@@ -59,6 +59,7 @@ var packages = map[string]string{
 	"dovecot":          "dovecot-core",
 	"mbsync":           "isync",
 	"offlineimap":      "offlineimap3",
+	"node":             "nodejs",
 	"postconf":         "postfix",
 	"posttls-finger":   "postfix",
 	"sendmail":         "postfix",

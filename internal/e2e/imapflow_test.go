@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mox/internal/testkit"
+)
+
+// imapFlowModules is where scripts/install-test-packages.sh puts what is in
+// testdata/imapflow/package-lock.json.
+const imapFlowModules = "/usr/local/lib/mox-test-packages/imapflow/node_modules"
+
+// TestImapFlow runs a program with the library ImapFlow: a day's work with mailboxes and
+// messages, and waiting for what another connection and a delivery change.
+func TestImapFlow(t *testing.T) {
+	t.Parallel()
+	node := testkit.Tool(t, "node")
+	if _, err := os.Stat(filepath.Join(imapFlowModules, "imapflow")); errors.Is(err, fs.ErrNotExist) {
+		const text = "ImapFlow is not installed: run scripts/install-test-packages.sh as root"
+		if os.Getenv("CI") != "" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	s := localserve(t, options{})
+	_, port := s.hostPort("imaps")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, filepath.Join("testdata", "imapflow", "client.js"), port, s.cert(), user, password)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+imapFlowModules)
+	p := testkit.Start(t, cmd)
+	p.WaitLine("^waiting$")
+	deliver(t, s.smtpClient(), user, simple("imapflow wakes"))
+	p.WaitLine("^imapflow is done$")
+	if out := p.Output(); strings.Contains(out, "Warning") {
+		t.Errorf("output:\n%s", out)
+	}
+}
