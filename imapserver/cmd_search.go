@@ -94,7 +94,7 @@ func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, err
 	case res.any(req.ret):
 		s.writeESearch(res, req, nil)
 	}
-	s.openContext(req, res, saved)
+	s.openContext(req, res, saved, false)
 	return reply{keepsSeqs: req.program.Key.UsesSeqs()}, nil
 }
 
@@ -144,10 +144,6 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 	if err != nil {
 		return res, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, searchTimeout, errSearchTime)
-	defer cancel()
-	texts := s.texts(ctx)
-	defer texts.Close()
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
 	texts := s.texts(ctx)
@@ -164,9 +160,6 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 			l = append(l, pos)
 			return int64(len(l)) < n
 		})
-		if err != nil && context.Cause(ctx) == errSearchTime {
-			err = errSearchTime
-		}
 		if last {
 			slices.Reverse(l)
 		}
@@ -297,18 +290,7 @@ func appendModSeq(line []byte, modSeq store.ModSeq) []byte {
 // as for the command ESEARCH. RFC 9051 §7.3.4, RFC 5267 §3.1, RFC 7377 §2.1
 func (s *session) writeESearch(res searchResult, req *searchRequest, mb *store.Mailbox) {
 	enc, ret := s.c.enc, req.ret
-	enc.Raw("* ESEARCH (TAG ")
-	enc.String(s.c.tag)
-	if mb != nil {
-		enc.Raw(" MAILBOX ")
-		enc.Mailbox(mb.Name)
-		enc.Raw(" UIDVALIDITY ")
-		enc.Number(uint64(mb.UIDValidity))
-	}
-	enc.Raw(")")
-	if req.uid {
-		enc.Raw(" UID")
-	}
+	s.openESearch(s.c.tag, req.uid, mb)
 	if ret.Min && res.min >= 0 {
 		enc.Raw(" MIN ")
 		enc.Number(uint64(res.number(res.min, req.uid)))
@@ -341,6 +323,25 @@ func (s *session) writeESearch(res searchResult, req *searchRequest, mb *store.M
 		enc.Number(uint64(m))
 	}
 	enc.CRLF()
+}
+
+// openESearch begins an ESEARCH response.
+//
+//	search-correlator = SP "(" one-correlator *(SP one-correlator) ")"
+func (s *session) openESearch(tag string, uid bool, mb *store.Mailbox) {
+	enc := s.c.enc
+	enc.Raw("* ESEARCH (TAG ")
+	enc.String(tag)
+	if mb != nil {
+		enc.Raw(" MAILBOX ")
+		enc.Mailbox(mb.Name)
+		enc.Raw(" UIDVALIDITY ")
+		enc.Number(uint64(mb.UIDValidity))
+	}
+	enc.Raw(")")
+	if uid {
+		enc.Raw(" UID")
+	}
 }
 
 // writeNumbers writes n numbers in their order. Those that ascend without a gap are written
