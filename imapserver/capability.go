@@ -16,7 +16,7 @@ var capabilities = []imap.Cap{
 	imap.CapListExtended, imap.CapListStatus, imap.CapSpecialUse, imap.CapCreateSpecial, imap.CapChildren,
 	imap.CapStatusSize, imap.CapQuota, imap.CapQuotaStorage, imap.CapSaveDate, imap.CapObjectID,
 	imap.CapCondStore, imap.CapQResync, imap.CapUIDOnly, imap.CapPartial, imap.CapInProgress, imap.CapMetadata,
-	imap.CapListMetadata, imap.CapNotify, imap.CapSort, imap.CapSortDisplay, imap.CapESort, imap.CapContextSearch,
+	imap.CapListMetadata, imap.CapNotify, imap.CapSort, imap.CapSortDisplay, imap.CapESort, imap.CapMultiSearch, imap.CapContextSearch,
 	imap.CapContextSort, imap.CapThreadSubject, imap.CapThreadRefs,
 }
 

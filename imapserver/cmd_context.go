@@ -26,6 +26,7 @@ type searchContext struct {
 	items   []imap.FetchItem
 	mutable bool // Messages may come and go when their flags or mod-sequences change.
 	files   bool // Files may have to be read.
+	mailbox bool // Of ESEARCH: the mailbox is told. RFC 7377 §2.1
 
 	found imap.Ranges
 	order []uint32 // UIDs in order, for SORT.
@@ -52,7 +53,7 @@ func (s *selected) context(tag string) int {
 
 // openContext begins to tell changes of a result, or tells that this is refused. RFC 5267
 // §4.3.1
-func (s *selected) openContext(req *searchRequest, res searchResult, saved imap.Ranges) {
+func (s *selected) openContext(req *searchRequest, res searchResult, saved imap.Ranges, mailbox bool) {
 	if !req.ret.Update {
 		return
 	}
@@ -60,7 +61,7 @@ func (s *selected) openContext(req *searchRequest, res searchResult, saved imap.
 		s.noUpdate(s.c.tag, "too many searches are updated, cancel some")
 		return
 	}
-	c := &searchContext{tag: s.c.tag, uid: req.uid, key: frozen(req.program.Key, res.index, saved), sort: req.sort, items: req.ret.UpdateItems}
+	c := &searchContext{tag: s.c.tag, uid: req.uid, key: frozen(req.program.Key, res.index, saved), sort: req.sort, items: req.ret.UpdateItems, mailbox: mailbox}
 	c.mutable = c.key.Any(func(k *imap.SearchKey) bool {
 		switch k.Op {
 		case imap.SearchFlag, imap.SearchNotFlag, imap.SearchKeyword, imap.SearchNotKeyword, imap.SearchNew, imap.SearchModSeq:
@@ -173,7 +174,9 @@ func (s *selected) searchAgain(ctx context.Context, c *searchContext, uids imap.
 	if err != nil {
 		return nil, err
 	}
-	err = p.Run(ctx, s.account, search.Options{}, func(pos int) bool {
+	texts := s.texts(ctx)
+	defer texts.Close()
+	err = p.Run(ctx, s.account, search.Options{Texts: texts}, func(pos int) bool {
 		found.Add(latest.At(pos).UID)
 		return true
 	})
@@ -228,12 +231,10 @@ func (s *selected) addedOrder(ctx context.Context, u contextUpdate) ([]uint32, e
 
 // openUpdate begins an ESEARCH response about a context.
 func (s *selected) openUpdate(c *searchContext) {
-	enc := s.c.enc
-	enc.Raw("* ESEARCH (TAG ")
-	enc.String(c.tag)
-	enc.Raw(")")
-	if c.uid {
-		enc.Raw(" UID")
+	if mb, ok := s.account.Tree().ByID(s.id); ok && c.mailbox {
+		s.openESearch(c.tag, c.uid, &mb)
+	} else {
+		s.openESearch(c.tag, c.uid, nil)
 	}
 }
 

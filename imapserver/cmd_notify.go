@@ -71,12 +71,7 @@ func (r *notifyRequest) group(d *wire.Decoder) eventGroup {
 		}
 	case filterSubtree, filterMailboxes:
 		d.NeedSP()
-		name := func() { g.names = append(g.names, d.NeedMailbox()) }
-		if d.PeekIs('(') {
-			d.NeedList(name)
-		} else {
-			name()
-		}
+		g.names = parseMailboxes(d)
 		r.names += len(g.names)
 	case filterInboxes, filterPersonal, filterSubscribed:
 	default:
@@ -86,6 +81,20 @@ func (r *notifyRequest) group(d *wire.Decoder) eventGroup {
 	r.events(d, &g)
 	d.NeedByte(')')
 	return g
+}
+
+// parseMailboxes parses one or more names of mailboxes. RFC 5465 §8
+//
+//	one-or-more-mailbox = mailbox / many-mailboxes
+//	many-mailboxes      = "(" mailbox *(SP mailbox) ")"
+func parseMailboxes(d *wire.Decoder) (names []string) {
+	name := func() { names = append(names, d.NeedMailbox()) }
+	if d.PeekIs('(') {
+		d.NeedList(name)
+	} else {
+		name()
+	}
+	return names
 }
 
 // events parses the events of a group, and checks that they go together. RFC 5465 §5, §6.1

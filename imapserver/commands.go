@@ -67,6 +67,7 @@ func onConn[R any](parse func(*wire.Decoder) R, run func(context.Context, *conn,
 func onSession[R any](parse func(*wire.Decoder) R, run func(context.Context, *session, R) (reply, error)) binder {
 	return func(c *conn) runner {
 		req := parse(c.dec)
+		c.checkRefused(req)
 		return func(ctx context.Context) (reply, error) { return run(ctx, c.sess, req) }
 	}
 }
@@ -75,17 +76,22 @@ func onSession[R any](parse func(*wire.Decoder) R, run func(context.Context, *se
 func onSelected[R any](parse func(*wire.Decoder) R, run func(context.Context, *selected, R) (reply, error)) binder {
 	return func(c *conn) runner {
 		req := parse(c.dec)
-		if r, ok := any(req).(refusable); ok {
-			if err := c.decoded(); err != nil {
-				r.refused(c, err)
-			}
-		}
+		c.checkRefused(req)
 		return func(ctx context.Context) (reply, error) { return run(ctx, c.sess.sel, req) }
 	}
 }
 
 // refusable is a request with effects even if its arguments are refused.
 type refusable interface{ refused(c *conn, err error) }
+
+// checkRefused tells a request if its arguments are refused.
+func (c *conn) checkRefused(req any) {
+	if r, ok := req.(refusable); ok {
+		if err := c.decoded(); err != nil {
+			r.refused(c, err)
+		}
+	}
+}
 
 // noArgs parses the arguments of a command that has none.
 func noArgs(*wire.Decoder) struct{} { return struct{}{} }
@@ -146,6 +152,7 @@ func commandTable() []command {
 		{"APPEND", loggedIn, streams, onSession(parseMailbox, runAppend)},
 		{"NOTIFY", loggedIn, 0, onSession(parseNotify, runNotify)},
 		{"IDLE", loggedIn, streams, onSession(noArgs, runIdle)},
+		{"ESEARCH", loggedIn, 0, onSession(parseESearch, runESearch)},
 		{"GETMETADATA", loggedIn, 0, onSession(parseGetMetadata, runGetMetadata)},
 		{"SETMETADATA", loggedIn, 0, onSession(parseSetMetadata, runSetMetadata)},
 		{"GETQUOTA", loggedIn, 0, onSession(parseQuotaRoot, runGetQuota)},

@@ -258,7 +258,7 @@ func (c *compiler) sequence(set imap.NumSet) node {
 	}
 	n := uint32(c.scope.Index.Len())
 	r := set.Resolve(n)
-	if r.Max() > n {
+	if r.Max() > n && !c.scope.AnySequence {
 		c.err = errSequence
 	}
 	return node{op: opPositions, set: r}

@@ -31,6 +31,10 @@ type Scope struct {
 	Saved  imap.Ranges // UIDs that "$" stands for. RFC 5182 §2
 	Recent imap.Ranges // UIDs of messages that are \Recent in this session. RFC 3501 §2.3.2
 	Now    time.Time   // For OLDER and YOUNGER.
+
+	// AnySequence lets message sequence numbers be larger than the number of messages, as
+	// they can be in mailboxes that are not selected. RFC 7377 §2
+	AnySequence bool
 }
 
 // A Program is a compiled search key. It gives positions in the Index that it was
