@@ -16,6 +16,7 @@ type SearchOptions struct {
 // response, which servers send if asked with RETURN, and always after IMAP4rev2 was enabled.
 type SearchResult struct {
 	Response *Response
+	Tag      string   // Of the command.
 	Nums     []uint32 // Of SEARCH, or All of ESEARCH.
 	ModSeq   uint64
 	ESearch  *ESearch // Nil if the server sent SEARCH.
@@ -29,37 +30,33 @@ func (c *Client) Search(ctx context.Context, kind NumKind, program imap.SearchPr
 	var tag string
 	resp, err := c.do(ctx, kind.command("SEARCH"), func(e *wire.Encoder) {
 		tag = c.lastTag()
-		if opts.Return.Given {
-			e.Raw(" RETURN ")
-			e.SearchReturn(&opts.Return)
-		}
+		encodeReturn(e, opts)
 		e.SP()
 		e.SearchProgram(&program)
 	})
-	return newSearchResult(resp, tag), err
+	return newSearchResult(resp, tag, false), err
 }
 
-func newSearchResult(resp *Response, tag string) *SearchResult {
-	res := &SearchResult{Response: resp}
+// newSearchResult collects the result of SEARCH or SORT.
+func newSearchResult(resp *Response, tag string, sort bool) *SearchResult {
+	res := &SearchResult{Response: resp, Tag: tag}
 	for _, u := range resp.Untagged {
 		switch u := u.(type) {
 		case Search:
+			if u.Sort != sort {
+				continue
+			}
 			res.Nums = append(res.Nums, u.Nums...)
 			res.ModSeq = max(res.ModSeq, u.ModSeq)
 		case ESearch:
-			if u.Tag == tag {
+			if u.Tag == tag && len(u.Updates) == 0 {
 				res.ESearch = &u
 				res.ModSeq = u.ModSeq
 			}
 		}
 	}
 	if res.ESearch != nil {
-		all := res.ESearch.All.Resolve(0)
-		if all.Count() <= maxSearchNums {
-			for n := range all.All() {
-				res.Nums = append(res.Nums, n)
-			}
-		}
+		res.Nums = numbers(res.ESearch.All)
 	}
 	return res
 }

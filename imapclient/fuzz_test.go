@@ -33,6 +33,7 @@ func FuzzResponses(f *testing.F) {
 		"* 1 UIDFETCH (BINARY[1] ~{3}\r\n\x00\x01\x02 BINARY.SIZE[1] 3 PREVIEW NIL EMAILID (M1) THREADID NIL SAVEDATE NIL)\r\n",
 		"* LIST (\\HasChildren) \"/\" \"a&-b\" (CHILDINFO (\"SUBSCRIBED\") OLDNAME (x) X (1:* (y)))\r\n",
 		"* STATUS a (MESSAGES 1 MAILBOXID (F1))\r\n* SEARCH 1 2 (MODSEQ 5)\r\n* ESEARCH (TAG \"c1\") UID ALL 1:5 PARTIAL (-1:-5 NIL)\r\n",
+		"* THREAD (2)(3 6 (4 23)(44 7 96))((8)(9))\r\n* SORT 5 3 (MODSEQ 4)\r\n* ESEARCH (TAG \"c1\") UID REMOVEFROM (2 9,7) ADDTO (0 1:3)\r\n",
 		"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n* QUOTA \"\" (STORAGE 1 2)\r\n* QUOTAROOT a \"\"\r\n* ID (\"a\" NIL)\r\n* METADATA \"\" (/a ~{1}\r\n\x00)\r\n* VANISHED (EARLIER) 1:5\r\n",
 		"* OK [COPYUID 1 2:3 4:5] x\r\n* NO [INPROGRESS (\"a\" 1 2)] y\r\n* BYE [METADATA MAXSIZE 5] z\r\n+ go\r\n",
 		"* FOO {3}\r\nabc\r\nc1 OK [READ-ONLY] done\r\n",

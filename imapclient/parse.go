@@ -77,6 +77,8 @@ func (p *parser) untagged() Untagged {
 		return p.search(name == "SORT")
 	case "ESEARCH":
 		return p.esearch()
+	case "THREAD":
+		return p.threads()
 	case "NAMESPACE":
 		return p.namespace()
 	case "QUOTA":
@@ -281,6 +283,8 @@ func (p *parser) searchData(s *ESearch) {
 			s.Partial = p.NeedStaticSet()
 		}
 		p.NeedByte(')')
+	case "ADDTO", "REMOVEFROM":
+		s.Updates = append(s.Updates, p.contextUpdates(name == "REMOVEFROM")...)
 	default:
 		s.Extended = append(s.Extended, name)
 		p.extValue(0)

@@ -261,7 +261,7 @@ func TestMailboxResponses(t *testing.T) {
 
 func TestSearchResponses(t *testing.T) {
 	t.Parallel()
-	const none = "ModSeq:0 PartialRange:<nil> Partial: Extended:[]}"
+	const none = "ModSeq:0 PartialRange:<nil> Partial: Extended:[] Updates:[]}"
 	runUntagged(t, false, []untaggedCase{
 		{"numbers", "SEARCH 2 3 6", "Search{Sort:false Nums:[2 3 6] ModSeq:0}", ""},
 		{"no numbers", "SEARCH", "Search{Sort:false Nums:[] ModSeq:0}", ""},
@@ -276,10 +276,10 @@ func TestSearchResponses(t *testing.T) {
 		{"esearch with tag", `ESEARCH (TAG "a567") UID COUNT 0`, "ESearch{Tag:a567 Mailbox:{Value: OK:false} UIDValidity:0 UID:true Min:0 Max:0 Count:{Value:0 OK:true} All: " + none, ""},
 		{"esearch of nothing", `ESEARCH (TAG "h")`, "ESearch{Tag:h Mailbox:{Value: OK:false} UIDValidity:0 UID:false Min:0 Max:0 Count:{Value:0 OK:false} All: " + none, ""},
 		{"esearch without anything", `ESEARCH`, "ESearch{Tag: Mailbox:{Value: OK:false} UIDValidity:0 UID:false Min:0 Max:0 Count:{Value:0 OK:false} All: " + none, ""},
-		{"min and max", `ESEARCH (TAG a) MIN 7 MAX 3800 MODSEQ 1236`, "ESearch{Tag:a Mailbox:{Value: OK:false} UIDValidity:0 UID:false Min:7 Max:3800 Count:{Value:0 OK:false} All: ModSeq:1236 PartialRange:<nil> Partial: Extended:[]}", ""},
+		{"min and max", `ESEARCH (TAG a) MIN 7 MAX 3800 MODSEQ 1236`, "ESearch{Tag:a Mailbox:{Value: OK:false} UIDValidity:0 UID:false Min:7 Max:3800 Count:{Value:0 OK:false} All: ModSeq:1236 PartialRange:<nil> Partial: Extended:[] Updates:[]}", ""},
 		// RFC 7377 §3
 		{"another mailbox", `ESEARCH (TAG "tag1" MAILBOX "folder1" UIDVALIDITY 1) UID ALL 4001,4003,4005,4007,4009`, "ESearch{Tag:tag1 Mailbox:{Value:folder1 OK:true} UIDValidity:1 UID:true Min:0 Max:0 Count:{Value:0 OK:false} All:4001,4003,4005,4007,4009 " + none, ""},
-		{"unknown data", `ESEARCH FOO (1 "x" (y)) BAR 5 RELEVANCY (4 99)`, "ESearch{Tag: Mailbox:{Value: OK:false} UIDValidity:0 UID:false Min:0 Max:0 Count:{Value:0 OK:false} All: ModSeq:0 PartialRange:<nil> Partial: Extended:[FOO BAR RELEVANCY]}", ""},
+		{"unknown data", `ESEARCH FOO (1 "x" (y)) BAR 5 RELEVANCY (4 99)`, "ESearch{Tag: Mailbox:{Value: OK:false} UIDValidity:0 UID:false Min:0 Max:0 Count:{Value:0 OK:false} All: ModSeq:0 PartialRange:<nil> Partial: Extended:[FOO BAR RELEVANCY] Updates:[]}", ""},
 		{"all with a star", "ESEARCH ALL 1:*", "", "number set must not have '*' or '$' at column 15, in esearch-response"},
 		{"an unknown correlator", "ESEARCH (FOO 1)", "", "unknown search correlator before this at column 16, in esearch-response"},
 		{"no value", "ESEARCH MIN", "", "expected space at column 14, in esearch-response"},

@@ -114,6 +114,7 @@ type ESearch struct {
 	PartialRange *imap.PartialRange // RFC 9394 §3.1
 	Partial      imap.NumSet        // Empty for NIL.
 	Extended     []string           // Names of other items, in upper case.
+	Updates      []ContextUpdate    // RFC 5267 §4.3, in order.
 }
 
 // A Namespace is a NAMESPACE response. RFC 9051 §7.3.2

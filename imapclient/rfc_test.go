@@ -24,9 +24,9 @@ var brokenExamples = []string{
 	`(TAG "a00") (COUNT 17)`,          // Data in parentheses.
 	"* EXISTS 93",                     // In the wrong order.
 	`IMAP4rev2 \ LIST-EXTENDED`,       // A line break of the RFC.
+	"* THREAD (166)",                  // Line breaks of the RFC.
 	"(Time passes.",                   // Remarks.
 	"//$ value",                       // Remarks.
-	"* THREAD",                        // Not supported.
 	"BODY[HEADER] {342}",              // Literals with indented content, here and below.
 	"PREVIEW {200}", "PREVIEW {30}", "BODY[HEADER.FIELDS (From To Subject)] {75}", "BODY[HEADER.FIELDS (FROM TO SUBJECT)] {76}",
 }

@@ -42,6 +42,18 @@ func (e *Encoder) PartialRange(p *imap.PartialRange) {
 	e.done(strconv.AppendInt(b, p.Last, 10))
 }
 
+// SearchCriteria appends charset and keys for SORT and THREAD. The charset is UTF-8 if none is
+// set. RFC 5256 §5, production search-criteria
+func (e *Encoder) SearchCriteria(p *imap.SearchProgram) {
+	charset := p.Charset
+	if charset == "" {
+		charset = "UTF-8"
+	}
+	e.AString(charset)
+	e.SP()
+	e.SearchProgram(&imap.SearchProgram{Key: p.Key})
+}
+
 // SortCriteria appends the keys of SORT. RFC 5256 §5, production sort-criteria
 func (e *Encoder) SortCriteria(l []imap.SortCriterion) {
 	e.Open()
