@@ -28,7 +28,7 @@ const (
 )
 
 var recordTypes = []any{
-	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{},
+	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{}, formerMailbox{},
 	thread{}, threadKey{}, subscription{}, annotation{}, state{}, credentials{},
 	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{}, note{},
 }

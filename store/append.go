@@ -497,7 +497,9 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 					return err
 				}
 				results[i] = append(results[i], m)
-				contents = append(contents, ct)
+				if r.then == nil { // Of messages that come in large numbers, few are read soon.
+					contents = append(contents, ct)
+				}
 			}
 			if r.then != nil {
 				if err := r.then(tx, results[i]); err != nil {

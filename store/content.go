@@ -36,15 +36,19 @@ func (tx *Tx) shareContent(id int64) error {
 }
 
 // dropContent counts one message less that uses a content. When that was the last, it
-// waits to be erased.
-func (tx *Tx) dropContent(id, size, threadID int64) (last bool, err error) {
+// waits to be erased, for the undelete window if it is kept.
+func (tx *Tx) dropContent(id, size, threadID int64, keep bool) (last bool, err error) {
 	s := share{ContentID: id}
 	err = tx.btx.Get(&s)
 	switch {
 	case errors.Is(err, bstore.ErrAbsent):
 		last = true
 		tx.state.EraseSize += size
-		err = tx.btx.Insert(&erase{ContentID: id, ModSeq: tx.next(), Since: tx.now, Size: size, ThreadID: threadID})
+		e := erase{ContentID: id, ModSeq: tx.next(), Since: tx.now, Size: size, ThreadID: threadID}
+		if !keep {
+			e.ModSeq = -e.ModSeq
+		}
+		err = tx.btx.Insert(&e)
 	case err != nil:
 	case s.Extra == 1:
 		err = tx.btx.Delete(&s)
@@ -64,6 +68,7 @@ func (tx *Tx) reviveContent(id int64) (bool, error) {
 	e := erase{ContentID: id}
 	err := tx.btx.Get(&e)
 	if err == nil && e.ModSeq != 0 {
+		tx.written = true
 		tx.state.EraseSize -= e.Size
 		return true, tx.btx.Delete(&e)
 	} else if err == nil {
@@ -95,13 +100,19 @@ func (a *Account) Sweep(ctx context.Context) error {
 	}
 	for {
 		n, err := a.sweepSome(ctx)
-		if err != nil || n == 0 {
+		if err != nil {
 			return err
+		} else if n == 0 {
+			break
 		}
 		if err := a.removeGone(ctx, a.Update); err != nil {
 			return err
 		}
 	}
+	if err := a.forgetExpunged(ctx); err != nil {
+		return err
+	}
+	return a.measureErasable(ctx)
 }
 
 // sweepSome deletes the records of some erasable contents.
@@ -112,14 +123,27 @@ func (a *Account) sweepSome(ctx context.Context) (n int, err error) {
 	}
 	err = a.Update(ctx, func(tx *Tx) error {
 		pin, pinned := a.sessions.oldestPin()
-		cutoff := tx.now.Add(-max(0, a.store.opts.UndeleteWindow))
-		q := bstore.QueryTx[erase](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(sweepBatch)
-		l, err := q.List()
+		limits := a.undeleteLimits()
+		cutoff := tx.now.Add(-limits.Window)
+		l, err := bstore.QueryTx[erase](tx.btx).FilterLess("ModSeq", ModSeq(0)).SortDesc("ModSeq").Limit(sweepBatch).List()
 		if err != nil {
 			return fmt.Errorf("read erasable contents: %w", err)
 		}
 		for _, e := range l {
-			if pinned && e.ModSeq > pin || e.Since.After(cutoff) && tx.state.EraseSize <= a.store.opts.UndeleteBytes {
+			if pinned && -e.ModSeq > pin {
+				break
+			}
+			if err := tx.forget(&e); err != nil {
+				return err
+			}
+			n++
+		}
+		q := bstore.QueryTx[erase](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(sweepBatch)
+		if l, err = q.List(); err != nil {
+			return fmt.Errorf("read erasable contents: %w", err)
+		}
+		for _, e := range l {
+			if pinned && e.ModSeq > pin || e.Since.After(cutoff) && tx.state.EraseSize <= limits.Bytes {
 				break // They are in order: all later ones are kept too.
 			}
 			if err := tx.forget(&e); err != nil {
@@ -221,11 +245,19 @@ func (tx *Tx) pruneTombstones() error {
 	if err != nil {
 		return fmt.Errorf("read tombstones: %w", err)
 	}
+	cutoff := tx.now.Add(-tx.a.undeleteLimits().Window)
 	for i := range l {
-		if err := tx.btx.Delete(&l[i]); err != nil {
-			return fmt.Errorf("delete tombstone: %w", err)
+		t := &l[i]
+		tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, t.ModSeq)
+		if t.ContentID == 0 || !t.Since.After(cutoff) {
+			err = tx.btx.Delete(t)
+		} else {
+			t.ModSeq = 0 // It stays until forgetExpunged, for undelete.
+			err = tx.btx.Update(t)
 		}
-		tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, l[i].ModSeq)
+		if err != nil {
+			return fmt.Errorf("forget tombstone: %w", err)
+		}
 	}
 	tx.state.Tombstones -= int64(len(l))
 	return nil

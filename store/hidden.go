@@ -100,7 +100,7 @@ func (tx *Tx) discard(b *box, m *Message) error {
 	tx.messageGone(b.ID, m.UID)
 	tx.state.Messages--
 	tx.state.Size -= m.Size
-	last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID)
+	last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID, false)
 	if err != nil || !last {
 		return err
 	}

@@ -227,6 +227,9 @@ func (v *verifier) references(tx *bstore.Tx) error {
 
 func (v *verifier) tombstones(tx *bstore.Tx) error {
 	return bstore.QueryTx[tombstone](tx).ForEach(func(t tombstone) error {
+		if t.ModSeq == 0 { // Only for undelete, possibly from before its mailbox got new UIDs.
+			return nil
+		}
 		v.tombs++
 		if t.ModSeq > v.state.ModSeq || t.ModSeq < t.CreateSeq {
 			v.errorf("expunged message %d has modseq %d, account %d", t.MessageID, t.ModSeq, v.state.ModSeq)
@@ -294,6 +297,7 @@ func (v *verifier) others(tx *bstore.Tx) error {
 	return errors.Join(
 		bstore.QueryTx[thread](tx).ForEach(func(thread) error { return nil }),
 		bstore.QueryTx[threadKey](tx).ForEach(func(threadKey) error { return nil }),
+		bstore.QueryTx[formerMailbox](tx).ForEach(func(formerMailbox) error { return nil }),
 		bstore.QueryTx[subscription](tx).ForEach(func(subscription) error { return nil }),
 		bstore.QueryTx[lesson](tx).ForEach(func(lesson) error { return nil }),
 		bstore.QueryTx[contact](tx).ForEach(func(contact) error { return nil }),

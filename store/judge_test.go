@@ -208,15 +208,17 @@ func TestFlagsBecomeLessons(t *testing.T) {
 		{"expunged and undeleted: it is not learned again", func(j *judgeTest, m Message) {
 			j.flag(m, FlagsAdd, junk)
 			j.expunge(m)
-			j.update(func(tx *Tx) error { _, err := tx.Undelete(m.MailboxID, []uint32{m.UID}); return err })
+			ids := expungedIDs(j, j.Account, m.MailboxID, m.UID)
+			j.update(func(tx *Tx) error { _, err := tx.Undelete(ids, ""); return err })
 		}, "junk 1"},
 		{"undeleted and changed", func(j *judgeTest, m Message) {
 			j.flag(m, FlagsAdd, junk)
 			j.expunge(m)
+			ids := expungedIDs(j, j.Account, m.MailboxID, m.UID)
 			j.update(func(tx *Tx) error {
-				l, err := tx.Undelete(m.MailboxID, []uint32{m.UID})
+				l, err := tx.Undelete(ids, "")
 				if err == nil {
-					_, err = tx.SetFlags(m.MailboxID, []uint32{l[0].Dst}, FlagChange{Op: FlagsSet, FlagSet: imap.FlagSet{Flags: ham}}, -1)
+					_, err = tx.SetFlags(m.MailboxID, []uint32{l[0].UID}, FlagChange{Op: FlagsSet, FlagSet: imap.FlagSet{Flags: ham}}, -1)
 				}
 				return err
 			})

@@ -144,6 +144,11 @@ func (tx *Tx) DeleteMailbox(id int64) error {
 	if err := tx.btx.Delete(&Mailbox{ID: id}); err != nil {
 		return fmt.Errorf("delete mailbox: %w", err)
 	}
+	if b.UIDNext > 1 && !isHidden(b.Name) { // There were messages.
+		if err := tx.btx.Insert(&formerMailbox{ID: id, Name: b.Name, SpecialUse: b.SpecialUse, Since: tx.now}); err != nil {
+			return fmt.Errorf("remember deleted mailbox: %w", err)
+		}
+	}
 	if err := errors.Join(tx.forgetReputation(id), tx.dropAnnotations(id)); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -147,17 +146,33 @@ func (tx *Tx) setFlags(b *box, m *Message, c FlagChange) (bool, error) {
 }
 
 // Expunge removes messages, all of the mailbox if uids is nil, of them only those
-// marked \Deleted if onlyDeleted is set. It returns the UIDs that are gone.
+// marked \Deleted if onlyDeleted is set. It returns the UIDs that are gone. Messages
+// can be undeleted, unless the mailbox is the one for copies of refused messages.
 func (tx *Tx) Expunge(mailboxID int64, uids []uint32, onlyDeleted bool) (expunged []uint32, err error) {
 	b, err := tx.box(mailboxID)
 	if err != nil {
 		return nil, err
 	}
+	return tx.expungeFrom(b, uids, onlyDeleted, !isHidden(b.Name) && b.Name != tx.a.policy().RejectsMailbox)
+}
+
+// ExpungeForGood removes messages that nobody would want to undelete, such as a draft that
+// was replaced, or what an import that is aborted has added. It returns the UIDs that are
+// gone.
+func (tx *Tx) ExpungeForGood(mailboxID int64, uids []uint32) (expunged []uint32, err error) {
+	b, err := tx.box(mailboxID)
+	if err != nil || len(uids) == 0 {
+		return nil, err
+	}
+	return tx.expungeFrom(b, uids, false, false)
+}
+
+func (tx *Tx) expungeFrom(b *box, uids []uint32, onlyDeleted, keep bool) (expunged []uint32, err error) {
 	if onlyDeleted && b.Deleted == 0 {
 		return nil, nil
 	}
 	if uids == nil {
-		uids, err = tx.allUIDs(mailboxID)
+		uids, err = tx.allUIDs(b.ID)
 	} else {
 		uids = sortedUIDs(slices.Clone(uids))
 	}
@@ -165,7 +180,7 @@ func (tx *Tx) Expunge(mailboxID int64, uids []uint32, onlyDeleted bool) (expunge
 		return nil, err
 	}
 	for batch := range slices.Chunk(uids, readBatch) {
-		msgs, err := tx.messages(mailboxID, batch)
+		msgs, err := tx.messages(b.ID, batch)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +189,7 @@ func (tx *Tx) Expunge(mailboxID int64, uids []uint32, onlyDeleted bool) (expunge
 			if onlyDeleted && !m.Flags.Has(imap.FlagDeleted) {
 				continue
 			}
-			if err := tx.expunge(b, m); err != nil {
+			if err := tx.expunge(b, m, keep); err != nil {
 				return nil, err
 			}
 			expunged = append(expunged, m.UID)
@@ -183,22 +198,23 @@ func (tx *Tx) Expunge(mailboxID int64, uids []uint32, onlyDeleted bool) (expunge
 	return expunged, nil
 }
 
-// expunge removes one message. Its content stays while it can be undeleted.
-func (tx *Tx) expunge(b *box, m *Message) error {
+// expunge removes one message. If it is to be kept, its content stays while it can be
+// undeleted.
+func (tx *Tx) expunge(b *box, m *Message, keep bool) error {
 	modseq := tx.next()
 	if err := tx.btx.Delete(&Message{ID: m.ID}); err != nil {
 		return fmt.Errorf("delete message: %w", err)
 	}
-	t := tombstone{
-		MailboxID: m.MailboxID, UID: m.UID, ModSeq: modseq, CreateSeq: m.CreateSeq, MessageID: m.ID,
-		ContentID: m.ContentID, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received, Size: m.Size, ThreadID: m.ThreadID,
+	t := tombstone{MailboxID: m.MailboxID, UID: m.UID, ModSeq: modseq, CreateSeq: m.CreateSeq, MessageID: m.ID, Since: tx.now}
+	if keep {
+		t.ContentID, t.Flags, t.Keywords, t.Received, t.Size, t.ThreadID = m.ContentID, m.Flags, m.Keywords, m.Received, m.Size, m.ThreadID
 	}
 	if err := tx.bury(b, m, &t); err != nil {
 		return err
 	}
 	tx.state.Messages--
 	tx.state.Size -= m.Size
-	last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID)
+	last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID, keep)
 	if err != nil || !last {
 		return err
 	}
@@ -325,55 +341,6 @@ func (tx *Tx) place(dst *box, m *Message, uid uint32) error {
 	tx.touch(dst)
 	tx.messageSet(m)
 	return nil
-}
-
-// Undelete brings expunged messages back into their mailbox, with new UIDs, as
-// long as their content is there. Others are left out of the result.
-func (tx *Tx) Undelete(mailboxID int64, uids []uint32) ([]Copied, error) {
-	b, err := tx.box(mailboxID)
-	if err != nil {
-		return nil, err
-	}
-	uids = sortedUIDs(slices.Clone(uids))
-	var tombs []tombstone
-	err = bstore.QueryTx[tombstone](tx.btx).FilterNonzero(tombstone{MailboxID: mailboxID}).ForEach(func(t tombstone) error {
-		if _, ok := slices.BinarySearch(uids, t.UID); ok && t.ContentID != 0 {
-			tombs = append(tombs, t)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read expunged messages: %w", err)
-	}
-	slices.SortFunc(tombs, func(a, b tombstone) int { return int(int64(a.UID) - int64(b.UID)) })
-	var done []Copied
-	for _, t := range tombs {
-		if err := tx.checkQuota(t.Size); err != nil {
-			return nil, err
-		}
-		if ok, err := tx.reviveContent(t.ContentID); err != nil {
-			return nil, err
-		} else if !ok {
-			continue
-		}
-		uid, err := tx.takeUIDs(b, 1)
-		if err != nil {
-			return nil, err
-		}
-		m := Message{ContentID: t.ContentID, Flags: t.Flags &^ imap.FlagDeleted, Keywords: t.Keywords, CreateSeq: tx.next(), Size: t.Size, Received: t.Received, ThreadID: t.ThreadID}
-		tx.state.Messages++
-		tx.state.Size += m.Size
-		if err := errors.Join(tx.place(b, &m, uid), tx.judge(&m, 0)); err != nil {
-			return nil, err
-		}
-		src := t.UID
-		t.ContentID = 0
-		if err := tx.btx.Update(&t); err != nil {
-			return nil, fmt.Errorf("update tombstone: %w", err)
-		}
-		done = append(done, Copied{src, uid})
-	}
-	return done, nil
 }
 
 // checkQuota returns ErrOverQuota if size more octets do not fit.

@@ -272,14 +272,14 @@ func (r *modelRun) copyMove(want *model, name string, move bool) (string, error)
 
 func (r *modelRun) undelete(b *modelBox, name string) (string, error) {
 	var uids []uint32
-	slices.SortFunc(b.dead, func(x, y modelMsg) int { return int(x.uid) - int(y.uid) })
 	for _, m := range b.dead {
 		uids = append(uids, m.uid)
 		m.flags &^= imap.FlagDeleted
 		b.add(m)
 	}
 	b.dead = nil
-	err := r.a.Update(ctx, func(tx *Tx) error { _, err := tx.Undelete(r.id(name), uids); return err })
+	ids := expungedIDs(r.t, r.a, r.id(name), uids...)
+	err := r.a.Update(ctx, func(tx *Tx) error { _, err := tx.Undelete(ids, ""); return err })
 	return fmt.Sprintf("undelete %s %v", name, uids), err
 }
 

@@ -150,15 +150,20 @@ type share struct {
 
 // erase is content that no message uses any more. Its file is removed when no
 // session needs it and the undelete window has passed.
+//
+// ModSeq is that of the change that dropped the last reference. It is negated for what
+// is not kept for undelete, and zero when the content record is deleted and only the
+// file remains.
 type erase struct {
 	ContentID int64  `bstore:"noauto,typename Erase"`
-	ModSeq    ModSeq `bstore:"index"` // Of the change that dropped the last reference. Zero when the content record is deleted and only the file remains.
+	ModSeq    ModSeq `bstore:"index"`
 	Since     time.Time
 	Size      int64
 	ThreadID  int64
 }
 
-// tombstone remembers an expunged message for QRESYNC and for undelete.
+// tombstone remembers an expunged message for QRESYNC and for undelete. ModSeq is zero
+// when that is for undelete only.
 type tombstone struct {
 	ID        int64  `bstore:"typename Tombstone"`
 	MailboxID int64  `bstore:"nonzero,index MailboxID+ModSeq"`
@@ -167,13 +172,23 @@ type tombstone struct {
 	CreateSeq ModSeq
 	MessageID int64
 
-	// For undelete. ContentID is zero for a message that was moved away.
+	// For undelete. ContentID is zero for a message that was moved away, was undeleted
+	// or is not kept.
 	ContentID int64
 	Flags     Flags
 	Keywords  []string
 	Received  time.Time
 	Size      int64
 	ThreadID  int64
+	Since     time.Time // Zero for what was expunged before this was kept.
+}
+
+// formerMailbox is a mailbox that was deleted, for messages in it to be undeleted.
+type formerMailbox struct {
+	ID         int64 `bstore:"noauto,typename FormerMailbox"`
+	Name       string
+	SpecialUse SpecialUse
+	Since      time.Time
 }
 
 // thread is the state of a thread that its messages share. There is a record only

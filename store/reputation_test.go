@@ -162,8 +162,9 @@ func TestOutcomesFollowTheUser(t *testing.T) {
 	want("Inbox", "hjh") // There is a copy.
 	j.expunge(copied)
 	want("Inbox", "hh")
+	ids := expungedIDs(t, j.Account, b.MailboxID, b.UID)
 	j.update(func(tx *Tx) error {
-		_, err := tx.Undelete(b.MailboxID, []uint32{b.UID})
+		_, err := tx.Undelete(ids, "")
 		return err
 	})
 	want("Inbox", "hjh")

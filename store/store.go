@@ -19,8 +19,9 @@ const (
 	// DefaultUndeleteWindow is how long the file of an expunged message is kept.
 	DefaultUndeleteWindow = 7 * 24 * time.Hour
 	// DefaultUndeleteBytes is how much an account may keep of expunged messages;
-	// beyond it the oldest are erased before the window has passed.
-	DefaultUndeleteBytes = 512 << 20
+	// beyond it the oldest are erased before the window has passed. It is for accounts
+	// without quota; with one, that is the limit.
+	DefaultUndeleteBytes = 1 << 30
 	// DefaultTombstones is how many expunged messages an account remembers.
 	DefaultTombstones = 100000
 	// DefaultIndexMemory bounds the mailbox indexes in memory of all accounts.
@@ -65,10 +66,14 @@ type Options struct {
 	// wait, nor call the store.
 	Contents func(account string, erased bool)
 
+	// Undelete returns what an account has instead of UndeleteWindow and UndeleteBytes,
+	// where it is not zero. It is asked for each time. Nil: nothing.
+	Undelete func(account string) UndeleteLimits
+
 	InitialMailboxes InitialMailboxes // For Create.
 
 	UndeleteWindow time.Duration    // Zero is DefaultUndeleteWindow, negative none.
-	UndeleteBytes  int64            // Zero is DefaultUndeleteBytes.
+	UndeleteBytes  int64            // Zero is the quota of the account, or else DefaultUndeleteBytes.
 	Tombstones     int64            // How many expunged messages an account remembers, for QRESYNC. Zero is DefaultTombstones.
 	IndexMemory    int64            // Bytes; zero is DefaultIndexMemory.
 	ContentMemory  int64            // Bytes; zero is DefaultContentMemory.
@@ -102,6 +107,7 @@ type Store struct {
 	accounts map[string]*opening
 	taken    map[string]bool // See Take.
 	closed   bool
+	erasable map[string]erasable // Of accounts, for metrics.
 }
 
 // opening is an account that is open or being opened.
@@ -128,9 +134,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.UndeleteWindow == 0 {
 		opts.UndeleteWindow = DefaultUndeleteWindow
 	}
-	if opts.UndeleteBytes == 0 {
-		opts.UndeleteBytes = DefaultUndeleteBytes
-	}
 	if opts.Tombstones == 0 {
 		opts.Tombstones = DefaultTombstones
 	}
@@ -150,6 +153,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		cache:    newCache(opts.IndexMemory, opts.ContentMemory),
 		accounts: map[string]*opening{},
 		taken:    map[string]bool{},
+		erasable: map[string]erasable{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, dir := range []string{"accounts", "tmp"} {
@@ -176,6 +180,9 @@ func (s *Store) Close() error {
 	var open []*opening
 	for _, o := range s.accounts {
 		open = append(open, o)
+	}
+	for name := range s.erasable {
+		s.setErasable(name, erasable{})
 	}
 	s.mu.Unlock()
 	s.cancel()

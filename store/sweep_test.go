@@ -80,11 +80,12 @@ func TestUndeleteBytesEraseTheOldestFirst(t *testing.T) {
 	if err := a.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
-	var done []Copied
-	if err := a.Update(ctx, func(tx *Tx) (err error) { done, err = tx.Undelete(mb.ID, []uint32{1, 2, 3}); return err }); err != nil {
+	ids := expungedIDs(t, a, mb.ID, 1, 2, 3)
+	var done []Undeleted
+	if err := a.Update(ctx, func(tx *Tx) (err error) { done, err = tx.Undelete(ids, ""); return err }); err != nil {
 		t.Fatal(err)
 	}
-	if len(done) != 1 || done[0] != (Copied{3, 4}) {
+	if len(done) != 1 || len(ids) != 1 || done[0].UID != 4 {
 		t.Fatalf("undeleted %v", done)
 	}
 }

@@ -32,6 +32,7 @@ func (s *Store) Take(ctx context.Context, name string) (*Taken, error) {
 	s.taken[name] = true
 	o := s.accounts[name]
 	delete(s.accounts, name)
+	s.setErasable(name, erasable{})
 	s.mu.Unlock()
 	t := &Taken{s: s, name: name}
 	if o == nil {
