@@ -34,6 +34,7 @@ type FetchOptions struct {
 	ChangedSince uint64             // RFC 7162 §3.1.4.1
 	Vanished     bool               // RFC 7162 §3.2.6
 	Partial      *imap.PartialRange // RFC 9394 §3.3
+	Gmail        bool               // X-GM-MSGID and X-GM-LABELS, too, which Gmail has.
 
 	// Each, if not nil, is called with each FETCH response, instead of keeping them.
 	Each func(*FetchData) error
@@ -63,18 +64,22 @@ func (c *Client) Fetch(ctx context.Context, kind NumKind, set imap.NumSet, items
 		e.SP()
 		e.NumSet(set)
 		e.SP()
-		encodeFetchItems(e, items)
+		encodeFetchItems(e, items, opts.Gmail)
 		opts.encode(e)
 	}, each)
 	resp.Untagged = kept.Untagged
 	return All[*FetchData](resp), resp, err
 }
 
-func encodeFetchItems(e *wire.Encoder, items []imap.FetchItem) {
+func encodeFetchItems(e *wire.Encoder, items []imap.FetchItem, gmail bool) {
 	e.Open()
 	for _, item := range items {
 		e.Item()
 		e.Raw(item.String())
+	}
+	if gmail {
+		e.Item()
+		e.Raw("X-GM-MSGID X-GM-LABELS")
 	}
 	e.Close()
 }

@@ -91,7 +91,7 @@ func (g *NotifyGroup) encode(e *wire.Encoder) {
 			e.Raw(string(event))
 			if event == EventMessageNew && len(g.Items) > 0 {
 				e.SP()
-				encodeFetchItems(e, g.Items)
+				encodeFetchItems(e, g.Items, false)
 			}
 		}
 		e.Close()

@@ -27,6 +27,9 @@ func (p *parser) fetchItem(f *FetchData) {
 	if p.Err() != nil {
 		return
 	}
+	if p.gmail(name, f) {
+		return
+	}
 	attr, ok := imap.ParseFetchAttr(name)
 	switch {
 	case name == "BODY" && p.PeekIs('['):
@@ -48,6 +51,28 @@ func (p *parser) fetchItem(f *FetchData) {
 	}
 	p.NeedSP()
 	p.fetchValue(f, attr)
+}
+
+// gmail parses an item that only Gmail has, and reports whether it is one. Labels are
+// strings, or begin with a backslash.
+func (p *parser) gmail(name string, f *FetchData) bool {
+	switch name {
+	case "X-GM-MSGID":
+		p.NeedSP()
+		f.GmailID = uint64(p.NeedNumber64())
+	case "X-GM-LABELS":
+		p.NeedSP()
+		p.NeedListOrEmpty(func() {
+			prefix := ""
+			if p.TryByte('\\') {
+				prefix = `\`
+			}
+			f.GmailLabels = append(f.GmailLabels, prefix+p.NeedAString())
+		})
+	default:
+		return false
+	}
+	return true
 }
 
 // fetchValue parses the value of an item that is not a section.

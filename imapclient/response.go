@@ -181,6 +181,9 @@ type FetchData struct {
 	Preview       imap.NString
 	EmailID       string
 	ThreadID      string // Empty for NIL.
+
+	GmailID     uint64   // X-GM-MSGID, zero if not sent.
+	GmailLabels []string // X-GM-LABELS, as sent: in modified UTF-7.
 }
 
 // A FetchSection is a piece of a message: BODY[...], BINARY[...], BINARY.SIZE[...], or
