@@ -17,6 +17,8 @@ type Authenticator interface {
 	Mechanisms(tls, clientCert, plaintextOK bool) []string
 	Password(ctx context.Context, a identity.Attempt, user, password string) (identity.Result, error)
 	Begin(ctx context.Context, a identity.Attempt, mechanism string) (identity.Exchange, error)
+	Certificate(ctx context.Context, a identity.Attempt, preauth bool) (identity.Certificate, error)
+	Watch(ctx context.Context, res identity.Result, end func()) (stop func())
 }
 
 // authStatus has the answers to failed logins. Unknown users, wrong passwords and

@@ -43,6 +43,7 @@ func (c *conn) startTLS(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	c.r.Reset(&c.io)
+	c.checkCertificate(ctx, false)
 	return nil
 }
 
@@ -212,14 +213,42 @@ func (c *conn) loginFailed(err error) error {
 
 // loggedIn enters the authenticated state.
 func (c *conn) loggedIn(ctx context.Context, res identity.Result) (reply, error) {
+	if c.owner != "" && res.Account != c.owner {
+		// Right or not, it is not who holds the key: someone's program uses the wrong one.
+		return reply{}, c.loginFailed(fmt.Errorf("%w: client certificate is of account %s, not %s", identity.ErrCredentials, c.owner, res.Account))
+	}
 	account, err := c.srv.opts.Store.Ensure(ctx, res.Account)
 	if err != nil {
 		return reply{}, err
 	}
 	c.failures = 0
 	c.setLimits(wire.ServerLimits())
-	c.sess = newSession(c, account, res.LoginAddress)
+	c.sess = newSession(c, account, res)
 	return reply{code: c.capabilityCode(), text: "logged in"}, nil
+}
+
+// checkCertificate finds out whose key the client has shown in the TLS handshake, and, with
+// preauth, logs its owner in if that is wanted. A key that is not known means nothing: the
+// client may not even know that it shows one. Certificates of resumed sessions are those
+// of the first, and are looked up again here like all.
+func (c *conn) checkCertificate(ctx context.Context, preauth bool) bool {
+	if !c.hasClientCert() {
+		return false
+	}
+	cert, err := c.auth().Certificate(ctx, c.attempt(""), preauth)
+	if err != nil {
+		c.log.Debug("client certificate is of no use", "err", err, "remote", c.remote)
+		return false
+	}
+	c.owner = cert.Account
+	if !cert.Preauth {
+		return false
+	}
+	if _, err := c.loggedIn(ctx, cert.Result); err != nil {
+		c.log.Error("login with client certificate", "err", err, "account", cert.Account)
+		return false
+	}
+	return true
 }
 
 // runUnauthenticate goes back to the state before authentication: all that the session
@@ -231,7 +260,7 @@ func runUnauthenticate(_ context.Context, s *session, _ struct{}) (reply, error)
 		return reply{}, imap.Bye("", "compression cannot be ended, connect again")
 	}
 	s.close()
-	c.sess = nil
+	c.sess, c.owner = nil, ""
 	c.setLimits(loginLimits())
 	c.enc.SetUTF8(false)
 	return reply{code: c.capabilityCode()}, nil

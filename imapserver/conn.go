@@ -51,12 +51,14 @@ type conn struct {
 
 	inputLevel slog.Level // Of the transcript, for the command being read.
 
+	owner    string   // Account whose key the client has shown in the TLS handshake, if any.
 	sess     *session // Nil before authentication.
 	acquired bool     // Counts as an open connection.
 	counted  bool     // Counts for the limit of the server.
 
-	mu          sync.Mutex // Guards interrupted, and read deadlines against it.
+	mu          sync.Mutex // Guards what follows, and read deadlines against interrupted.
 	interrupted bool
+	ended       bool // The session must not go on.
 }
 
 func newConn(s *Server, nc net.Conn, opts *ListenerOptions, cid int64) *conn {
@@ -113,7 +115,11 @@ func (c *conn) begin() bool {
 			return false
 		}
 	}
-	c.greet()
+	preauth := false
+	if c.tls != nil {
+		preauth = c.checkCertificate(c.ctx, c.opts.ImmediateTLS)
+	}
+	c.greet(preauth)
 	return c.enc.Err() == nil
 }
 
@@ -206,9 +212,13 @@ func (c *conn) refuse(text string) {
 	}
 }
 
-// greet sends the greeting. RFC 9051 §7.1.1
-func (c *conn) greet() {
-	c.enc.Status("", "OK", c.capabilityCode(), "mox imap")
+// greet sends the greeting. RFC 9051 §7.1
+func (c *conn) greet(preauth bool) {
+	typ := "OK"
+	if preauth {
+		typ = "PREAUTH"
+	}
+	c.enc.Status("", typ, c.capabilityCode(), "mox imap")
 	c.flush()
 }
 
@@ -229,6 +239,8 @@ func (c *conn) finish(err error) {
 	case errors.As(err, &e) && e.Type == imap.TypeBYE:
 		c.log.Debug("closing connection", "err", err)
 		c.bye(e)
+	case c.isEnded():
+		c.bye(imap.Bye("", "log in again: account or credentials have changed"))
 	case c.isInterrupted():
 		c.bye(imap.Bye(imap.CodeUnavailable, "server is shutting down"))
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -323,6 +335,20 @@ func (c *conn) interrupt() {
 	defer c.mu.Unlock()
 	c.interrupted = true
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// endSession ends the connection as interrupt does, because of its user.
+func (c *conn) endSession() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.interrupt()
+}
+
+func (c *conn) isEnded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
 }
 
 func (c *conn) isInterrupted() bool {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mox/imap"
+	"mox/internal/authdb"
 	"mox/internal/identity"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
@@ -46,6 +47,36 @@ const (
 type fakeAuth struct {
 	mu      sync.Mutex
 	blocked bool
+	keys    map[string]identity.Certificate // By fingerprint.
+	watched map[string]func()               // What ends the last session, by account.
+}
+
+func (f *fakeAuth) Certificate(_ context.Context, a identity.Attempt, preauth bool) (identity.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	cert, ok := f.keys[authdb.Fingerprint(a.TLS.PeerCertificates[0])]
+	if !ok {
+		return cert, identity.ErrCredentials
+	}
+	cert.Preauth = cert.Preauth && preauth
+	return cert, nil
+}
+
+func (f *fakeAuth) Watch(_ context.Context, res identity.Result, end func()) func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watched == nil {
+		f.watched = map[string]func(){}
+	}
+	f.watched[res.Account] = end
+	return func() {}
+}
+
+// revoke ends the session of an account that was opened last.
+func (f *fakeAuth) revoke(account string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watched[account]()
 }
 
 func (f *fakeAuth) Allowed(netip.Addr) bool {
@@ -61,7 +92,10 @@ func (f *fakeAuth) block() {
 	f.blocked = true
 }
 
-func (f *fakeAuth) Mechanisms(tls, _, plaintextOK bool) []string {
+func (f *fakeAuth) Mechanisms(tls, cert, plaintextOK bool) []string {
+	if cert {
+		return []string{sasl.External, sasl.Plain}
+	}
 	if tls || plaintextOK {
 		return []string{sasl.SCRAMSHA256, sasl.Plain}
 	}
@@ -81,8 +115,8 @@ func (f *fakeAuth) Password(_ context.Context, _ identity.Attempt, user, passwor
 
 func (f *fakeAuth) Begin(ctx context.Context, a identity.Attempt, mechanism string) (identity.Exchange, error) {
 	switch mechanism {
-	case sasl.Plain, sasl.SCRAMSHA256, "X-LAST":
-		return &fakeExchange{f: f, mechanism: mechanism}, nil
+	case sasl.Plain, sasl.SCRAMSHA256, sasl.External, "X-LAST":
+		return &fakeExchange{f: f, mechanism: mechanism, attempt: a}, nil
 	}
 	return nil, sasl.ErrMechanism
 }
@@ -92,6 +126,7 @@ func (f *fakeAuth) Begin(ctx context.Context, a identity.Attempt, mechanism stri
 type fakeExchange struct {
 	f         *fakeAuth
 	mechanism string
+	attempt   identity.Attempt
 	step      int
 	res       identity.Result
 }
@@ -102,6 +137,16 @@ func (x *fakeExchange) Next(ctx context.Context, response []byte) ([]byte, bool,
 		return nil, false, nil
 	}
 	switch x.mechanism {
+	case sasl.External:
+		if x.attempt.TLS == nil || len(x.attempt.TLS.PeerCertificates) == 0 {
+			return nil, false, identity.ErrCredentials
+		}
+		cert, err := x.f.Certificate(ctx, x.attempt, false)
+		if len(response) > 0 && string(response) != cert.LoginAddress {
+			err = identity.ErrCredentials
+		}
+		x.res = cert.Result
+		return nil, err == nil, err
 	case "X-LAST":
 		x.res = identity.Result{Account: "mjl", LoginAddress: testUser}
 		return []byte("bye"), true, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"mox/imap"
+	"mox/internal/identity"
 	"mox/store"
 )
 
@@ -15,6 +16,7 @@ type session struct {
 	account *store.Account
 	watch   *store.Session
 	login   string // Address that was logged in with.
+	unwatch func() // Ends the look at the credentials.
 
 	rev2       bool // IMAP4rev2 was enabled.
 	utf8Accept bool // UTF8=ACCEPT was enabled.
@@ -67,14 +69,16 @@ func (t toldFlags) equal(o toldFlags) bool {
 }
 
 // newSession makes a session for the account, which it releases when closed.
-func newSession(c *conn, account *store.Account, login string) *session {
-	s := &session{c: c, account: account, watch: account.Session(), login: login}
-	s.watch.OnEnd(c.interrupt)
+func newSession(c *conn, account *store.Account, res identity.Result) *session {
+	s := &session{c: c, account: account, watch: account.Session(), login: res.LoginAddress}
+	s.unwatch = c.auth().Watch(c.ctx, res, c.endSession)
+	s.watch.OnEnd(c.endSession)
 	return s
 }
 
 // close gives back the account.
 func (s *session) close() {
+	s.unwatch()
 	s.watch.Close()
 	s.account.Release()
 }

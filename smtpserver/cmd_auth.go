@@ -23,6 +23,7 @@ import (
 type login struct {
 	account string
 	address string // Login address, empty if there is none.
+	unwatch func() // Ends the look at the credentials.
 }
 
 // authRequest is the argument of AUTH.
@@ -135,7 +136,7 @@ func (s *session) exchange(ctx context.Context, req authRequest) (*login, error)
 		}
 		if done {
 			res := x.Result()
-			return &login{account: res.Account, address: res.LoginAddress}, nil
+			return &login{res.Account, res.LoginAddress, s.lis.Auth.Watch(ctx, res, s.conn.revoke)}, nil
 		}
 		if response, err = s.challenge(challenge); err != nil {
 			return nil, err

@@ -66,6 +66,7 @@ type conn struct {
 	mu      sync.Mutex // Guards what follows, and setting the deadline for reads.
 	waiting bool       // For a line, so that nothing is lost when reading is stopped.
 	stopped bool
+	revoked bool // The login is not good any more.
 }
 
 func newConn(ctx context.Context, log *slog.Logger, bufs *buffers, nc net.Conn) *conn {
@@ -114,6 +115,20 @@ func (c *conn) interrupt() {
 		// An error means that the connection is closed, which the reader notices.
 		_ = c.raw.SetReadDeadline(past)
 	}
+}
+
+// revoke is interrupt because the user could not log in again.
+func (c *conn) revoke() {
+	c.mu.Lock()
+	c.revoked = true
+	c.mu.Unlock()
+	c.interrupt()
+}
+
+func (c *conn) isRevoked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.revoked
 }
 
 func (c *conn) setWaiting(waiting bool) {

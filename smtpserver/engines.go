@@ -23,6 +23,9 @@ type Authenticator interface {
 
 	// Begin starts a SASL exchange.
 	Begin(ctx context.Context, a identity.Attempt, mechanism string) (identity.Exchange, error)
+
+	// Watch calls end when a session must not go on, because of its user.
+	Watch(ctx context.Context, res identity.Result, end func()) (stop func())
 }
 
 // OriginChecker finds out who a message is from. A *inbound.Authenticator is one.

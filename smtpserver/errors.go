@@ -26,6 +26,9 @@ func connectionError(err error) error {
 // Such errors have their own limits.
 var errUnknownRecipient = errors.New("unknown recipient")
 
+// errRevoked is the last reply to a user who could not log in again.
+var errRevoked = smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se70SecurityOther, "log in again: account or credentials have changed")
+
 // errShuttingDown is the last reply of a server that stops.
 var errShuttingDown = smtp.Errorf(smtp.C421ServiceUnavailable, smtp.Se32NotAccepting, "server is shutting down")
 

@@ -34,6 +34,8 @@ func (passwords) Begin(context.Context, identity.Attempt, string) (identity.Exch
 	return passwords{}, nil
 }
 
+func (passwords) Watch(context.Context, identity.Result, func()) func() { return func() {} }
+
 func (passwords) Next(_ context.Context, response []byte) ([]byte, bool, error) {
 	switch string(response) {
 	case "ok":
@@ -315,5 +317,30 @@ func TestListOfFailuresIsShort(t *testing.T) {
 		if !strings.Contains(got, fmt.Sprintf("and %d more", 100-maxListedFailures)) || strings.Contains(got, "ann+99") {
 			t.Errorf("got reply %q", got)
 		}
+	})
+}
+
+// revocable has what ends the last session.
+type revocable struct {
+	passwords
+	end     chan func()
+	stopped chan struct{}
+}
+
+func (r revocable) Watch(_ context.Context, _ identity.Result, end func()) func() {
+	r.end <- end
+	return func() { close(r.stopped) }
+}
+
+func TestASessionEndsWithItsCredentials(t *testing.T) {
+	auth := revocable{end: make(chan func(), 1), stopped: make(chan struct{})}
+	setup := testSetup{options: func(o *Options) { o.Auth = auth }}
+	bubble(t, setup, func(t *testing.T, ts *testServer) {
+		c := ts.pipeClient(setup, ListenerOptions{Kind: Submission})
+		c.hello()
+		c.cmd(authGood, "235 ")
+		(<-auth.end)()
+		c.want("421 4.7.0 log in again")
+		<-auth.stopped
 	})
 }

@@ -141,6 +141,11 @@ func (s *session) serve() {
 	s.log.Info("new connection", slog.Any("remote", s.remoteIP), slog.Any("local", s.localIP),
 		slog.String("listener", s.lis.Name), slog.String("kind", s.lis.Kind.String()), slog.Bool("tls", s.lis.ImmediateTLS))
 	defer s.drop()
+	defer func() {
+		if s.login != nil && s.login.unwatch != nil {
+			s.login.unwatch()
+		}
+	}()
 	err := s.run(mlog.WithCid(s.srv.ctx, s.cid))
 	s.conn.close(err == nil)
 	// What goes wrong with a connection is nothing that an operator must look at.
@@ -182,13 +187,21 @@ func (s *session) run(ctx context.Context) error {
 	return s.conn.flush()
 }
 
+// stop ends a session that was interrupted.
+func (s *session) stop() error {
+	if s.conn.isRevoked() {
+		return s.close(errRevoked)
+	}
+	return s.close(errShuttingDown)
+}
+
 // next reads one command and executes it. Only errors of the connection are
 // returned.
 func (s *session) next(ctx context.Context) error {
 	line, err := s.conn.readLine(maxCommandLine, s.srv.commandTimeout())
 	switch {
 	case errors.Is(err, errStopping):
-		return s.close(errShuttingDown)
+		return s.stop()
 	case errors.Is(err, errLineTooLong):
 		return s.close(smtp.Errorf(smtp.C500BadSyntax, smtp.Se52Syntax, "line longer than %d octets", maxCommandLine))
 	case isTimeout(err):
@@ -197,7 +210,7 @@ func (s *session) next(ctx context.Context) error {
 		return err
 	}
 	if s.conn.stopping() {
-		return s.close(errShuttingDown)
+		return s.stop()
 	}
 	s.counts.commands++
 	start := time.Now()

@@ -2,7 +2,7 @@ package authdb
 
 // recordFormat is the number of the format of the records, see package dbformat: it goes up
 // with each change of their types, or of what is in them.
-const recordFormat = 1
+const recordFormat = 2
 
 // recordTypes returns the types of the records.
 func recordTypes() []any {

@@ -29,6 +29,10 @@ type TLSPublicKey struct {
 	Name         string    // For people.
 	Created      time.Time `bstore:"default now"`
 	Certificate  []byte    `bstore:"nonzero"` // DER.
+
+	// NoIMAPPreauth is for clients that log in all the same: a connection of IMAP with the
+	// key begins unauthenticated, and EXTERNAL can be used.
+	NoIMAPPreauth bool
 }
 
 // Fingerprint returns the fingerprint of the key of a certificate.

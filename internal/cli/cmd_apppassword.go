@@ -69,7 +69,7 @@ var cmdAppPasswordRemove = command{
 	args:  "account name",
 	help: `Remove an app password, with which no one can log in any more.
 
-Sessions that have logged in with it go on. The server must be running.
+Sessions that have logged in with it end. The server must be running.
 `,
 	setup: withServer(2, 2, func(_ *env, c *ctl.Client, args []string) error {
 		return c.Do("apppasswordrm", args[0], args[1])

@@ -105,7 +105,7 @@ var cmdConfigAccountDisable = command{
 	help: `Make logging in to an account fail with a message, which users see.
 
 Mail is still delivered. The message is printable ASCII of at most 255 characters.
-Sessions that have logged in go on. The server must be running.
+Sessions that have logged in end within some seconds. The server must be running.
 
 	mox config account disable ann "moved to another server, see mail.example.org"
 `,

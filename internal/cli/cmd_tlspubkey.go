@@ -28,7 +28,8 @@ var cmdTLSPubKeyList = command{
 	help: `List the public keys of client certificates that users can log in with.
 
 For each there is a line with fingerprint, account, login address, type of key, when it
-was added, and name, with tabs in between. The server must be running.
+was added, and name, with tabs in between, and the word no-imap-preauth behind them for those that were
+added with it. The server must be running.
 `,
 	setup: withServer(0, 1, func(e *env, c *ctl.Client, args []string) error {
 		account := strings.Join(args, "")
@@ -72,16 +73,23 @@ The server must be running.
 
 var cmdTLSPubKeyAdd = command{
 	words: "config tlspubkey add",
-	args:  "address [name]",
+	args:  "[-no-imap-preauth] address [name]",
 	help: `Add a public key that a user can log in with, by its certificate on standard input.
 
 The certificate is in PEM format. Only its key matters: who issued it, for which name
 and for how long, does not. Mail programs that use it log in with SASL EXTERNAL, over SMTP
-and IMAP. The server must be running.
+and IMAP, or need not log in at all: an IMAP connection that begins with TLS is logged in
+at once. With -no-imap-preauth it is not, for programs that fail then because they log in
+all the same. The server must be running.
 
 	mox config tlspubkey add ann@example.org phone <phone.crt
 `,
-	setup: withServer(1, 2, func(e *env, c *ctl.Client, args []string) error {
+	setup: setupTLSPubKeyAdd,
+}
+
+func setupTLSPubKeyAdd(fs *flag.FlagSet) runFunc {
+	noPreauth := fs.Bool("no-imap-preauth", false, "do not log in IMAP connections that begin with TLS at once")
+	return withServer(1, 2, func(e *env, c *ctl.Client, args []string) error {
 		data, err := io.ReadAll(io.LimitReader(e.in, maxCertificate))
 		if err != nil {
 			return fmt.Errorf("read certificate: %w", err)
@@ -94,7 +102,11 @@ and IMAP. The server must be running.
 			return errors.New("no certificate in PEM format on standard input")
 		}
 		name := strings.Join(args[1:], "")
-		if err := c.Do("tlspubkeyadd", args[0], name, base64.StdEncoding.EncodeToString(block.Bytes)); err != nil {
+		option := ""
+		if *noPreauth {
+			option = "no-imap-preauth"
+		}
+		if err := c.Do("tlspubkeyadd", args[0], name, base64.StdEncoding.EncodeToString(block.Bytes), option); err != nil {
 			return err
 		}
 		fingerprint, err := c.ReadLine()
@@ -103,7 +115,7 @@ and IMAP. The server must be running.
 		}
 		_, err = fmt.Fprintln(e.out, fingerprint)
 		return err
-	}),
+	})(fs)
 }
 
 // maxCertificate is how much of standard input can be a certificate, in octets. With
@@ -115,7 +127,7 @@ var cmdTLSPubKeyRemove = command{
 	args:  "fingerprint",
 	help: `Remove a public key, with which no one can log in any more.
 
-Sessions that have logged in with it go on. The server must be running.
+Sessions that have logged in with it end. The server must be running.
 `,
 	setup: withServer(1, 1, func(_ *env, c *ctl.Client, args []string) error {
 		return c.Do("tlspubkeyrm", args[0])

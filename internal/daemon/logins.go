@@ -131,8 +131,8 @@ func (d *Daemon) ctlAppPasswordAdd(ctx context.Context, c *ctl.Conn) error {
 	return c.WriteLine(password)
 }
 
-// ctlAppPasswordRemove removes an app password. Sessions that have logged in with it go
-// on.
+// ctlAppPasswordRemove removes an app password, and ends sessions that have logged in with
+// it.
 //
 //	account
 //	name
@@ -146,6 +146,7 @@ func (d *Daemon) ctlAppPasswordRemove(ctx context.Context, c *ctl.Conn) error {
 		return err
 	}
 	d.log.Info("app password removed", "account", args[0], "name", args[1])
+	d.checker.Recheck(ctx, args[0])
 	return c.WriteOK()
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -20,16 +21,21 @@ func (d *Daemon) Reload() error {
 	return err
 }
 
-// watchConfig makes changes of domains.conf known soon although nobody needs it.
+// watchConfig makes changes of domains.conf known soon although nobody needs it, and ends
+// sessions of accounts that cannot log in any more.
 func (d *Daemon) watchConfig() error {
 	ticker := time.NewTicker(reloadInterval)
 	defer ticker.Stop()
+	seen := d.conf.Snapshot()
 	for {
 		select {
 		case <-d.stopping:
 			return nil
 		case <-ticker.C:
-			d.conf.Snapshot()
+			if s := d.conf.Snapshot(); s != seen {
+				seen = s
+				d.checker.Recheck(context.Background(), "")
+			}
 		}
 	}
 }

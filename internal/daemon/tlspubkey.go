@@ -18,7 +18,8 @@ import (
 //	account, empty for all
 //	"ok"
 //	number of keys
-//	fingerprint, account, login address, type, time and name with tabs in between, for each
+//	fingerprint, account, login address, type, time and name with tabs in between, for each,
+//	and "no-imap-preauth" if that is so
 func (d *Daemon) ctlTLSPubKeyList(ctx context.Context, c *ctl.Conn) error {
 	account, err := c.ReadLine()
 	if err != nil {
@@ -42,8 +43,15 @@ func (d *Daemon) ctlTLSPubKeyList(ctx context.Context, c *ctl.Conn) error {
 	return nil
 }
 
+// noIMAPPreauth is how TLSPublicKey.NoIMAPPreauth is written.
+const noIMAPPreauth = "no-imap-preauth"
+
 func tlsPubKeyLine(k authdb.TLSPublicKey) string {
-	return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", k.Fingerprint, k.Account, k.LoginAddress, k.Type, k.Created.UTC().Format(time.RFC3339), k.Name)
+	line := fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", k.Fingerprint, k.Account, k.LoginAddress, k.Type, k.Created.UTC().Format(time.RFC3339), k.Name)
+	if k.NoIMAPPreauth {
+		line += "\t" + noIMAPPreauth
+	}
+	return line
 }
 
 // ctlTLSPubKeyGet returns a key.
@@ -75,10 +83,11 @@ func (d *Daemon) ctlTLSPubKeyGet(ctx context.Context, c *ctl.Conn) error {
 //	login address
 //	name
 //	certificate in base64
+//	"no-imap-preauth", or empty
 //	"ok"
 //	fingerprint
 func (d *Daemon) ctlTLSPubKeyAdd(ctx context.Context, c *ctl.Conn) error {
-	var args [3]string
+	var args [4]string
 	for i := range args {
 		var err error
 		if args[i], err = c.ReadLine(); err != nil {
@@ -101,6 +110,7 @@ func (d *Daemon) ctlTLSPubKeyAdd(ctx context.Context, c *ctl.Conn) error {
 	if err != nil {
 		return err
 	}
+	k.NoIMAPPreauth = args[3] == noIMAPPreauth
 	if err := d.authDB.AddTLSPublicKey(ctx, k); err != nil {
 		return err
 	}
@@ -111,7 +121,7 @@ func (d *Daemon) ctlTLSPubKeyAdd(ctx context.Context, c *ctl.Conn) error {
 	return c.WriteLine(k.Fingerprint)
 }
 
-// ctlTLSPubKeyRemove removes a key. Sessions that have logged in with it go on.
+// ctlTLSPubKeyRemove removes a key, and ends sessions that have logged in with it.
 //
 //	fingerprint
 //	"ok"
@@ -124,5 +134,6 @@ func (d *Daemon) ctlTLSPubKeyRemove(ctx context.Context, c *ctl.Conn) error {
 		return err
 	}
 	d.log.Info("public key for login removed", "fingerprint", fingerprint)
+	d.checker.Recheck(ctx, "")
 	return c.WriteOK()
 }

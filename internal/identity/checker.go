@@ -69,6 +69,8 @@ type Result struct {
 	Account      string
 	LoginAddress string // As in the configuration's addresses, with what the user added after a separator.
 	AppPassword  string // Name of the app password it was done with. Empty for other ways.
+
+	proof proof // For Watch.
 }
 
 // Options are for New. Store, Config and Dir are needed.
@@ -117,7 +119,8 @@ type shared struct {
 	cache     passwordCache
 	secret    []byte           // For salts of unknown users.
 	fakeCRAM  sasl.CRAMMD5Keys // Match no password.
-	changes   sync.Mutex       // Held while passwords are set, so that all of an account have one salt.
+	sessions  sessions
+	changes   sync.Mutex // Held while passwords are set, so that all of an account have one salt.
 }
 
 // Checker checks credentials. A process is to have one.
@@ -211,6 +214,9 @@ type user struct {
 	creds   store.Credentials // Zero if it is not known or has no password.
 	apps    []authdb.AppPassword
 	app     *authdb.AppPassword // Of apps, the one that was used.
+
+	clientKey string // Fingerprint of the key that was used instead of a password.
+	noPreauth bool   // Of that key.
 }
 
 // lookup finds the account and the credentials for a user name, which is a login
@@ -267,8 +273,13 @@ func (u user) admit() (Result, error) {
 		return Result{}, &LoginDisabledError{text}
 	}
 	res := Result{Account: u.account.Name, LoginAddress: u.address.String()}
-	if u.app != nil {
-		res.AppPassword = u.app.Name
+	switch {
+	case u.app != nil:
+		res.AppPassword, res.proof.app = u.app.Name, u.app.ID
+	case u.clientKey != "":
+		res.proof.key = u.clientKey
+	default:
+		res.proof.changed = u.creds.Changed
 	}
 	return res, nil
 }

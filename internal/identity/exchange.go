@@ -205,6 +205,7 @@ func (m *external) next(ctx context.Context, response []byte, u *user) ([]byte, 
 		return nil, false, err
 	}
 	*u = found
+	u.clientKey, u.noPreauth = key.Fingerprint, key.NoIMAPPreauth
 	if !u.known || u.account.Name != key.Account {
 		return nil, false, fmt.Errorf("%w: %w: %s is for account %s, not for this address", ErrCredentials, errKey, key.Fingerprint, key.Account)
 	}

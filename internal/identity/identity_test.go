@@ -59,12 +59,21 @@ func (l *logBuffer) take() string {
 
 func testConfig(t testing.TB, dir string) *config.Holder {
 	t.Helper()
-	var static config.Static
+	snap, err := config.New(testStatic(dir), testDynamic())
+	tcheck(t, err)
+	return config.NewHolder(snap)
+}
+
+func testStatic(dir string) (static config.Static) {
 	static.DataDir = dir
 	static.LogLevel = "info"
 	static.Hostname = "mx.example.org"
 	static.Listeners = map[string]config.ListenerFields{"local": {IPs: []string{"127.0.0.1"}}}
 	static.Postmaster = config.PostmasterFields{Account: "ann", Mailbox: "Inbox"}
+	return static
+}
+
+func testDynamic() config.Dynamic {
 	account := func(addrs ...string) config.AccountFields {
 		f := config.AccountFields{Domain: "example.org", Destinations: map[string]config.DestinationFields{}}
 		for _, a := range addrs {
@@ -78,16 +87,13 @@ func testConfig(t testing.TB, dir string) *config.Holder {
 	cramNone.CRAMMD5 = true
 	disabled := account("disabled@example.org")
 	disabled.LoginDisabled = "moved to another server"
-	dynamic := config.Dynamic{
+	return config.Dynamic{
 		Domains: map[string]config.DomainFields{"example.org": {LocalpartCatchallSeparator: "+"}},
 		Accounts: map[string]config.AccountFields{
 			"ann": account("ann@example.org", "a@example.org"), "cram": cram, "cramnone": cramNone,
 			"disabled": disabled, "nopass": account("nopass@example.org"), "noaccount": account("noaccount@example.org"),
 		},
 	}
-	snap, err := config.New(static, dynamic)
-	tcheck(t, err)
-	return config.NewHolder(snap)
 }
 
 type env struct {

@@ -71,7 +71,8 @@ func (c *Checker) password(ctx context.Context, protocol, username, password str
 }
 
 // SetPassword sets the password of an account in the configuration, which need not
-// exist on disk yet. App passwords stay as they are. Errors are store.ErrNoAccount, those for passwords above, and
+// exist on disk yet. App passwords stay as they are; sessions that were opened with the
+// previous password end, see [Checker.Watch]. Errors are store.ErrNoAccount, those for passwords above, and
 // those of the store.
 func (c *Checker) SetPassword(ctx context.Context, account, password string) error {
 	prepared := sasl.PreparePassword(password)
@@ -105,6 +106,7 @@ func (c *Checker) SetPassword(ctx context.Context, account, password string) err
 	if err := acc.SetCredentials(ctx, creds); err != nil {
 		return fmt.Errorf("store credentials: %w", err)
 	}
+	c.Recheck(ctx, account)
 	return nil
 }
 
