@@ -531,6 +531,27 @@ func TestPruneLeavesOtherSnapshotsWhole(t *testing.T) {
 	}
 }
 
+// A backup that is killed when it has begun to make a directory one for backups leaves a
+// file there, with which the next one could not begin.
+func TestPlaceThatWasNotFinishedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	left := filepath.Join(dir, "."+markerName+".123.tmp")
+	if err := os.WriteFile(left, []byte("{"), 0600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := OpenPlace(t.Context(), PlaceOptions{Location: dir, Write: true, Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(left); err == nil || !IsPlace(dir) {
+		t.Errorf("left %v, place %v", err, IsPlace(dir))
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPlacesAreNotMistaken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

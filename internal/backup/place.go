@@ -198,7 +198,8 @@ func newMarker(kind string, encrypted bool) (marker, []byte, error) {
 	return m, append(data, '\n'), err
 }
 
-// newPlace makes a directory one for backups. It must be empty.
+// newPlace makes a directory one for backups. It must be empty, but for what an attempt
+// at the same has left.
 func newPlace(dir string, encrypted bool) (marker, error) {
 	if err := os.MkdirAll(dir, 0700); err != nil {
 		return marker{}, err
@@ -207,9 +208,17 @@ func newPlace(dir string, encrypted bool) (marker, error) {
 	if err != nil {
 		return marker{}, err
 	}
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" })
-	if len(entries) > 0 {
-		return marker{}, fmt.Errorf("directory %s has other files and no backups: use an empty one", dir)
+	for _, e := range entries {
+		switch unfinished, err := filepath.Match("."+markerName+".*.tmp", e.Name()); {
+		case err != nil:
+			return marker{}, err
+		case unfinished:
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return marker{}, err
+			}
+		case e.Name() != "lost+found":
+			return marker{}, fmt.Errorf("directory %s has other files and no backups: use an empty one", dir)
+		}
 	}
 	kind := kindTree
 	if encrypted {
