@@ -61,6 +61,7 @@ func commands() []command {
 		cmdRestore,
 		cmdImportMbox,
 		cmdImportMaildir,
+		cmdImportIMAP,
 		cmdImportList,
 		cmdImportAbort,
 		cmdExportMbox,

@@ -18,6 +18,7 @@ func (d *Daemon) transferCommands() map[string]ctl.Handler {
 		"importlist":  d.ctlImportList,
 		"importabort": d.ctlImportAbort,
 		"export":      d.ctlExport,
+		"importimap":  d.ctlImportIMAP,
 	}
 }
 
