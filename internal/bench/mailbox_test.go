@@ -47,7 +47,7 @@ func filled(t testing.TB, n int) string {
 func maker(t testing.TB) string {
 	t.Helper()
 	files := []string{"mix_test.go"}
-	for _, pkg := range []string{"store", "message", "queue/queuedb"} {
+	for _, pkg := range []string{"store", "message", "queue/queuedb", "internal/fts", "internal/search/textindex"} {
 		l, err := filepath.Glob(filepath.Join(testkit.Root(t), filepath.FromSlash(pkg), "*.go"))
 		check(t, err)
 		for _, path := range l {
@@ -71,9 +71,22 @@ func fillOriginal(t testing.TB, path string, n int) {
 	s := start(t, dir)
 	begin := time.Now()
 	fillMailbox(t, dialIMAP(t, s.addrs["imap"]), n)
+	waitIndexed(t, s, n)
 	s.stop(t)
 	check(t, os.Rename(dir, path))
 	t.Logf("filled a mailbox with %d messages in %.0f s, kept in %s", n, time.Since(begin).Seconds(), path)
+}
+
+// waitIndexed waits until the text index of a new account has n messages.
+func waitIndexed(t testing.TB, s *server, n int) {
+	t.Helper()
+	end := time.Now().Add(commandTimeout)
+	for s.metrics(t)[`mox_search_index_messages_total{result="added"}`] < float64(n) {
+		if time.Now().After(end) {
+			t.Fatalf("messages are not indexed after %v", commandTimeout)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // fillMailbox appends n messages to Inbox.

@@ -31,7 +31,23 @@ const referenceSize = 20_000
 func allFetched(a *tally, n int) bool      { return a.lines["FETCH"] == n }
 func thousandFetched(a *tally, _ int) bool { return a.lines["FETCH"] == 1000 }
 func someFound(a *tally, n int) bool       { return a.numbers > 0 && a.numbers < n/4 }
+func oneFound(a *tally, _ int) bool        { return a.numbers == 1 }
+func mostFound(a *tally, n int) bool       { return a.numbers > n*9/10 && a.numbers <= n }
 func nothingTold(*tally, int) bool         { return true }
+
+// rareText is in one message of the mix, in a header field; commonText in the body of nearly
+// all.
+var (
+	rareText   = rareWord(7)
+	commonText = "thursday"
+)
+
+// rareWord returns the part of the Message-ID of a message of the mix that no other has.
+func rareWord(n int) string {
+	_, after, _ := strings.Cut(mix(n).text, "Message-ID: <"+serial+".")
+	word, _, _ := strings.Cut(after, ".")
+	return word
+}
 
 // readCommands returns the commands, in the order in which a client may send them.
 func readCommands() []readCommand {
@@ -44,6 +60,9 @@ func readCommands() []readCommand {
 		{"SearchUnseen", "SEARCH UNSEEN", "", 0, 200 * time.Microsecond, func(a *tally, n int) bool { return a.numbers == n/unreadEach }},
 		{"SearchSubject", `SEARCH SUBJECT "part 123"`, "", 0, 40 * time.Millisecond, someFound},
 		{"SearchFrom", `SEARCH FROM "sender29"`, "", 0, 0, someFound},
+		{"SearchTextRare", `SEARCH TEXT "` + rareText + `"`, "", 0, 0, oneFound},
+		{"SearchTextCommon", `SEARCH TEXT "` + commonText + `"`, "", 0, 0, mostFound},
+		{"SearchBodyNone", `SEARCH BODY "no message has this"`, "", 0, 0, func(a *tally, _ int) bool { return a.numbers == 0 }},
 		{"Store1000", `STORE 1:1000 +FLAGS ($Forwarded)`, `STORE 1:1000 -FLAGS ($Forwarded)`, 20, 0, thousandFetched},
 		{"Copy1000", "COPY 1:1000 Copies", "", 5, 0, nothingTold},
 	}
