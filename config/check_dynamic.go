@@ -155,6 +155,7 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		a.Destinations[key] = d
 		c.addAddress(s, df, key, Recipient{Account: name, Destination: d})
 	}
+	c.accountKeep(field, &a, f)
 	c.accountQueue(s, field, &a, f)
 	s.accounts[name] = a
 }

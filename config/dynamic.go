@@ -131,6 +131,12 @@ type AccountFields struct {
 
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of the account may be together, in bytes, instead of what mox.conf says. Negative: no limit."`
 
+	UndeleteWindow time.Duration `sconf:"optional" sconf-doc:"For how long messages that were deleted can be brought back, by mox undelete, instead of what mox.conf says. Negative: not at all."`
+
+	UndeleteSize int64 `sconf:"optional" sconf-doc:"How many bytes of deleted messages are kept for that, instead of what mox.conf says."`
+
+	Retention map[string]int `sconf:"optional" sconf-doc:"Mailboxes whose messages are deleted after some days, with the number of days since a message came into the mailbox, such as Trash with 30. It is the name of one mailbox, and not of those below it. If the mailbox is renamed, nothing in it is deleted any more. What was deleted can be brought back for UndeleteWindow. If absent, nothing is deleted."`
+
 	MaxOutgoingMessagesPerDay int `sconf:"optional" sconf-doc:"To how many recipients the account can send in 24 hours, which limits the damage when someone else got hold of the password. [1000]"`
 
 	MaxFirstTimeRecipientsPerDay int `sconf:"optional" sconf-doc:"To how many recipients that it has never sent to before the account can send in 24 hours. [200]"`

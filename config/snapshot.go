@@ -53,7 +53,7 @@ type Snapshot struct {
 	MinimumFreeSpace int64            // In bytes; negative for no minimum.
 	MaxConnections   int              // For SMTP and IMAP each; negative for no limit.
 	UndeleteWindow   time.Duration    // Zero for the default of the store, negative for none.
-	UndeleteSize     int64            // In bytes; zero for the default of the store.
+	UndeleteSize     int64            // In bytes; zero for the quota, or the default of the store.
 	ACME             map[string]ACME  // By name.
 	DNSProviders     map[string]DNS01 // By name.
 	Listeners        []Listener       // By name.
@@ -236,7 +236,12 @@ type Account struct {
 	NoFirstTimeSenderDelay bool
 	TrustedForwarders      []dns.Domain // Whose ARC seals are believed.
 
-	QuotaMessageSize             int64 // In bytes; 0 for none.
+	QuotaMessageSize int64 // In bytes; 0 for none.
+
+	UndeleteWindow time.Duration            // Zero for that of the server, negative for none.
+	UndeleteSize   int64                    // In bytes; zero for that of the server.
+	Retention      map[string]time.Duration // How old messages in mailboxes get, by name.
+
 	MaxOutgoingMessagesPerDay    int
 	MaxFirstTimeRecipientsPerDay int
 	Routes                       []Route

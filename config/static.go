@@ -53,7 +53,7 @@ type Static struct {
 
 	UndeleteWindow time.Duration `sconf:"optional" sconf-doc:"For how long deleted messages stay on disk, so that they can be brought back. They do not count for quota. [168h, which is 7 days] Negative: they are removed as soon as no mail program shows them any more."`
 
-	UndeleteSize int64 `sconf:"optional" sconf-doc:"How many bytes of deleted messages an account may keep; beyond it the oldest are removed early. [536870912, which is 512 MiB]"`
+	UndeleteSize int64 `sconf:"optional" sconf-doc:"How many bytes of deleted messages an account may keep; beyond it the oldest are removed early. [the quota of the account, or 1073741824, which is 1 GiB, without one]"`
 
 	Transports map[string]TransportFields `sconf:"optional" sconf-doc:"Ways for mail to leave the queue other than direct delivery, by a name of your choice. Routes in domains.conf say which mail is for them."`
 
