@@ -30,6 +30,8 @@ type form struct {
 	long   int           // Messages in a long queue.
 	queue  int           // Messages that are queued and sent in a round.
 	queues int           // Rounds of that, for one domain and for many.
+
+	imported int // Messages in an mbox file.
 }
 
 var (
@@ -47,6 +49,8 @@ var (
 		long:   100_000,
 		queue:  2_500,
 		queues: 3,
+
+		imported: 200_000,
 	}
 	shortForm = form{
 		sizes:  []int{2_000},
@@ -61,6 +65,8 @@ var (
 		long:   2_000,
 		queue:  500,
 		queues: 1,
+
+		imported: 5_000,
 	}
 )
 
