@@ -50,6 +50,7 @@ var layers = []layer{
 		"internal/identity",
 		"internal/search",
 		"internal/training internal/transfer",
+		"internal/retention",
 		"internal/inbound",
 	}},
 	{"L4b", "", []string{"internal/submit", "internal/deliver"}},

@@ -25,6 +25,7 @@ import (
 	"mox/internal/metrics"
 	"mox/internal/privsep"
 	"mox/internal/reports"
+	"mox/internal/retention"
 	"mox/internal/safefile"
 	"mox/internal/search/textindex"
 	"mox/internal/submit"
@@ -95,6 +96,7 @@ type Daemon struct {
 	certs     *certs.Manager
 	training  *training.Trainer
 	texts     *textindex.Indexer
+	retention *retention.Keeper
 	transfers *transfer.Transfers
 	decider   *inbound.Decider
 	deliver   *deliver.Deliverer
@@ -178,6 +180,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		InitialMailboxes: initialMailboxes(s.InitialMailboxes),
 		UndeleteWindow:   s.UndeleteWindow,
 		UndeleteBytes:    s.UndeleteSize,
+		Undelete:         d.undeleteLimits,
 	})
 	if errors.Is(err, safefile.ErrLocked) {
 		return fmt.Errorf("another mox is running with data directory %s, stop that first: %w", s.DataDir, err)
@@ -311,6 +314,8 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		return err
 	}
 	d.training.Start()
+	d.makeRetention()
+	d.retention.Start()
 	d.texts.Start(accountNames(s))
 	d.certs.Start()
 	d.startOutgoing()

@@ -81,6 +81,9 @@ func (d *Daemon) close() error {
 	if d.certs != nil {
 		errs = append(errs, d.certs.Close())
 	}
+	if d.retention != nil {
+		errs = append(errs, d.retention.Close())
+	}
 	if d.training != nil {
 		errs = append(errs, d.training.Close())
 	}
