@@ -20,6 +20,7 @@ import (
 	"mox/internal/identity"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
+	"mox/internal/search/textindex"
 	"mox/internal/testkit"
 	"mox/mlog"
 	"mox/sasl"
@@ -198,7 +199,10 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 	if testing.Verbose() && os.Getenv("MOX_TEST_LOG") != "" {
 		ts.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: mlog.LevelTracedata}))
 	}
-	so := store.Options{Dir: ts.dir, Log: ts.log, Quota: func(string) int64 { return setup.quota }}
+	var texts *textindex.Indexer
+	so := store.Options{Dir: ts.dir, Log: ts.log, Quota: func(string) int64 { return setup.quota }, Contents: func(account string, erased bool) {
+		texts.Wake(account, erased)
+	}}
 	if setup.store != nil {
 		setup.store(&so)
 	}
@@ -206,7 +210,9 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 	if ts.store, err = store.Open(context.Background(), so); err != nil {
 		t.Fatalf("open store: %v", err)
 	}
-	o := Options{Store: ts.store, Auth: ts.auth, Log: ts.log, Version: "test", Delay: func(d time.Duration) {
+	texts = textindex.New(textindex.Options{Store: ts.store, Dir: ts.dir, Log: ts.log, Delay: time.Millisecond})
+	texts.Start(nil)
+	o := Options{Store: ts.store, Auth: ts.auth, Log: ts.log, Version: "test", Texts: texts, Delay: func(d time.Duration) {
 		ts.mu.Lock()
 		defer ts.mu.Unlock()
 		ts.delays = append(ts.delays, d)
@@ -235,6 +241,9 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
 		}
+		if err := texts.Close(); err != nil {
+			t.Errorf("close text indexes: %v", err)
+		}
 		ts.verify()
 	})
 	return ts
@@ -251,6 +260,10 @@ func (ts *testServer) verify() {
 	rep, err := store.Verify(context.Background(), ts.dir, store.VerifyOptions{Log: ts.log})
 	if err != nil {
 		ts.t.Errorf("verify store: %v", err)
+	}
+	problems, err := textindex.Verify(context.Background(), ts.dir)
+	if err != nil || len(problems) > 0 {
+		ts.t.Errorf("verify text indexes: %v %v", problems, err)
 	}
 	for _, p := range rep.Problems {
 		if ts.damaged && strings.Contains(p.Text, "octets, should have") {
