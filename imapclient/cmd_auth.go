@@ -180,7 +180,7 @@ func (a *authExchange) answer(text string) ([]byte, error) {
 		return a.response, nil
 	}
 	if a.last {
-		return nil, errors.New("challenge after the end of the exchange")
+		return nil, fmt.Errorf("challenge after the end of the exchange: %.200q", challenge) // Of a token that is refused, what is wrong with it. RFC 7628 §3.2.2
 	}
 	response, last, err := a.m.Next(challenge)
 	a.last = last

@@ -52,7 +52,7 @@ func (p *puller) list(ctx context.Context) ([]remoteBox, error) {
 		has := func(attr string) bool {
 			return slices.ContainsFunc(r.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
 		}
-		b := remoteBox{name: r.Mailbox, all: has(`\All`)}
+		b := remoteBox{name: imap.CanonicalInbox(r.Mailbox), all: has(`\All`)}
 		if has(`\Noselect`) || has(`\NonExistent`) || has(`\Flagged`) || has(`\Important`) || b.all && !p.gmail || len(boxes) >= maxMailboxes {
 			continue
 		}
@@ -71,7 +71,7 @@ func (p *puller) list(ctx context.Context) ([]remoteBox, error) {
 		}
 		boxes = append(boxes, b)
 		if !b.all {
-			p.names[r.Mailbox] = true
+			p.names[b.name] = true
 		}
 	}
 	slices.SortStableFunc(boxes, func(a, b remoteBox) int { return cmp.Compare(allLast(a), allLast(b)) })
@@ -131,7 +131,7 @@ func (p *puller) elsewhere(labels []string) bool {
 	for _, l := range labels {
 		switch l {
 		case `\Inbox`:
-			if p.names["INBOX"] {
+			if p.names[imap.Inbox] {
 				return true
 			}
 		case `\Sent`, `\Trash`, `\Junk`:
