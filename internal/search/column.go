@@ -82,19 +82,38 @@ func appendMailbox(dst, addresses []byte) []byte {
 	if len(addr) == 0 {
 		return appendCollation(dst, name)
 	}
-	if n := bytes.LastIndexByte(addr, '@'); n >= 0 {
-		addr = addr[:n]
-	}
-	return appendCollation(dst, addr)
+	local, _ := splitDomain(addr)
+	return appendCollation(dst, local)
 }
 
 // appendDisplay appends the display name of the first address, or the address. RFC 5957 §3
 func appendDisplay(dst, addresses []byte) []byte {
 	name, addr := message.SplitAddress(addresses)
-	if len(name) == 0 {
-		name = addr
+	if len(name) > 0 {
+		return appendCollation(dst, name)
 	}
-	return appendCollation(dst, name)
+	local, domain := splitDomain(addr)
+	return appendCollation(appendCollation(dst, local), domain)
+}
+
+// splitDomain returns the local part of an address, without quoting (RFC 9051 §7.5.2), and
+// the domain with the "@" before it.
+func splitDomain(addr []byte) (local, domain []byte) {
+	local = addr
+	if n := bytes.LastIndexByte(addr, '@'); n >= 0 {
+		local, domain = addr[:n], addr[n:]
+	}
+	if len(local) < 2 || local[0] != '"' || local[len(local)-1] != '"' {
+		return local, domain
+	}
+	plain := make([]byte, 0, len(local))
+	for i := 1; i < len(local)-1; i++ {
+		if local[i] == '\\' && i < len(local)-2 {
+			i++
+		}
+		plain = append(plain, local[i])
+	}
+	return plain, domain
 }
 
 // column has one value of each row of a table, as its rank among all: equal values have

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"mox/internal/search/textindex"
 	"mox/message"
@@ -43,12 +44,25 @@ func headerMatches(h *message.Header, n *node) verdict {
 		if len(n.folded) == 0 {
 			return yes
 		}
-		text := message.DecodeText(f.Unfolded())
-		if bytes.Contains(message.AppendFold(nil, []byte(text)), n.folded) {
+		value := f.Unfolded()
+		if foldContains(message.DecodeText(value), n.folded) {
 			return yes
+		}
+		// RFC 2231, which only fields of MIME have.
+		if len(n.field) > len("Content-") && strings.EqualFold(string(n.field[:len("Content-")]), "Content-") {
+			_, params := message.ParseParams(value)
+			for _, p := range params {
+				if foldContains(p.Value, n.folded) {
+					return yes
+				}
+			}
 		}
 	}
 	return no
+}
+
+func foldContains(text string, folded []byte) bool {
+	return bytes.Contains(message.AppendFold(nil, []byte(text)), folded)
 }
 
 // read opens the file of a message that the digest did not decide on.

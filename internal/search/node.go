@@ -251,5 +251,18 @@ func (m *subject) evalDigest(n *node) verdict {
 		}
 		return n.days.has(day)
 	}
-	return verdictOf(bytes.Contains(text, n.folded))
+	switch {
+	case bytes.Contains(text, n.folded):
+		return yes
+	case !d.SearchCut():
+		return no
+	case m.file == nil:
+		return unknown // The digest does not have all of it.
+	}
+	field := *n
+	field.field = []byte(fieldOf[n.op])
+	return headerMatches(&m.file.header, &field)
 }
+
+// fieldOf has the header field of operations that ask the digest for its text.
+var fieldOf = [...]string{opFrom: "From", opTo: "To", opCc: "Cc", opBcc: "Bcc", opSubject: "Subject"}

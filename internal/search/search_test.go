@@ -443,3 +443,29 @@ func TestSearchesLongerThanABatch(t *testing.T) {
 		}
 	}
 }
+
+func TestDecodedFieldsAreSearchedWhole(t *testing.T) {
+	t.Parallel()
+	m := newMailbox(t)
+	var to strings.Builder
+	for i := range 3 * message.MaxAddresses {
+		fmt.Fprintf(&to, "x%d@example.org,\n ", i)
+	}
+	m.add(
+		newMessage{data: "Subject: many\nTo: " + to.String() + "=?utf-8?q?Zo=C3=AB?= <last@example.org>\n\ntext\n"},
+		newMessage{data: "Subject: =?iso-8859-1?q?stra=DFe?=\n =?utf-8?q?_=CE=A3=CE=91=CE=A3?=\nContent-Type: application/pdf; name*0*=utf-8''%C3%89t; name*1*=%C3%A9.pdf\nContent-Disposition: attachment; filename=\"=?utf-8?q?h=C3=A4?=\"\n\ntext\n"},
+	)
+	for i, tt := range []struct {
+		key  imap.SearchKey
+		want []int
+	}{
+		{text(imap.SearchTo, "LAST@example"), []int{1}}, {text(imap.SearchTo, "zoë"), []int{1}}, {neg(text(imap.SearchTo, "zoë")), []int{2}},
+		{text(imap.SearchTo, "nobody"), nil}, {and(text(imap.SearchTo, "last@"), text(imap.SearchBody, "text")), []int{1}},
+		{text(imap.SearchSubject, "STRAßE σας"), []int{2}},
+		{header("Content-Type", "été.PDF"), []int{2}}, {header("content-disposition", "HÄ"), []int{2}}, {header("Content-Type", "text"), nil},
+	} {
+		if got := m.run(tt.key, Scope{}, Options{}); !slices.Equal(got, tt.want) {
+			t.Errorf("search %d: got %v, want %v", i, got, tt.want)
+		}
+	}
+}
