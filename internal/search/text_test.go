@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mox/imap"
+	"mox/internal/fts"
 	"mox/internal/search/textindex"
 )
 
@@ -52,6 +53,25 @@ func (m *mailbox) runTexts(t testing.TB, key imap.SearchKey, x *textindex.Indexe
 		t.Fatal(err)
 	}
 	return l, m.files
+}
+
+// notIndexed returns how many messages the index does not have.
+func (m *mailbox) notIndexed(t testing.TB, x *textindex.Indexer) (n int) {
+	t.Helper()
+	ctx := context.Background()
+	index, err := m.Index(ctx, m.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := x.Reader(ctx, m.Account)
+	defer r.Close()
+	s := r.Search(ctx, []fts.Pattern{{Text: []byte("x")}})
+	for pos := range index.Len() {
+		if s.May(0, index.At(pos).ContentID) == fts.Unknown {
+			n++
+		}
+	}
+	return n
 }
 
 // scripts are words that differ in case and form, and have several octets a character.
@@ -137,22 +157,25 @@ func TestIndexedTextsOpenNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.add(newMessage{data: "Subject: late\r\n\r\nnothing\r\n", received: now})
+	late := m.notIndexed(t, x)
+	if late < 1 || late > 30 {
+		t.Errorf("%d messages are not indexed", late)
+	}
 	for _, c := range []struct {
 		key   imap.SearchKey
 		found int
-		files int
 	}{
-		{text(imap.SearchText, "RARE17"), 11, 1}, // The late one is read.
-		{text(imap.SearchBody, "common"), 300, 1},
-		{text(imap.SearchText, "co"), 300, 1},
-		{text(imap.SearchBody, "number"), 0, 1},
-		{text(imap.SearchText, "number 299"), 1, 1},
-		{neg(text(imap.SearchText, "common")), 1, 1},
-		{and(text(imap.SearchText, "common"), text(imap.SearchSubject, "number 3")), 11, 0},
+		{text(imap.SearchText, "RARE17"), 11},
+		{text(imap.SearchBody, "common"), 300},
+		{text(imap.SearchText, "co"), 300},
+		{text(imap.SearchBody, "number"), 0},
+		{text(imap.SearchText, "number 299"), 1},
+		{neg(text(imap.SearchText, "common")), 1},
+		{and(text(imap.SearchText, "common"), text(imap.SearchSubject, "number 3")), 11},
 	} {
 		found, files := m.runTexts(t, c.key, x, false)
-		if len(found) != c.found || files != c.files {
-			t.Errorf("%+v: %d found, %d files, want %d and %d", c.key, len(found), files, c.found, c.files)
+		if len(found) != c.found || files > late {
+			t.Errorf("%s %q: %d found instead of %d, %d files read for %d messages that are not indexed", c.key.Op, c.key.Text, len(found), c.found, files, late)
 		}
 	}
 }

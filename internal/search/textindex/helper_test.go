@@ -102,6 +102,14 @@ func (e *env) restart() {
 	e.start()
 }
 
+// flush indexes all messages. The account is opened anew before, so that no id below
+// theirs is reserved for a message to come.
+func (e *env) flush(account string) {
+	e.Helper()
+	e.restart()
+	tcheck(e, e.Flush(ctxbg, account))
+}
+
 func (e *env) account(name string) *store.Account {
 	e.Helper()
 	acc, err := e.store.Ensure(ctxbg, name)

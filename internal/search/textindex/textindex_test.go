@@ -49,7 +49,7 @@ func TestIndexThatLagsBehindSaysSo(t *testing.T) {
 	if a := e.answer("ann", l[2].ContentID, "word2"); a != fts.Unknown {
 		t.Errorf("before it is indexed: %d", a)
 	}
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	l = append(l, e.fill("ann", 3, 4)...)
 	e.want("ann", l, 0, 1, 2)
 	if a := e.answer("ann", l[3].ContentID, "word3"); a != fts.Unknown {
@@ -73,8 +73,8 @@ func TestEachMessageIsAddedOnceWhereverItCrashes(t *testing.T) {
 		}
 		e.restart()
 	}
-	tcheck(t, e.Flush(ctxbg, "ann"))
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
+	e.flush("ann")
 	e.want("ann", l, numbers(0, len(l))...)
 	if n := e.messages("ann"); n != int64(len(l)) {
 		t.Errorf("%d messages in the index", n)
@@ -85,9 +85,9 @@ func TestErasedMessagesLeaveTheIndex(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, Options{})
 	l := e.fill("ann", 0, 20)
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	e.expunge("ann", l[3:10]...)
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	if n := e.messages("ann"); n != 13 {
 		t.Errorf("%d messages in the index", n)
 	}
@@ -97,7 +97,7 @@ func TestErasedMessagesLeaveTheIndex(t *testing.T) {
 	e.expunge("ann", l[20:22]...)
 	e.expunge("ann", l[0])
 	e.restart()
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	if n := e.messages("ann"); n != 15 {
 		t.Errorf("%d messages in the index", n)
 	}
@@ -128,7 +128,7 @@ func TestIndexThatCannotBeUsedIsMadeAgain(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, Options{})
 			l := e.fill("ann", 0, 10)
-			tcheck(t, e.Flush(ctxbg, "ann"))
+			e.flush("ann")
 			e.stop()
 			tcheck(t, spoil(e))
 			e.start()
@@ -145,7 +145,7 @@ func TestRebuildWhileSearching(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, Options{})
 	l := e.fill("ann", 0, 10)
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	acc := e.account("ann")
 	defer acc.Release()
 	r := e.Reader(ctxbg, acc)
@@ -166,7 +166,7 @@ func TestMessagesThatCannotBeIndexedAreSkipped(t *testing.T) {
 	e := newEnv(t, Options{})
 	l := e.add("ann", data(0), "Subject: long\r\n\r\n"+strings.Repeat("0123456789abcdef\r\n", fts.MaxText/16), data(2), data(3))
 	tcheck(t, os.Rename(filepath.Join(e.dir, "accounts/ann/msg/a", fmt.Sprint(l[2].ContentID)), filepath.Join(e.dir, "away")))
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	tcheck(t, os.Rename(filepath.Join(e.dir, "away"), filepath.Join(e.dir, "accounts/ann/msg/a", fmt.Sprint(l[2].ContentID))))
 	for i, want := range []fts.Answer{fts.Yes, fts.Unknown, fts.Unknown, fts.Yes} {
 		if a := e.answer("ann", l[i].ContentID, "body has word"); a != want {
@@ -174,7 +174,7 @@ func TestMessagesThatCannotBeIndexedAreSkipped(t *testing.T) {
 		}
 	}
 	e.expunge("ann", l[1:3]...)
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.flush("ann")
 	if a := e.answer("ann", l[1].ContentID, "word999"); a == fts.Unknown {
 		t.Error("message that was skipped is still known")
 	}
@@ -185,6 +185,9 @@ func TestOnlySoManyIndexesStayOpen(t *testing.T) {
 	e := newEnv(t, Options{MaxOpen: 2})
 	for _, name := range []string{"a", "b", "c", "d"} {
 		e.fill(name, 0, 2)
+	}
+	e.restart()
+	for _, name := range []string{"a", "b", "c", "d"} {
 		tcheck(t, e.Flush(ctxbg, name))
 	}
 	e.mu.Lock()
@@ -206,7 +209,6 @@ func TestDeliveriesExpungesAndSearchesAtOnce(t *testing.T) {
 	e := newEnv(t, Options{Delay: time.Millisecond})
 	e.Start(nil)
 	acc := e.account("ann")
-	defer acc.Release()
 	var wg sync.WaitGroup
 	var sweeping sync.Mutex // The store does it one at a time.
 	for w := range 3 {
@@ -240,7 +242,8 @@ func TestDeliveriesExpungesAndSearchesAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	tcheck(t, acc.Sweep(ctxbg))
-	tcheck(t, e.Flush(ctxbg, "ann"))
+	acc.Release()
+	e.flush("ann")
 	if n := e.messages("ann"); n != 90 {
 		t.Errorf("%d messages in the index", n)
 	}
