@@ -25,6 +25,8 @@ const (
 	CapUIDPlus         Cap = "UIDPLUS"               // RFC 4315 §1
 	CapUIDOnly         Cap = "UIDONLY"               // RFC 9586 §3
 	CapMove            Cap = "MOVE"                  // RFC 6851 §3
+	CapCatenate        Cap = "CATENATE"              // RFC 4469 §5
+	CapURLAuth         Cap = "URLAUTH"               // RFC 4467 §9
 	CapReplace         Cap = "REPLACE"               // RFC 8508 §3
 	CapMultiAppend     Cap = "MULTIAPPEND"           // RFC 3502 §6.3.11
 	CapCondStore       Cap = "CONDSTORE"             // RFC 7162 §3.1.1

@@ -55,6 +55,7 @@ const (
 const (
 	CodeAppendUID      Code = "APPENDUID"      // RFC 9051 §7.1
 	CodeBadEvent       Code = "BADEVENT"       // RFC 5465 §3.1
+	CodeBadURL         Code = "BADURL"         // RFC 4469 §4.1
 	CodeCapability     Code = "CAPABILITY"     // RFC 9051 §7.1
 	CodeCopyUID        Code = "COPYUID"        // RFC 9051 §7.1
 	CodeHighestModSeq  Code = "HIGHESTMODSEQ"  // RFC 7162 §3.1.2.1

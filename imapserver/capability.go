@@ -10,7 +10,7 @@ import (
 // capabilities are announced in all states. What is here works. RFC 9051 §7.2.2
 var capabilities = []imap.Cap{
 	imap.CapIMAP4rev2, imap.CapIMAP4rev1, imap.CapEnable, imap.CapLiteralPlus, imap.CapIdle, imap.CapSASLIR,
-	imap.CapPreview, imap.CapUnauthenticate,
+	imap.CapPreview, imap.CapUnauthenticate, imap.CapReplace, imap.CapCatenate,
 	imap.CapID, imap.CapNamespace, imap.CapBinary, imap.CapUnselect, imap.CapUIDPlus, imap.CapMove,
 	imap.CapMultiAppend, imap.CapESearch, imap.CapSearchRes, imap.CapWithin, imap.CapUTF8Accept,
 	imap.CapListExtended, imap.CapListStatus, imap.CapSpecialUse, imap.CapCreateSpecial, imap.CapChildren,

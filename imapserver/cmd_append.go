@@ -11,7 +11,7 @@ import (
 )
 
 // APPEND. RFC 9051 §6.3.12, with several messages (RFC 3502), literal8 (RFC 3516 §4.4),
-// UTF8 (RFC 6855 §4) and the limit on size (RFC 7889).
+// UTF8 (RFC 6855 §4), the limit on size (RFC 7889), and CATENATE (RFC 4469).
 
 // runAppend reads messages into spools and stores all or none of them. What can be known
 // before the client sends a message is checked before it is asked for it.
@@ -53,6 +53,7 @@ type appending struct {
 	mailbox store.Mailbox
 	msgs    []store.NewMessage
 	total   int64 // Octets of all messages.
+	freed   int64 // Octets of the message that is replaced.
 	memory  int   // Octets of those that wait in memory.
 	files   int
 }
@@ -70,7 +71,8 @@ func (a *appending) close() {
 //
 //	append         = "APPEND" SP mailbox 1*append-message
 //	append-message = [SP flag-list] [SP date-time] SP append-data
-//	append-data    = literal / literal8 / "UTF8" SP "(" literal8 ")"
+//	append-data    = literal / literal8 / "UTF8" SP "(" literal8 ")" /
+//	                 "CATENATE" SP "(" cat-part *(SP cat-part) ")"
 func (a *appending) message() error {
 	d := a.c.dec
 	defer d.In("append-message")()
@@ -85,6 +87,9 @@ func (a *appending) message() error {
 		m.Received = d.NeedDateTime()
 		d.NeedSP()
 	}
+	if d.TryName("CATENATE") {
+		return a.catenate(&m)
+	}
 	utf8 := d.TryName("UTF8")
 	if utf8 {
 		d.NeedSP()
@@ -94,11 +99,16 @@ func (a *appending) message() error {
 	if err := a.c.decoded(); err != nil {
 		return err
 	}
-	if err := a.check(lit.Size); err != nil {
+	if lit.Size == 0 {
+		return errEmptyMessage
+	}
+	if err := a.begin(&m); err != nil {
 		return err
 	}
-	m.MailboxID = a.mailbox.ID
-	if err := a.read(&m); err != nil {
+	if err := a.literal(&m, lit.Size); err != nil {
+		return err
+	}
+	if err := a.end(&m); err != nil {
 		return err
 	}
 	if utf8 {
@@ -107,50 +117,73 @@ func (a *appending) message() error {
 	return a.c.decoded()
 }
 
-// check refuses a message that cannot be stored, before the client sends it.
-func (a *appending) check(size int64) error {
+// errEmptyMessage cancels the command. RFC 3502 §6.3.11
+var errEmptyMessage = imap.No("", "empty message: append cancelled")
+
+// begin makes the spool of a message, with bare LF made CRLF.
+func (a *appending) begin(m *store.NewMessage) error {
 	mb, err := a.session.mailbox(a.name)
 	if err != nil {
 		return tryCreate(err)
 	}
-	a.mailbox = mb
-	a.total += size
-	switch {
-	case size == 0:
-		return imap.No("", "empty message: append cancelled") // RFC 3502 §6.3.11
-	case size > a.c.opts.MaxMessageSize:
-		return imap.No(imap.CodeTooBig, "message is larger than the limit")
-	case len(a.msgs) == maxAppendMessages:
+	if len(a.msgs) == maxAppendMessages {
 		return imap.No(imap.CodeLimit, "too many messages at once")
 	}
-	return a.account.CheckSpace(a.total)
-}
-
-// read reads a message into a spool, with bare LF made CRLF.
-func (a *appending) read(m *store.NewMessage) error {
+	a.mailbox = mb
+	m.MailboxID = mb.ID
 	memory := min(safefile.SpoolMemory, appendMemory-a.memory)
 	m.Spool = safefile.NewSpool(safefile.SpoolOptions{
 		Dir: a.c.srv.opts.Store.TempDir(), MaxSize: a.c.opts.MaxMessageSize, Memory: max(memory, 1), CRLF: true,
 	})
 	a.msgs = append(a.msgs, *m)
-	d := a.c.dec
-	a.c.inputLevel = traceLevel(0)
-	r := &pieceReader{a.c, d.OpenMessage()}
-	buf, ok := a.c.srv.copies.Get().(*[copyBuffer]byte)
-	if !ok {
-		buf = new([copyBuffer]byte)
+	return nil
+}
+
+// end ends a message.
+func (a *appending) end(m *store.NewMessage) error {
+	if m.Spool.Size() == 0 {
+		return errEmptyMessage
 	}
-	defer a.c.srv.copies.Put(buf)
-	if _, err := io.CopyBuffer(onlyWriter{m.Spool}, r, buf[:]); err != nil {
-		return cmp.Or(a.c.decoded(), err)
-	}
-	d.CloseMessage()
 	if _, inMemory := m.Spool.Bytes(); inMemory {
 		a.memory += int(m.Spool.Size())
 	} else if a.files++; a.files > maxAppendFiles {
 		return imap.No(imap.CodeLimit, "too many large messages at once")
 	}
 	return a.c.decoded()
+}
+
+// room refuses octets that cannot be stored, before the client sends them.
+func (a *appending) room(m *store.NewMessage, size int64) error {
+	if size > a.c.opts.MaxMessageSize-m.Spool.Size() {
+		return imap.No(imap.CodeTooBig, "message is larger than the limit")
+	}
+	a.total += size
+	return a.account.CheckSpace(a.total - a.freed)
+}
+
+// literal reads the literal that was announced.
+func (a *appending) literal(m *store.NewMessage, size int64) error {
+	if err := a.room(m, size); err != nil {
+		return err
+	}
+	d := a.c.dec
+	a.c.inputLevel = traceLevel(0)
+	if err := a.copy(m, &pieceReader{a.c, d.OpenMessage()}); err != nil {
+		return cmp.Or(a.c.decoded(), err)
+	}
+	d.CloseMessage()
+	return a.c.decoded()
+}
+
+// copy copies to the spool.
+func (a *appending) copy(m *store.NewMessage, r io.Reader) error {
+	buf, ok := a.c.srv.copies.Get().(*[copyBuffer]byte)
+	if !ok {
+		buf = new([copyBuffer]byte)
+	}
+	defer a.c.srv.copies.Put(buf)
+	_, err := io.CopyBuffer(onlyWriter{m.Spool}, r, buf[:])
+	return err
 }
 
 // onlyWriter hides other methods, so that io.CopyBuffer uses its buffer.

@@ -118,7 +118,7 @@ func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 // mechanism.
 //
 // RFC 9051 §6.3.12: the message of APPEND follows a continuation request, and there may
-// be several (RFC 3502). AUTHENTICATE (§6.2.2) and IDLE (§6.3.13) read lines that are no
+// be several (RFC 3502); so does that of REPLACE (RFC 8508 §3.2). AUTHENTICATE (§6.2.2) and IDLE (§6.3.13) read lines that are no
 // commands; what follows STARTTLS is none either (§6.2.1), nor is what follows COMPRESS
 // (RFC 4978 §3). So: streams on these.
 func commandTable() []command {
@@ -171,6 +171,7 @@ func commandTable() []command {
 		{"CANCELUPDATE", inSelected, 0, onSelected(parseCancelUpdate, runCancelUpdate)},
 		{"COPY", inSelected, usesSeqs, onSelected(parseCopy, runCopy)},
 		{"MOVE", inSelected, usesSeqs, onSelected(parseCopy, runMove)},
+		{"REPLACE", inSelected, usesSeqs | streams, onSelected(parseReplace, runReplace)},
 		{"UID EXPUNGE", inSelected, 0, onSelected(parseUIDExpunge, runUIDExpunge)},
 		{"UID SEARCH", inSelected, 0, onSelected(uid(parseSearch), runSearch)},
 		{"UID SORT", inSelected, 0, onSelected(uid(parseSort), runSearch)},
@@ -179,6 +180,7 @@ func commandTable() []command {
 		{"UID STORE", inSelected, 0, onSelected(uid(parseStore), runStore)},
 		{"UID COPY", inSelected, 0, onSelected(uid(parseCopy), runCopy)},
 		{"UID MOVE", inSelected, 0, onSelected(uid(parseCopy), runMove)},
+		{"UID REPLACE", inSelected, streams, onSelected(uid(parseReplace), runReplace)},
 	}
 }
 

@@ -82,17 +82,21 @@ func (a *Account) Append(ctx context.Context, msgs ...NewMessage) ([]Message, er
 // is called with them, unless it is nil. It may be called again after it has returned an
 // error.
 func (a *Account) AppendThen(ctx context.Context, then func(tx *Tx, stored []Message) error, msgs ...NewMessage) ([]Message, error) {
+	return a.appendAll(ctx, &appendRequest{then: then}, msgs)
+}
+
+// appendAll is AppendThen with a request that has what is special about it.
+func (a *Account) appendAll(ctx context.Context, r *appendRequest, msgs []NewMessage) ([]Message, error) {
 	if len(msgs) > maxBatch {
 		return nil, fmt.Errorf("%w: %d messages at once", ErrTooLarge, len(msgs))
 	}
-	var total int64
 	for _, m := range msgs {
-		total += m.size()
+		r.size += m.size()
 	}
-	if err := a.admit(msgs, total); err != nil {
+	if err := a.admit(msgs, r.size-r.freed); err != nil {
 		return nil, err
 	}
-	r := &appendRequest{msgs: make([]*prepared, len(msgs)), size: total, then: then, done: make(chan struct{})}
+	r.msgs, r.done = make([]*prepared, len(msgs)), make(chan struct{})
 	if err := a.writeAll(ctx, msgs, r); err != nil {
 		a.discard(r)
 		return nil, noSpace(err)
@@ -314,6 +318,7 @@ func (a *Account) removeFiles(l ...int64) {
 type appendRequest struct {
 	msgs   []*prepared
 	size   int64
+	freed  int64                                // Octets of messages that then removes.
 	then   func(tx *Tx, stored []Message) error // Nil for nothing.
 	result []Message
 	err    error
@@ -480,11 +485,11 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 			if r.err != nil {
 				continue
 			}
-			if r.err = tx.check(r); r.err == nil && limit > 0 && size+r.size > limit {
+			if r.err = tx.check(r); r.err == nil && limit > 0 && size+r.size-r.freed > limit {
 				r.err = ErrOverQuota
 			}
 			if r.err == nil {
-				size += r.size
+				size += r.size - r.freed
 			}
 		}
 		for i, r := range batch {
