@@ -82,6 +82,12 @@ var commands = map[string]func(d *Decoder){
 		d.NeedSP()
 		d.NeedSearchCriteria()
 	},
+	"THREAD": func(d *Decoder) {
+		d.NeedSP()
+		d.NeedThreadAlgorithm()
+		d.NeedSP()
+		d.NeedSearchCriteria()
+	},
 	"SETMETADATA": func(d *Decoder) {
 		d.NeedSP()
 		d.NeedMailbox()
@@ -148,6 +154,8 @@ func FuzzCommands(f *testing.F) {
 		"a COPY 1,2:3 {5+}\r\nINBOX\r\n",
 		"a SEARCH OR (SEEN TEXT {1+}\r\nx) NOT 1:*\r\n",
 		"a UID SORT RETURN (COUNT) (REVERSE DATE) UTF-8 ALL\r\n",
+		"a SEARCH RETURN (CONTEXT UPDATE (UID BODY.PEEK[HEADER.FIELDS (To)]) PARTIAL -1:-5) ALL\r\n",
+		"a UID THREAD REFERENCES \"utf-8\" SUBJECT {2+}\r\n\xc3\xa9 NOT 1:*\r\n",
 		"a UID FETCH 1:* FLAGS (CHANGEDSINCE 5 VANISHED PARTIAL -1:-5)\r\n",
 		"a STORE 1 (UNCHANGEDSINCE 0) -FLAGS ()\r\n",
 		"a SETMETADATA \"\" (/private/a ~{2+}\r\n\x00\x01 /b NIL)\r\n",

@@ -19,8 +19,16 @@
 // is read. Memory does not grow with the mailbox. A Program is not safe for concurrent
 // use; many can run on one Index.
 //
-// It is not for sorting, threads or a text index, which will come here, nor for the
-// syntax of SEARCH (mox/imap/wire) or its responses (mox/imapserver).
+// [Keys] sorts messages and puts them into threads. What they are sorted by is taken from
+// digests once, in the form in which it is compared, and kept in bounded memory as a table
+// for each mailbox: with each message the rank of its date, subject or address among all
+// (columns), and its Message-ID and references as numbers (links). Sorting is then a radix
+// sort of ranks; new messages are merged into a table, and none changes what others have
+// but their ranks. A few messages of a mailbox whose table is not there are read as they
+// are. Tables are immutable, so that commands share them. The work of threading is bounded
+// also for messages that were made to refer to each other in a bad way.
 //
-// RFCs: 9051 §6.4.4, 3501 §6.4.4, 5032, 8474 §6, 8514 §4.3, 7162 §3.1.5.
+// It is not for the syntax of SEARCH (mox/imap/wire) or its responses (mox/imapserver).
+//
+// RFCs: 9051 §6.4.4, 3501 §6.4.4, 5032, 8474 §6, 8514 §4.3, 7162 §3.1.5, 5256 §2 and §3, 5957 §3, 5051.
 package search
