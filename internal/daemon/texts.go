@@ -18,7 +18,7 @@ import (
 
 // makeTexts makes what keeps the text indexes of accounts.
 func (d *Daemon) makeTexts(dir string) {
-	d.texts = textindex.New(textindex.Options{Store: d.store, Dir: dir, Log: d.logger("textindex")})
+	d.texts = textindex.New(textindex.Options{Store: d.store, Dir: dir, Log: d.logger("textindex"), Floor: d.floor})
 }
 
 // accountNames returns the accounts of a configuration.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -48,6 +49,8 @@ var (
 	// ErrDamaged: the file is not that of an index, or of another version, or parts of it
 	// are not what was written. It can be removed, and made again from the messages.
 	ErrDamaged = errors.New("text index is damaged")
+	// ErrWrite: a commit failed. The index should be closed and opened again.
+	ErrWrite = errors.New("writing text index")
 	// ErrClosed: the index is closed.
 	ErrClosed = errors.New("text index is closed")
 )
@@ -201,12 +204,16 @@ func (x *Index) update(ctx context.Context, fn func(tx *bolt.Tx, st *state) erro
 	x.mu.Lock()
 	st := x.state
 	x.mu.Unlock()
+	var inside error
 	err = x.db.Update(func(tx *bolt.Tx) error {
-		if err := fn(tx, &st); err != nil {
-			return err
+		if inside = fn(tx, &st); inside != nil {
+			return inside
 		}
 		return tx.Bucket(bucketMeta).Put(keyState, st.marshal())
 	})
+	if err != nil && inside == nil && !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		err = fmt.Errorf("%w: %w", ErrWrite, err)
+	}
 	if err == nil {
 		x.mu.Lock()
 		x.state = st

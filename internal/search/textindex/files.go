@@ -166,6 +166,18 @@ func (t *Indexer) detach(a *account, x *index) error {
 	return nil
 }
 
+// reopen closes the index of an account, if it is x, so that it is opened again when it is
+// needed.
+func (t *Indexer) reopen(ctx context.Context, a *account, x *index) error {
+	select {
+	case a.files <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-a.files }()
+	return t.detach(a, x)
+}
+
 // discard takes the index of an account out of use, if it is x or x is nil, and removes
 // its file: it is made anew. Who is using it goes on with what it has.
 func (t *Indexer) discard(ctx context.Context, a *account, x *index, reason string) error {

@@ -52,7 +52,8 @@ type env struct {
 	store *store.Store
 	*Indexer
 	log  logBuffer
-	opts Options // For indexers that start makes.
+	fs   safefile.FS // Of the store. Nil: that of the system.
+	opts Options     // For indexers that start makes.
 }
 
 func newEnv(t testing.TB, o Options) *env {
@@ -77,7 +78,7 @@ func (e *env) start() {
 	e.Helper()
 	var err error
 	e.store, err = store.Open(ctxbg, store.Options{
-		Dir: e.dir, Log: mlog.Discard(), UndeleteWindow: -1,
+		Dir: e.dir, Log: mlog.Discard(), FS: e.fs, UndeleteWindow: -1,
 		Contents: func(account string, erased bool) { e.Wake(account, erased) },
 	})
 	tcheck(e, err)

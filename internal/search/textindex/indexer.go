@@ -14,6 +14,7 @@ import (
 
 	"mox/internal/fts"
 	"mox/internal/metrics"
+	"mox/internal/safefile"
 	"mox/mlog"
 	"mox/store"
 )
@@ -35,9 +36,10 @@ var ErrClosed = errors.New("text indexes are closed")
 // Options are for [New]. Store and Dir are needed.
 type Options struct {
 	Store *store.Store
-	Dir   string        // Data directory, as that of Store.
-	Log   *slog.Logger  // Nil is none.
-	Delay time.Duration // From a message to its batch. Zero is two seconds.
+	Dir   string          // Data directory, as that of Store.
+	Log   *slog.Logger    // Nil is none.
+	Delay time.Duration   // From a message to its batch. Zero is two seconds.
+	Floor *safefile.Floor // Free space that must be left for mail; nil is none.
 
 	MaxOpen int // Indexes that stay open. Zero is DefaultMaxOpen.
 }

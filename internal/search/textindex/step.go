@@ -20,6 +20,9 @@ const (
 	readIDs = fts.MaxBatchMessages
 	// maxTries is how often a message that cannot be read is tried before it is skipped.
 	maxTries = 5
+	// minFree is how many octets must be free besides those for mail: what a batch and a
+	// merge may take at a time.
+	minFree = 64 << 20
 	// lagDelay is how long after a batch what came at the same time is looked for.
 	lagDelay = 5 * time.Second
 )
@@ -56,8 +59,12 @@ func (t *Indexer) step(ctx context.Context, a *account) (more bool, err error) {
 	if err == nil {
 		err = x.Maintain(ctx)
 	}
-	if errors.Is(err, fts.ErrDamaged) {
+	switch {
+	case errors.Is(err, fts.ErrDamaged):
 		return true, t.discard(ctx, a, x, "damaged")
+	case errors.Is(err, fts.ErrWrite):
+		// What the file holds now is not known: it is opened and looked at again.
+		return false, errors.Join(err, t.reopen(ctx, a, x))
 	}
 	t.measure(x)
 	if err == nil && !more {
@@ -83,6 +90,11 @@ func (t *Indexer) add(ctx context.Context, a *account, acc *store.Account, x *ft
 	end, err := acc.ContentMark()
 	if err != nil {
 		return false, err
+	}
+	if t.opts.Floor != nil {
+		if err := t.opts.Floor.Check(minFree); err != nil {
+			return false, err
+		}
 	}
 	ids, err := acc.ContentIDs(ctx, x.Mark(), end, readIDs)
 	if err != nil {
@@ -129,6 +141,7 @@ func (t *Indexer) add(ctx context.Context, a *account, acc *store.Account, x *ft
 	if err := x.Apply(context.WithoutCancel(ctx), &b, mark); err != nil {
 		return false, fmt.Errorf("add to text index: %w", err)
 	}
+	a.failures = 0
 	if t.applied != nil {
 		if err := t.applied(); err != nil {
 			return false, err

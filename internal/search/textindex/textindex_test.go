@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"mox/internal/fts"
+	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/store"
 )
 
@@ -247,4 +249,57 @@ func TestDeliveriesExpungesAndSearchesAtOnce(t *testing.T) {
 	if n := e.messages("ann"); n != 90 {
 		t.Errorf("%d messages in the index", n)
 	}
+}
+
+func TestFilesThatCannotBeReadAreTriedAgainAndSkippedInTheEnd(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, Options{})
+	l := e.fill("ann", 0, 3)
+	e.stop()
+	faults := testkit.NewFaults(safefile.OS)
+	e.fs = faults
+	e.start()
+	acc := e.account("ann")
+	faults.FailFrom(1, testkit.ErrIO, testkit.OpOpen)
+	for range maxTries - 1 {
+		if err := e.Flush(ctxbg, "ann"); !errors.Is(err, testkit.ErrIO) {
+			t.Fatalf("flush: %v", err)
+		}
+		e.mu.Lock()
+		e.Indexer.account("ann").failures++ // As background does.
+		e.mu.Unlock()
+	}
+	acc.Release()
+	if err := e.Flush(ctxbg, "ann"); !errors.Is(err, testkit.ErrIO) {
+		t.Errorf("the next message: %v", err)
+	}
+	e.fs = nil
+	e.flush("ann")
+	if a := e.answer("ann", l[0].ContentID, "word0"); a != fts.Unknown {
+		t.Errorf("message that was skipped: %d", a)
+	}
+	if a := e.answer("ann", l[2].ContentID, "word2"); a != fts.Yes {
+		t.Errorf("message that was tried again: %d", a)
+	}
+}
+
+func TestFailedWriteIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, Options{})
+	l := e.fill("ann", 0, 3)
+	e.restart()
+	e.answer("ann", l[0].ContentID, "x") // Opens it.
+	e.applied = func() error { return fmt.Errorf("%w: %w", fts.ErrWrite, testkit.ErrNoSpace) }
+	if err := e.Flush(ctxbg, "ann"); !errors.Is(err, testkit.ErrNoSpace) {
+		t.Fatalf("flush: %v", err)
+	}
+	e.mu.Lock()
+	n := e.open.Len()
+	e.mu.Unlock()
+	if n != 0 {
+		t.Error("index is still open after a failed write")
+	}
+	e.applied = nil
+	tcheck(t, e.Flush(ctxbg, "ann"))
+	e.want("ann", l, 0, 1, 2)
 }
