@@ -79,6 +79,7 @@ func startDovecotWith(t testing.TB, files []string, words ...string) *dovecot {
 			t.Fatalf("dovecot: %v\n%s", err, log)
 		}
 	}
+	printDovecotConfig(t, file)
 	version, err := exec.Command(path, "--version").Output()
 	check(t, err)
 	d.note = fmt.Sprintf("Dovecot %s here: internal/bench/testdata/%s, with data on %s", strings.TrimSpace(string(version)), strings.Join(files, " and "), fileSystem(dir))
@@ -127,4 +128,18 @@ func freePort(t testing.TB) string {
 	_, port, err := net.SplitHostPort(ln.Addr().String())
 	check(t, errors.Join(err, ln.Close()))
 	return port
+}
+
+// printDovecotConfig prints all settings that are not the default.
+func printDovecotConfig(t testing.TB, file string) {
+	t.Helper()
+	path, err := exec.LookPath("doveconf")
+	if err != nil {
+		return
+	}
+	out, err := exec.Command(path, "-n", "-c", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("doveconf: %v\n%s", err, out)
+	}
+	theReport.settings.Do(func() { fmt.Printf("doveconf -n\n%s\n", out) })
 }

@@ -33,6 +33,8 @@ func thousandFetched(a *tally, _ int) bool { return a.lines["FETCH"] == 1000 }
 func someFound(a *tally, n int) bool       { return a.numbers > 0 && a.numbers < n/4 }
 func oneFound(a *tally, _ int) bool        { return a.numbers == 1 }
 func mostFound(a *tally, n int) bool       { return a.numbers > n*9/10 && a.numbers <= n }
+func sorted(a *tally, _ int) bool          { return a.lines["SORT"] > 0 }
+func threaded(a *tally, _ int) bool        { return a.lines["THREAD"] == 1 }
 func nothingTold(*tally, int) bool         { return true }
 
 // rareText is in one message of the mix, in a header field; commonText in the body of nearly
@@ -56,10 +58,28 @@ func readCommands() []readCommand {
 		{"FetchFlags", "FETCH 1:* (FLAGS)", "", 0, 10 * time.Millisecond, allFetched},
 		{"FetchSizeDate", "UID FETCH 1:* (RFC822.SIZE INTERNALDATE)", "", 0, 0, allFetched},
 		{"FetchEnvelopeBodystructure", "FETCH 1:* (ENVELOPE BODYSTRUCTURE)", "", 0, 140 * time.Millisecond, allFetched},
+		{"FetchEnvelope", "FETCH 1:* (ENVELOPE)", "", 0, 0, allFetched},
+		{"FetchBodystructure", "FETCH 1:* (BODYSTRUCTURE)", "", 0, 0, allFetched},
+		{"FetchHeader1000", "FETCH 1:1000 (BODY.PEEK[HEADER])", "", 0, 0, thousandFetched},
+		{"FetchBody1000", "FETCH 1:1000 (BODY.PEEK[])", "", 0, 0, thousandFetched},
+		{"FetchText1000", "FETCH 1:1000 (BODY.PEEK[1])", "", 0, 0, thousandFetched},
+		{"Status", "STATUS Copies (MESSAGES UNSEEN UIDNEXT)", "", 0, 0, func(a *tally, _ int) bool { return a.lines["STATUS"] == 1 }},
+		{"List", `LIST "" *`, "", 0, 0, func(a *tally, _ int) bool { return a.lines["LIST"] > 1 }},
 		{"FetchHeaderFields", "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (DATE FROM TO SUBJECT)])", "", 0, 55 * time.Millisecond, allFetched},
 		{"SearchUnseen", "SEARCH UNSEEN", "", 0, 200 * time.Microsecond, func(a *tally, n int) bool { return a.numbers == n/unreadEach }},
 		{"SearchSubject", `SEARCH SUBJECT "part 123"`, "", 0, 40 * time.Millisecond, someFound},
 		{"SearchFrom", `SEARCH FROM "sender29"`, "", 0, 0, someFound},
+		{"SearchSince", "SEARCH SINCE 21-Nov-2023 BEFORE 28-Nov-2023", "", 0, 0, someFound},
+		{"SearchSentSince", "SEARCH SENTSINCE 21-Nov-2023 SENTBEFORE 28-Nov-2023", "", 0, 0, someFound},
+		{"SearchLarger", "SEARCH LARGER 3800", "", 0, 0, func(a *tally, n int) bool { return a.numbers > 0 && a.numbers < n }},
+		{"SearchHeader", `SEARCH HEADER Message-ID "` + rareText + `"`, "", 0, 0, oneFound},
+		{"SortArrival", "SORT (ARRIVAL) UTF-8 ALL", "", 0, 0, sorted},
+		{"SortDate", "SORT (REVERSE DATE) UTF-8 ALL", "", 0, 0, sorted},
+		{"SortSubject", "SORT (SUBJECT) UTF-8 ALL", "", 0, 0, sorted},
+		{"SortFrom", "SORT (FROM) UTF-8 ALL", "", 0, 0, sorted},
+		{"SortSize", "SORT (SIZE) UTF-8 ALL", "", 0, 0, sorted},
+		{"ThreadReferences", "THREAD REFERENCES UTF-8 ALL", "", 0, 0, threaded},
+		{"ThreadSubject", "THREAD ORDEREDSUBJECT UTF-8 ALL", "", 0, 0, threaded},
 		{"SearchTextRare", `SEARCH TEXT "` + rareText + `"`, "", 0, 0, oneFound},
 		{"SearchTextCommon", `SEARCH TEXT "` + commonText + `"`, "", 0, 0, mostFound},
 		{"SearchBodyNone", `SEARCH BODY "no message has this"`, "", 0, 0, func(a *tally, _ int) bool { return a.numbers == 0 }},
@@ -100,6 +120,9 @@ func benchmarkReading(b *testing.B, f form, n int) {
 		c.do(b, "CREATE Copies")
 		verifyReading(b, c, n)
 		columns, results = append(columns, "Dovecot, read before"), append(results, benchmarkWarm(b, "server=dovecot/cache=warm/", c))
+		if f.drop && dropCaches() == nil {
+			columns, results = append(columns, "Dovecot, nothing cached"), append(results, measureColdDovecot(b, peer))
+		}
 	}
 	reportReading(n, columns, results, peer)
 }
@@ -205,10 +228,29 @@ func measureCold(b *testing.B, times int, dir, cache string, before func()) map[
 	return medians
 }
 
+// measureColdDovecot measures each command as the first of a connection, which has a process
+// of its own, with an empty page cache.
+func measureColdDovecot(b *testing.B, peer *dovecot) map[string]time.Duration {
+	times := map[string]time.Duration{}
+	for _, cmd := range readCommands() {
+		check(b, dropCaches())
+		times[cmd.name] = measureCommand(b, peer.addr, cmd.text)
+		line(b, "server=dovecot/cache=dropped/cmd="+cmd.name, metric{"ns/op", float64(times[cmd.name].Nanoseconds())})
+	}
+	return times
+}
+
 // measureFirst measures one command of a new server.
 func measureFirst(b *testing.B, dir, text string) time.Duration {
 	s := start(b, dir)
-	c := dialIMAP(b, s.addrs["imap"])
+	elapsed := measureCommand(b, s.addrs["imap"], text)
+	s.stop(b)
+	return elapsed
+}
+
+// measureCommand measures the first command of a connection, after SELECT.
+func measureCommand(b *testing.B, addr, text string) time.Duration {
+	c := dialIMAP(b, addr)
 	if !strings.HasPrefix(text, "SELECT ") {
 		c.do(b, "SELECT INBOX")
 	}
@@ -216,7 +258,6 @@ func measureFirst(b *testing.B, dir, text string) time.Duration {
 	c.do(b, text)
 	elapsed := time.Since(begin)
 	c.do(b, "LOGOUT")
-	s.stop(b)
 	return elapsed
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -20,6 +21,8 @@ type report struct {
 	start  time.Time
 	load   string
 	tables []*table
+
+	settings sync.Once // For those of Dovecot to be printed.
 }
 
 // A table has a title, a line of column names, and rows. What stands in the first
