@@ -145,7 +145,7 @@ func expunge(ctx context.Context, a *store.Account, mailboxID int64, uids imap.R
 	}
 	for batch := range slices.Chunk(l, abortBatch) {
 		err := a.Update(ctx, func(tx *store.Tx) error {
-			_, err := tx.Expunge(mailboxID, batch, false)
+			_, err := tx.ExpungeForGood(mailboxID, batch)
 			return err
 		})
 		if err != nil {
