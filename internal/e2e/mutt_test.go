@@ -47,7 +47,12 @@ func newTerminal(t *testing.T, dir, command string) *terminal {
 	term := &terminal{t, filepath.Join(dir, "tmux")}
 	cmd := exec.Command(testkit.Tool(t, "tmux"), "-S", term.socket, "-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", command)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8", "TERM=xterm")
-	t.Cleanup(func() { run(t, "", "tmux", "-S", term.socket, "kill-server") })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("screen:\n%s", term.screen())
+		}
+		run(t, "", "tmux", "-S", term.socket, "kill-server")
+	})
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tmux: %v\n%s", err, out)
 	}
@@ -69,11 +74,6 @@ func (term *terminal) keys(keys ...string) {
 // wait waits until the terminal shows all of some texts.
 func (term *terminal) wait(texts ...string) {
 	term.t.Helper()
-	defer func() {
-		if term.t.Failed() {
-			term.t.Logf("screen:\n%s", term.screen())
-		}
-	}()
 	poll(term.t, fmt.Sprintf("screen with %q", texts), func() bool {
 		screen := term.screen()
 		return !slices.ContainsFunc(texts, func(s string) bool { return !strings.Contains(screen, s) })
