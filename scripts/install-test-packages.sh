@@ -57,6 +57,8 @@ fish fish
 mandoc mandoc
 haproxy haproxy
 systemd systemd-analyze
+dovecot-core dovecot
+dovecot-imapd dovecot
 fail2ban fail2ban-regex
 libdb5.3 lib:libdb-5.3.so
 libgnutls-dane0 lib:libgnutls-dane.so.0
@@ -75,8 +77,6 @@ prometheus usr/bin/promtool
 unpack_dir=/usr/local/lib/mox-test-packages
 if [ "${1:-}" = bench ]; then
 	packages="$packages
-dovecot-core dovecot
-dovecot-imapd dovecot
 dovecot-lmtpd /usr/lib/dovecot/lmtp
 bogofilter bogofilter
 "
