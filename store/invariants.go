@@ -385,6 +385,11 @@ func (v *verifier) file(path string, e fs.DirEntry, missing map[int64]contentFac
 	return nil
 }
 
+// readErases reads what waits to be erased, for sums.
+func (v *verifier) readErases(tx *bstore.Tx) error {
+	return bstore.QueryTx[erase](tx).ForEach(func(e erase) error { v.erases[e.ContentID] = e; return nil })
+}
+
 // fix corrects counts and totals, and moves stray files to lost/.
 func (v *verifier) fix(ctx context.Context) (fixed bool, err error) {
 	if v.state.ModSeq == 0 {
