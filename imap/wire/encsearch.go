@@ -24,7 +24,7 @@ func (e *Encoder) SearchReturn(r *imap.SearchReturn) {
 		e.Open()
 		for i := range r.UpdateItems {
 			e.Item()
-			e.FetchItem(&r.UpdateItems[i])
+			e.Raw(r.UpdateItems[i].String())
 		}
 		e.Close()
 	}

@@ -140,6 +140,9 @@ func TestSearchReturnOptions(t *testing.T) {
 		{"none is all", "()", "(ALL)", ""},
 		{"all of them", "(MIN max COUNT SAVE ALL)", "(MIN MAX ALL COUNT SAVE)", ""},
 		{"the same twice", "(MIN MIN)", "(MIN)", ""},
+		{"updates", "(update CONTEXT COUNT)", "(COUNT CONTEXT UPDATE)", ""},
+		{"updates with items", "(COUNT UPDATE (UID BODY.PEEK[HEADER.FIELDS (To)]) PARTIAL 1:2)", "(COUNT UPDATE (UID BODY.PEEK[HEADER.FIELDS (To)]) PARTIAL 1:2)", ""},
+		{"updates with no items", "(UPDATE ())", "", "expected name at column 10, in search-return-opt"},
 		{"a part", "(COUNT PARTIAL 1:500)", "(COUNT PARTIAL 1:500)", ""},
 		// RFC 9394 §4: a range 500:400 is the same as 400:500.
 		{"a reversed part", "(PARTIAL 500:1)", "(PARTIAL 1:500)", ""},
@@ -176,6 +179,34 @@ func TestSortCriteria(t *testing.T) {
 	runCases(t, Options{}, false, criteria, []parseCase{
 		{"charset and keys", "UTF-8 SINCE 1-Feb-1994", "CHARSET UTF-8 SINCE 1-Feb-1994", ""},
 		{"no keys", "UTF-8", "", "expected space at column 6"},
+	})
+	encoded := func(d *Decoder) string {
+		var b strings.Builder
+		e := NewEncoder(&b, nil)
+		e.SortCriteria(d.NeedSortCriteria())
+		d.NeedSP()
+		p := d.NeedSearchCriteria()
+		if d.err != nil {
+			return ""
+		}
+		p.Charset = ""
+		e.SP()
+		e.SearchCriteria(&p)
+		e.Flush()
+		return b.String()
+	}
+	runCases(t, Options{}, false, encoded, []parseCase{
+		{"written as it was read", "(REVERSE DATE SUBJECT) UTF-8 UNSEEN 1:3", "(REVERSE DATE SUBJECT) UTF-8 UNSEEN 1:3", ""},
+	})
+}
+
+func TestThreadAlgorithms(t *testing.T) {
+	t.Parallel()
+	runCases(t, Options{}, false, func(d *Decoder) imap.ThreadAlgorithm { return d.NeedThreadAlgorithm() }, []parseCase{
+		{"by subject", "OrderedSubject", "ORDEREDSUBJECT", ""},
+		{"by references", "REFERENCES", "REFERENCES", ""},
+		{"unknown", "REFS", "", "unknown threading algorithm at column 1, in thread-alg"},
+		{"a string", `"REFERENCES"`, "", "expected atom at column 1, in thread-alg"},
 	})
 }
 
