@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
+	"mox/imap"
 	"mox/internal/safefile"
 )
 
@@ -55,6 +57,9 @@ func load(src Source, tempDir string) (*loaded, error) {
 	var err error
 	if l.Item, err = src.Next(&w); err != nil {
 		return nil, errors.Join(err, l.spool.Close())
+	}
+	if y := l.Received.Year(); y < 1 || y > 9999 {
+		l.Received = time.Time{} // Dates of files can be anything.
 	}
 	switch {
 	case w.large:
@@ -173,6 +178,11 @@ func receive(r io.Reader, tempDir string) (*loaded, error) {
 	l := &loaded{}
 	if err := json.Unmarshal(b, l); err != nil {
 		return nil, fmt.Errorf("description of a message: %w", err)
+	}
+	names := l.Flags.Keywords
+	l.Flags = imap.FlagSet{Flags: l.Flags.Flags & imap.FlagsAll}
+	for _, n := range names {
+		addFlag(&l.Flags, n)
 	}
 	if l.Skipped != "" {
 		return l, nil

@@ -177,8 +177,12 @@ func (g *gmail) fetch(mailbox, args string) (out, result string) {
 		if strings.Contains(items, "BODY.PEEK[]") {
 			g.mu.Lock()
 			g.fetched++
+			text := m.text
 			g.mu.Unlock()
-			out += fmt.Sprintf(" INTERNALDATE \"09-Sep-2001 01:46:40 +0000\" BODY[] {%d}\r\n%s", len(m.text), m.text)
+			if text == "broken" {
+				return "", "NO cannot be read"
+			}
+			out += fmt.Sprintf(" INTERNALDATE \"09-Sep-2001 01:46:40 +0000\" BODY[] {%d}\r\n%s", len(text), text)
 		}
 		out += ")\r\n"
 	}
@@ -227,6 +231,26 @@ func TestMailOfGmailIsNotDoubled(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+// TestMessagesThatAreNotGivenOutDoNotStopTheOthers has one that can be had the next time.
+func TestMessagesThatAreNotGivenOutDoNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	g := &gmail{t: t, mech: "XOAUTH2", tokens: []string{"t", "t"}}
+	g.add("Subject: a\r\n\r\n", `\Inbox`)
+	broken := g.add("broken", `\Inbox`)
+	g.add("Subject: c\r\n\r\n", `\Inbox`)
+	o := PullOptions{Host: "127.0.0.1", Port: g.listen(), TLS: TLSNone, Login: "ann@gmail.example", Token: true}
+	o.Secret = func(context.Context) (string, error) { return "t", nil }
+	w := newWorld(t)
+	w.pull(o, PullResult{Copied: 2, Skipped: 1, Connections: 1})
+	g.mu.Lock()
+	broken.text = "Subject: b\r\n\r\n"
+	g.mu.Unlock()
+	w.pull(o, PullResult{Copied: 1, Connections: 1})
+	if l := content(t, w.a); len(l) != 3 {
+		t.Errorf("%d messages", len(l))
 	}
 }
 

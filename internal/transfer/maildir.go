@@ -223,7 +223,7 @@ func (s *filesSource) mailbox(p string) string {
 			names = append(names, strings.TrimSuffix(l, ".sbd")) // Of Thunderbird.
 		}
 	}
-	return strings.Join(names, "/")
+	return strings.ToValidUTF8(strings.Join(names, "/"), "_")
 }
 
 // reserved reports whether a level of a mailbox name is not the name of its directory, which

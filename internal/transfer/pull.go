@@ -69,6 +69,7 @@ type puller struct {
 	qresync   bool
 	condstore bool
 	names     map[string]bool // Of mailboxes that are copied.
+	there     map[string]bool // Of all that there are.
 	uses      map[string]bool // Special uses of them.
 	ids       map[uint64]copied
 }
@@ -163,7 +164,7 @@ func (p *puller) session(ctx context.Context) error {
 			return fmt.Errorf("mailbox %q: %w", b.name, err)
 		}
 	}
-	if err := p.gone(ctx, boxes); err != nil {
+	if err := p.gone(ctx); err != nil {
 		return final(err)
 	}
 	_ = p.c.Logout(ctx) // All is done.

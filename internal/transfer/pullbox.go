@@ -18,6 +18,9 @@ import (
 // pullBatch is how many messages are asked for in one command, and stored in one commit.
 const pullBatch = 50
 
+// maxSkipped is how many messages can be left out in a run.
+const maxSkipped = 1000
+
 // flagsBatch is for changes of flags, and deletions.
 const flagsBatch = 500
 
@@ -86,6 +89,9 @@ func (p *puller) mailbox(ctx context.Context, b remoteBox) error {
 		}
 	}
 	x.state.ModSeq = m.HighestModSeq
+	if x.missed {
+		x.state.ModSeq = 0
+	}
 	return x.update(ctx, func(*store.Tx) error { return nil })
 }
 
@@ -94,7 +100,7 @@ func (p *puller) mailbox(ctx context.Context, b remoteBox) error {
 func (x *boxPull) changes(ctx context.Context, m *imapclient.Mailbox) (l listing, err error) {
 	p := x.p
 	since := x.state.ModSeq
-	if m.HighestModSeq == 0 || x.b.all {
+	if m.HighestModSeq == 0 || x.b.all || len(imapclient.All[imapclient.Malformed](m.Response)) > 0 {
 		since = 0
 	}
 	if since > 0 && p.qresync {
@@ -112,13 +118,15 @@ func (x *boxPull) changes(ctx context.Context, m *imapclient.Mailbox) (l listing
 	if since > 0 && since == m.HighestModSeq && int(m.Exists) == len(x.known) {
 		return l, nil
 	}
+	seen := 0 // Messages; those that are missing are not taken for deleted, as a response may be lost.
 	if m.Exists > 0 {
 		opts := imapclient.FetchOptions{Gmail: p.gmail, ChangedSince: since, Each: func(f *imapclient.FetchData) error {
+			seen++
 			if x.b.all && p.elsewhere(f.GmailLabels) {
 				return nil
 			}
 			if len(l.messages) > maxPullUIDs {
-				return fmt.Errorf("mailbox has more than %d messages", maxPullUIDs)
+				return final(fmt.Errorf("mailbox has more than %d messages", maxPullUIDs))
 			}
 			l.add(f)
 			return nil
@@ -134,6 +142,7 @@ func (x *boxPull) changes(ctx context.Context, m *imapclient.Mailbox) (l listing
 		if err != nil {
 			return l, err
 		}
+		seen = len(r.Nums)
 		present = imap.NewRanges(r.Nums...)
 	} else {
 		uids := make([]uint32, len(l.messages))
@@ -142,7 +151,9 @@ func (x *boxPull) changes(ctx context.Context, m *imapclient.Mailbox) (l listing
 		}
 		present = imap.NewRanges(uids...)
 	}
-	l.vanished = func(uid uint32) bool { return !present.Contains(uid) }
+	if seen >= int(m.Exists) {
+		l.vanished = func(uid uint32) bool { return !present.Contains(uid) }
+	}
 	return l, nil
 }
 
@@ -184,6 +195,8 @@ func (x *boxPull) take(ctx context.Context, batch []remoteMessage) error {
 	defer closePulled(l)
 	refused := (*imap.Error)(nil)
 	switch {
+	case errors.As(err, &refused) && refused.Code != "":
+		return err // Such as a limit, or a server in trouble: not because of a message.
 	case errors.As(err, &refused) && refused.Type == imap.TypeNO && len(fetch) > 1:
 		// One is to blame, the others are taken.
 		for i := range fetch {
@@ -193,11 +206,16 @@ func (x *boxPull) take(ctx context.Context, batch []remoteMessage) error {
 		}
 		return nil
 	case errors.As(err, &refused) && refused.Type == imap.TypeNO:
-		x.p.say("%s: message with uid %d is left out: %s", x.b.name, fetch[0].uid, refused.Text)
-		l = []pulled{{uid: fetch[0].uid, flags: fetch[0].flags}}
+		x.p.say("%s: message with uid %d is left out this time: %s", x.b.name, fetch[0].uid, refused.Text)
+		x.missed = true
+		if x.p.res.Skipped++; x.p.res.Skipped > maxSkipped {
+			return err
+		}
+		return nil
 	case err != nil:
 		return err
 	}
+	x.missed = x.missed || len(l) < len(fetch)
 	return x.store(ctx, l, fetch)
 }
 

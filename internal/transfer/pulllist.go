@@ -47,12 +47,13 @@ func (p *puller) list(ctx context.Context) ([]remoteBox, error) {
 		return nil, err
 	}
 	var boxes []remoteBox
-	p.names, p.uses = map[string]bool{}, map[string]bool{}
+	p.names, p.there, p.uses = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, r := range l {
 		has := func(attr string) bool {
 			return slices.ContainsFunc(r.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
 		}
 		b := remoteBox{name: imap.CanonicalInbox(r.Mailbox), all: has(`\All`)}
+		p.there[b.name] = true
 		if has(`\Noselect`) || has(`\NonExistent`) || has(`\Flagged`) || has(`\Important`) || b.all && !p.gmail || len(boxes) >= maxMailboxes {
 			continue
 		}
@@ -73,6 +74,9 @@ func (p *puller) list(ctx context.Context) ([]remoteBox, error) {
 		if !b.all {
 			p.names[b.name] = true
 		}
+	}
+	if !p.there[imap.Inbox] {
+		return nil, final(errors.New("server lists no INBOX")) // It must not look as if all was deleted.
 	}
 	slices.SortStableFunc(boxes, func(a, b remoteBox) int { return cmp.Compare(allLast(a), allLast(b)) })
 	return boxes, nil

@@ -37,8 +37,10 @@ type boxPull struct {
 	note  string // Name of the note with the state. Those of messages begin with it.
 	state boxState
 	known []known // By UID there.
-	dirty map[uint32]bool
-	seen  map[string]string // Flags by themselves, so that equal ones are one string.
+
+	missed bool // Not all new messages came: the next run asks for everything.
+	dirty  map[uint32]bool
+	seen   map[string]string // Flags by themselves, so that equal ones are one string.
 }
 
 // pullKey is in front of the names of notes about an account of another server.
@@ -192,17 +194,13 @@ func (x *boxPull) update(ctx context.Context, change func(tx *store.Tx) error) e
 }
 
 // gone removes what was copied from mailboxes that are not there any more.
-func (p *puller) gone(ctx context.Context, boxes []remoteBox) error {
+func (p *puller) gone(ctx context.Context) error {
 	names, err := p.a.Notes(ctx, p.key)
 	if err != nil {
 		return err
 	}
-	here := map[string]bool{}
-	for _, b := range boxes {
-		here[p.key+shortHash(b.name)] = true
-	}
 	for _, n := range names {
-		if strings.Contains(strings.TrimPrefix(n, p.key), "/") || here[n] {
+		if strings.Contains(strings.TrimPrefix(n, p.key), "/") {
 			continue
 		}
 		text, err := p.a.Note(ctx, n)
@@ -213,7 +211,7 @@ func (p *puller) gone(ctx context.Context, boxes []remoteBox) error {
 		if err := json.Unmarshal(text, &st); err != nil {
 			return err
 		}
-		if p.opts.Keep || p.excluded(st.Name) {
+		if p.opts.Keep || p.there[st.Name] {
 			continue
 		}
 		x, err := p.open(ctx, remoteBox{name: st.Name, local: cleanName(st.Name)})
