@@ -46,6 +46,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"undeletelist":       d.ctlUndeleteList,
 		"undeleterestore":    d.ctlUndeleteRestore,
 		"undeletepurge":      d.ctlUndeletePurge,
+		"repair":             d.ctlRepair,
 		"searchrebuild":      d.ctlSearchRebuild,
 		"trace":              d.ctlTrace,
 		"reputation":         d.ctlReputation,
