@@ -2,6 +2,7 @@ package store
 
 import (
 	"container/list"
+	"math/rand/v2"
 	"sync"
 )
 
@@ -118,13 +119,47 @@ func (c *cache) addContents(a *Account, cts ...*content) {
 		if _, ok := c.contentm[k]; ok {
 			continue
 		}
-		e := &cached{size: int64(len(ct.Digest)+len(ct.Prefix)) + contentOverhead, key: k, content: ct}
+		e := &cached{size: contentSize(ct), key: k, content: ct}
 		c.contentm[k] = c.contents.PushFront(e)
 		c.contents.size += e.size
 	}
 	for c.contents.size > c.contents.max && c.contents.Len() > 0 {
 		c.removeContent(c.contents.Back())
 	}
+}
+
+const (
+	// scanBatch is from how many records read at a time on they are taken for a part of
+	// all that a mailbox has.
+	scanBatch = 64
+
+	// scanShare is of how many records of a scan one is cached when there is no room.
+	scanShare = 16
+)
+
+// addScanned caches records that were read many at a time. What is read in turns and does
+// not fit would otherwise be removed each time just before it is read again, and with it
+// what everybody else reads; so what is there stays, and of the rest a few come in.
+func (c *cache) addScanned(a *Account, cts ...*content) {
+	if len(cts) < scanBatch {
+		c.addContents(a, cts...)
+		return
+	}
+	c.mu.Lock()
+	room := c.contents.max - c.contents.size
+	keep := make([]*content, 0, len(cts))
+	for _, ct := range cts {
+		if room -= contentSize(ct); room < 0 && rand.IntN(scanShare) != 0 {
+			continue
+		}
+		keep = append(keep, ct)
+	}
+	c.mu.Unlock()
+	c.addContents(a, keep...)
+}
+
+func contentSize(ct *content) int64 {
+	return int64(len(ct.Digest)+len(ct.Prefix)) + contentOverhead
 }
 
 func (c *cache) removeContent(e *list.Element) {

@@ -202,7 +202,7 @@ func (a *Account) contents(ctx context.Context, ids []int64, l []*content) error
 	if err != nil {
 		return err
 	}
-	a.store.cache.addContents(a, read...)
+	a.store.cache.addScanned(a, read...)
 	return nil
 }
 

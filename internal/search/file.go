@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"mox/internal/search/textindex"
 	"mox/message"
@@ -34,8 +35,36 @@ func (m *subject) evalHeader(n *node) verdict {
 	case m.digest == nil || !m.digest.HasField(n.field):
 		return unknown
 	}
-	h := message.ParseHeader(m.digest.Fields(), message.Limits{})
+	// Most of the header is of other fields, and in most messages a look at the lines is
+	// enough: what is not in them as they are is not in the decoded value either.
+	var lines, folded [512]byte
+	text := m.digest.FilterFields(lines[:0], [][]byte{n.field}, false)
+	if !isMIME(n.field) && isPlain(text) && !bytes.Contains(message.AppendFold(folded[:0], text), n.folded) {
+		return no
+	}
+	h := message.ParseHeader(text, message.Limits{})
 	return headerMatches(&h, n)
+}
+
+// isMIME reports whether a field may have parameters, which can be encoded in many ways.
+func isMIME(field []byte) bool {
+	return len(field) > len("Content-") && strings.EqualFold(string(field[:len("Content-")]), "Content-")
+}
+
+// isPlain reports whether lines of a header stand for themselves: none is continued, and
+// nothing in them may be encoded.
+func isPlain(lines []byte) bool {
+	for i, c := range lines {
+		switch {
+		case c >= utf8.RuneSelf, c < ' ' && c != '\t' && c != '\r' && c != '\n', c == '?' && i > 0 && lines[i-1] == '=':
+			return false
+		case c == '\r' && (i+1 == len(lines) || lines[i+1] != '\n'):
+			return false
+		case (c == ' ' || c == '\t') && i > 0 && (lines[i-1] == '\n' || lines[i-1] == '\r'):
+			return false
+		}
+	}
+	return true
 }
 
 // headerMatches reports whether a field of the name has the text in its decoded value.
@@ -49,7 +78,7 @@ func headerMatches(h *message.Header, n *node) verdict {
 			return yes
 		}
 		// RFC 2231, which only fields of MIME have.
-		if len(n.field) > len("Content-") && strings.EqualFold(string(n.field[:len("Content-")]), "Content-") {
+		if isMIME(n.field) {
 			_, params := message.ParseParams(value)
 			for _, p := range params {
 				if foldContains(p.Value, n.folded) {
