@@ -29,6 +29,7 @@ var layers = []layer{
 		"internal/proxyproto",
 		"internal/safefile",
 		"internal/lex",
+		"internal/inflate",
 		"internal/script",
 		"internal/testkit",
 		"internal/testkit/netns",

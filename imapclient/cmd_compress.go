@@ -1,7 +1,6 @@
 package imapclient
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"mox/imap/wire"
+	"mox/internal/inflate"
 )
 
 // Compress compresses all that follows, in both directions. Untrusted servers can make
@@ -43,8 +43,8 @@ type deflateConn struct {
 // newDeflateConn adds compression to a connection, of which some was read ahead.
 func newDeflateConn(nc net.Conn, ahead []byte) (*deflateConn, error) {
 	w, err := flate.NewWriter(nc, flate.DefaultCompression)
-	src := bufio.NewReader(io.MultiReader(bytes.NewReader(ahead), nc))
-	return &deflateConn{Conn: nc, r: flate.NewReaderOpts(src, flate.WithPartialBlock()), w: w}, err
+	src := io.MultiReader(bytes.NewReader(ahead), nc)
+	return &deflateConn{Conn: nc, r: inflate.NewReader(src), w: w}, err
 }
 
 func (d *deflateConn) Read(p []byte) (int, error) { return d.r.Read(p) }

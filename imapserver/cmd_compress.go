@@ -1,7 +1,6 @@
 package imapserver
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -10,6 +9,7 @@ import (
 
 	"mox/imap"
 	"mox/imap/wire"
+	"mox/internal/inflate"
 )
 
 // COMPRESS. RFC 4978
@@ -24,7 +24,6 @@ import (
 // Sizes of what a compressed connection keeps, besides the window of 32 KiB that DEFLATE has.
 const (
 	deflateHistory = 8 << 10 // Of what was written: the most that flate.StatelessDeflate makes use of.
-	inflateInput   = 1 << 10 // Buffer for what was read and is not inflated yet.
 	lingerSize     = 1 << 10 // What is read after LOGOUT.
 )
 
@@ -60,7 +59,7 @@ func (c *conn) compress(context.Context) error {
 		src = io.MultiReader(bytes.NewReader(ahead), src)
 	}
 	c.io.deflate = &deflater{}
-	c.io.inflate = flate.NewReaderOpts(bufio.NewReaderSize(src, inflateInput), flate.WithPartialBlock())
+	c.io.inflate = inflate.NewReader(src)
 	c.r.Reset(&c.io)
 	return nil
 }
