@@ -65,6 +65,7 @@ const (
 	CodePermanentFlags Code = "PERMANENTFLAGS" // RFC 9051 §7.1
 	CodeUIDNext        Code = "UIDNEXT"        // RFC 9051 §7.1
 	CodeUIDValidity    Code = "UIDVALIDITY"    // RFC 9051 §7.1
+	CodeURLMech        Code = "URLMECH"        // RFC 4467 §8
 	CodeUnseen         Code = "UNSEEN"         // RFC 3501 §7.1
 
 	CodeMetadataLongEntries Code = "METADATA LONGENTRIES" // RFC 5464 §4.2

@@ -19,6 +19,7 @@ type Message struct {
 	Data   io.Reader // Of Size bytes.
 	Binary bool      // Send as literal8. RFC 3516 §4.4
 	UTF8   bool      // Send as UTF8 (...). RFC 6855 §4
+	Parts  []Part    // Make it of these, instead of Data. RFC 4469 §3
 }
 
 // StringMessage returns a message with this content, for tests and small messages.
@@ -68,6 +69,17 @@ func (m *Message) encode(e *wire.Encoder) {
 	if !m.Date.IsZero() {
 		e.DateTime(m.Date)
 		e.SP()
+	}
+	if m.Parts != nil {
+		e.Raw("CATENATE (")
+		for i := range m.Parts {
+			if i > 0 {
+				e.SP()
+			}
+			m.Parts[i].encode(e)
+		}
+		e.Byte(')')
+		return
 	}
 	if m.UTF8 {
 		e.Raw("UTF8 (")

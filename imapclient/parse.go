@@ -87,6 +87,10 @@ func (p *parser) untagged() Untagged {
 		return p.quotaRoot()
 	case "ID":
 		return p.id()
+	case "GENURLAUTH":
+		return p.genURLAuth()
+	case "URLFETCH":
+		return p.urlFetch()
 	case "METADATA":
 		return p.metadata()
 	case "VANISHED":

@@ -26,6 +26,9 @@ func (c *conn) caps() []string {
 	for _, name := range capabilities {
 		l = append(l, string(name))
 	}
+	if c.srv.opts.Owner != nil {
+		l = append(l, string(imap.CapURLAuth))
+	}
 	l = append(l, string(imap.CapAppendLimit)+"="+strconv.FormatInt(c.opts.MaxMessageSize, 10))
 	if c.sess != nil {
 		if c.io.deflate == nil {

@@ -98,6 +98,9 @@ func (s *selected) tellSelected(t *store.Tree, mb store.Mailbox) {
 	enc.Status("", "OK", imap.CodeUIDNext.Num(uint64(s.known.UIDNext())), "next uid")
 	enc.Status("", "OK", imap.CodeUIDValidity.Num(uint64(s.known.UIDValidity())), "uids are valid")
 	enc.Status("", "OK", mailboxIDCode(mb.ID), "mailbox id")
+	if s.c.srv.opts.Owner != nil {
+		enc.Status("", "OK", codeURLMech, "for urls of messages")
+	}
 	s.tellHighest() // Also to those who have not enabled anything. RFC 7162 §3.1.2.1
 	s.writeList("LIST", listEntry{name: mb.Name, attrs: mailboxAttrs(t, mb)})
 }

@@ -27,6 +27,7 @@ const (
 // package wire; those on search programs, names and keywords the ones of package imap.
 const (
 	maxAppendMessages = 500     // Messages in one APPEND: what store.Append takes.
+	maxURLs           = 100     // URLs in one GENURLAUTH or URLFETCH.
 	maxCatenateParts  = 1000    // Parts in one CATENATE.
 	maxAppendFiles    = 100     // Of these, those too large to wait in memory.
 	appendMemory      = 8 << 20 // Bytes that the messages of one APPEND wait in memory.

@@ -41,6 +41,11 @@ type Options struct {
 	// Texts has the text indexes of accounts. Nil: SEARCH reads messages.
 	Texts *textindex.Indexer
 
+	// Hostname and Owner are for URLs of messages: the name of the server in them, and who a
+	// user name is, if that is a user who can log in. Without Owner there is no URLAUTH.
+	Hostname string
+	Owner    func(user string) (account string, ok bool)
+
 	// MaxConnections is the limit of open connections, all listeners together. Zero and
 	// below is no limit.
 	MaxConnections int
@@ -93,7 +98,8 @@ type Server struct {
 	buffers wire.Buffers
 	copies  sync.Pool // Of *[copyBuffer]byte, for reading messages.
 
-	deflated sync.Pool // Of *bytes.Buffer, for writing compressed data.
+	urlKeys  sync.Mutex // Held while keys of mailboxes are made or removed.
+	deflated sync.Pool  // Of *bytes.Buffer, for writing compressed data.
 
 	progressInterval time.Duration // That of limits.go, but in tests.
 
@@ -118,8 +124,14 @@ func New(opts Options) *Server {
 		opts.Delay = time.Sleep
 	}
 	metrics.PanicPackages(pkgName)
+	table := byName(commandTable())
+	if opts.Owner == nil {
+		for _, name := range []string{"RESETKEY", "GENURLAUTH", "URLFETCH"} {
+			delete(table, name)
+		}
+	}
 	return &Server{
-		opts: opts, log: opts.Log, table: byName(commandTable()), progressInterval: progressInterval,
+		opts: opts, log: opts.Log, table: table, progressInterval: progressInterval,
 		keys:      search.NewKeys(sortMemory),
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{},
 	}

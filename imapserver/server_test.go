@@ -212,7 +212,11 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 	}
 	texts = textindex.New(textindex.Options{Store: ts.store, Dir: ts.dir, Log: ts.log, Delay: time.Millisecond})
 	texts.Start(nil)
-	o := Options{Store: ts.store, Auth: ts.auth, Log: ts.log, Version: "test", Texts: texts, Delay: func(d time.Duration) {
+	owner := func(user string) (string, bool) {
+		account, _, _ := strings.Cut(user, "@")
+		return account, user == testUser || user == otherUser
+	}
+	o := Options{Hostname: "mail.mox.example", Owner: owner, Store: ts.store, Auth: ts.auth, Log: ts.log, Version: "test", Texts: texts, Delay: func(d time.Duration) {
 		ts.mu.Lock()
 		defer ts.mu.Unlock()
 		ts.delays = append(ts.delays, d)

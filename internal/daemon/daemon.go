@@ -301,6 +301,8 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		CidCipher: cipher,
 		Version:   d.opts.Version,
 		Texts:     d.texts,
+		Hostname:  s.Hostname.ASCII,
+		Owner:     d.urlOwner,
 
 		MaxConnections: s.MaxConnections,
 	})

@@ -10,6 +10,7 @@ import (
 
 	"mox/internal/authdb"
 	"mox/internal/ctl"
+	"mox/smtp"
 	"mox/store"
 )
 
@@ -184,4 +185,14 @@ func attemptLine(a authdb.LoginAttempt) string {
 	}
 	return columns(timeColumn(a.Last), strconv.FormatInt(a.Count, 10), timeColumn(a.First), result, a.Account, a.LoginAddress,
 		a.Protocol, a.Mechanism, a.RemoteIP, a.LocalIP, a.AppPassword, a.TLS, a.KeyFingerprint)
+}
+
+// urlOwner returns the account of a user name in a URL of a message, if it can log in.
+func (d *Daemon) urlOwner(user string) (account string, ok bool) {
+	addr, err := smtp.ParseAddress(user, smtp.Lenient)
+	if err != nil {
+		return "", false
+	}
+	a, ok := d.conf.Snapshot().LoginAccount(addr)
+	return a.Name, ok && a.LoginDisabled == ""
 }

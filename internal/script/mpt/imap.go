@@ -183,7 +183,7 @@ var notCompared = []string{"RECENT", "MAILBOXID", "HIGHESTMODSEQ"}
 // alwaysAllowed are responses that may come without being expected: LIST of a mailbox
 // that was created or selected, RFC 9051 §6.3.4, what a SELECT tells beyond RFC 3501,
 // and where moved messages are.
-var alwaysAllowed = append([]string{"FLAGS", "PERMANENTFLAGS", "CLOSED", "COPYUID", "CAPABILITY", "LIST"}, notCompared...)
+var alwaysAllowed = append([]string{"FLAGS", "PERMANENTFLAGS", "CLOSED", "COPYUID", "CAPABILITY", "LIST", "URLMECH"}, notCompared...)
 
 // compare compares what came with what was expected.
 func compare(wants []*want, got []*response, delim byte) error {
