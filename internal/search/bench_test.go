@@ -18,7 +18,7 @@ func BenchmarkRun(b *testing.B) {
 	m.add(msgs...)
 	for name, key := range map[string]imap.SearchKey{
 		"Unseen": noFlag(imap.FlagSeen), "Since": date(imap.SearchSince, "1-Jan-2026"), "Subject": text(imap.SearchSubject, "number 7"),
-		"From": text(imap.SearchFrom, "s77@"), "Header": header("Date", "1994"), "Body": text(imap.SearchBody, "nothing like it"),
+		"From": text(imap.SearchFrom, "s77@"), "Header": header("Date", "1994"), "HeaderNone": header("Date", "1996"), "Body": text(imap.SearchBody, "nothing like it"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

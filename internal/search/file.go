@@ -37,12 +37,12 @@ func (m *subject) evalHeader(n *node) verdict {
 	}
 	// Most of the header is of other fields, and in most messages a look at the lines is
 	// enough: what is not in them as they are is not in the decoded value either.
+	names := [][]byte{n.field}
 	var lines, folded [512]byte
-	text := m.digest.FilterFields(lines[:0], [][]byte{n.field}, false)
-	if !isMIME(n.field) && isPlain(text) && !bytes.Contains(message.AppendFold(folded[:0], text), n.folded) {
+	if text := m.digest.FilterFields(lines[:0], names, false); !isMIME(n.field) && isPlain(text) && !bytes.Contains(message.AppendFold(folded[:0], text), n.folded) {
 		return no
 	}
-	h := message.ParseHeader(text, message.Limits{})
+	h := message.ParseHeader(m.digest.FilterFields(nil, names, false), message.Limits{})
 	return headerMatches(&h, n)
 }
 
