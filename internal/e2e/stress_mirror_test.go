@@ -132,19 +132,15 @@ func (m *mirror) mayShrink() {
 func (m *mirror) vanish(uid uint32) {
 	unknown := -1
 	for i, e := range m.messages {
-		switch {
-		case e.uid == uid:
+		if e.uid == uid {
 			m.messages = slices.Delete(m.messages, i, i+1)
 			return
-		case e.uid > uid:
-			i = len(m.messages)
-		case e.uid == 0:
-			unknown = i
-		default:
-			unknown = -1
-		}
-		if e.uid > uid {
+		} else if e.uid > uid {
 			break
+		}
+		unknown = -1
+		if e.uid == 0 {
+			unknown = i
 		}
 	}
 	if unknown < 0 {
