@@ -133,17 +133,24 @@ func (c *stressClient) storeUnchanged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What is gone, as it is told now, was not changed either.
-	if err := c.noop(ctx); err != nil {
-		return err
-	}
-	there, left := c.m.byUID(), modified.Resolve(^uint32(0))
-	for uid, n := range late {
-		if _, ok := there[uid]; ok && !left.Contains(n) {
-			return fmt.Errorf("message with UID %d was changed, which had changed since %d: MODIFIED %s", uid, since, modified)
+	// What is gone, as it is told now or soon, was not changed either.
+	left := modified.Resolve(^uint32(0))
+	for end := time.Now().Add(time.Second); ; {
+		if err := c.noop(ctx); err != nil {
+			return err
+		}
+		there, wrong := c.m.byUID(), imap.Ranges{}
+		for uid, n := range late {
+			if _, ok := there[uid]; ok && !left.Contains(n) {
+				wrong.Add(uid)
+			}
+		}
+		if wrong.Count() == 0 {
+			return nil
+		} else if time.Now().After(end) {
+			return fmt.Errorf("messages with UIDs %s were changed, which had changed since %d: MODIFIED %s", wrong, since, modified)
 		}
 	}
-	return nil
 }
 
 func (c *stressClient) fetch(ctx context.Context) error {
