@@ -16,7 +16,7 @@ func (a *Account) Replace(ctx context.Context, mailboxID int64, uid uint32, m Ne
 	}
 	r := &appendRequest{freed: ix.At(pos).Size}
 	r.then = func(tx *Tx, _ []Message) error {
-		gone, err := tx.Expunge(mailboxID, []uint32{uid}, false)
+		gone, err := tx.expungeReplaced(mailboxID, uid)
 		if err == nil && len(gone) == 0 {
 			err = ErrNoMessage
 		}
@@ -27,4 +27,17 @@ func (a *Account) Replace(ctx context.Context, mailboxID int64, uid uint32, m Ne
 		return Message{}, err
 	}
 	return l[0], nil
+}
+
+// expungeReplaced expunges a message. A draft is not kept for undelete: mail programs
+// replace one every minute while it is being written.
+func (tx *Tx) expungeReplaced(mailboxID int64, uid uint32) (expunged []uint32, err error) {
+	b, err := tx.box(mailboxID)
+	if err != nil {
+		return nil, err
+	}
+	if b.SpecialUse&UseDrafts != 0 {
+		return tx.ExpungeForGood(mailboxID, []uint32{uid})
+	}
+	return tx.Expunge(mailboxID, []uint32{uid}, false)
 }

@@ -73,3 +73,30 @@ func TestReplaceStoresAndExpungesAtOnceOrNothing(t *testing.T) {
 		t.Errorf("%d have replaced it, %d messages", done, a.Tree().Messages())
 	}
 }
+
+func TestReplacedDraftsAreNotKept(t *testing.T) {
+	t.Parallel()
+	a := testAccount(t)
+	for name, kept := range map[string]int{"Drafts": 0, imap.Inbox: 1} {
+		mb, ok := a.Tree().ByName(name)
+		if !ok {
+			t.Fatalf("no mailbox %s", name)
+		}
+		in := func(n int) NewMessage {
+			m := newMessage(t, a, testMessage(n))
+			m.Mailbox, m.MailboxID = "", mb.ID
+			return m
+		}
+		if _, err := a.Append(ctx, in(1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Replace(ctx, mb.ID, 1, in(2)); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		err := a.Expunged(ctx, ExpungedFilter{Mailbox: name}, func(Expunged) error { n++; return nil })
+		if err != nil || n != kept {
+			t.Errorf("%s: %d messages can be undeleted, want %d, %v", name, n, kept, err)
+		}
+	}
+}
