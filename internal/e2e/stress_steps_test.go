@@ -98,8 +98,7 @@ func (c *stressClient) store(ctx context.Context) error {
 	})
 }
 
-// storeUnchanged changes only messages that have not changed since a time, and checks that
-// those which are known to have are left out. RFC 7162 §3.1.3
+// storeUnchanged changes only messages that have not changed since a time. RFC 7162 §3.1.3
 func (c *stressClient) storeUnchanged(ctx context.Context) error {
 	if !c.qresync {
 		return c.store(ctx)
@@ -109,16 +108,6 @@ func (c *stressClient) storeUnchanged(ctx context.Context) error {
 	since := c.m.messages[c.rand.IntN(len(c.m.messages))].modseq
 	if since == 0 {
 		since = c.m.synced
-	}
-	late := map[uint32]uint32{} // Number by UID.
-	for i, e := range c.m.messages {
-		n := uint32(i + 1)
-		if kind == imapclient.UID {
-			n = e.uid
-		}
-		if e.uid != 0 && numbers.Contains(n) && e.modseq > since {
-			late[e.uid] = n
-		}
 	}
 	var modified imap.NumSet
 	err := c.run(fmt.Sprintf("%s %s UNCHANGEDSINCE %d", named(kind, "STORE"), set, since), func() error {
@@ -133,24 +122,14 @@ func (c *stressClient) storeUnchanged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What is gone, as it is told now or soon, was not changed either.
-	left := modified.Resolve(^uint32(0))
-	for end := time.Now().Add(time.Second); ; {
-		if err := c.noop(ctx); err != nil {
-			return err
-		}
-		there, wrong := c.m.byUID(), imap.Ranges{}
-		for uid, n := range late {
-			if _, ok := there[uid]; ok && !left.Contains(n) {
-				wrong.Add(uid)
-			}
-		}
-		if wrong.Count() == 0 {
-			return nil
-		} else if time.Now().After(end) {
-			return fmt.Errorf("messages with UIDs %s were changed, which had changed since %d: MODIFIED %s", wrong, since, modified)
+	// One that has changed in other flags only may be changed, so not all that are later
+	// must be in it.
+	for n := range modified.Resolve(^uint32(0)).All() {
+		if !numbers.Contains(n) {
+			return fmt.Errorf("MODIFIED has %d, which was not asked for: %s", n, modified)
 		}
 	}
+	return nil
 }
 
 func (c *stressClient) fetch(ctx context.Context) error {
