@@ -3,8 +3,6 @@ package safefile
 import (
 	"errors"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 func TestNothingIsRemovedWhileItIsHeld(t *testing.T) {
@@ -29,15 +27,22 @@ func TestNothingIsRemovedWhileItIsHeld(t *testing.T) {
 
 func TestHoldWaitsForRemovalsInProgress(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var r Removals
-		ended := false
-		go r.Do(func() error { time.Sleep(time.Second); ended = true; return nil })
-		synctest.Wait()
-		release := r.Hold()
-		defer release()
-		if !ended {
-			t.Fatalf("held while files were being removed")
-		}
+	var r Removals
+	ended := false
+	begun, end := make(chan struct{}), make(chan struct{})
+	go r.Do(func() error {
+		close(begun)
+		<-end
+		ended = true
+		return nil
 	})
+	<-begun
+	held := make(chan func())
+	go func() { held <- r.Hold() }()
+	close(end)
+	release := <-held
+	defer release()
+	if !ended {
+		t.Fatalf("held while files were being removed")
+	}
 }
