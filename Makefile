@@ -6,7 +6,7 @@ BENCH    ?= .
 
 # Packages in which goroutines meet, for the race detector.
 RACE ?= ./config ./internal/certs ./internal/cli ./internal/ctl ./internal/daemon ./internal/deliver ./internal/identity \
-	./internal/privsep ./internal/ratelimit ./internal/safefile ./internal/submit ./internal/transfer ./mlog ./queue/... ./smtpserver ./imapserver ./imapclient ./smtpclient ./store/...
+	./internal/privsep ./internal/ratelimit ./internal/safefile ./internal/submit ./mlog ./queue/... ./smtpserver ./imapserver ./imapclient ./smtpclient ./store/...
 
 .PHONY: help build run test race test-packages check bench junkbench junkprior fuzz crashtest upgradetest soak fmt generate
 

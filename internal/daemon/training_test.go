@@ -96,6 +96,7 @@ func TestReputationSaysWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	d := start(t, newDir(t))
 	d.submit(t, "Ann@Example.org")
+	d.submitter.Settle()
 	c := d.dial(t)
 	if err := c.Do("sendersset", "mox", "block", "@example.org"); err != nil {
 		t.Fatal(err)
