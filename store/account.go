@@ -275,13 +275,15 @@ func (a *Account) reopener() {
 	}
 }
 
-// reopen closes the database file, opens it again and verifies it. When all is
-// well the account takes changes again.
+// reopen closes the database file of a failed account, opens it again and verifies
+// it. When all is well the account takes changes again.
 func (a *Account) reopen(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
 		return ErrClosed
+	} else if a.failed == nil {
+		return nil
 	}
 	a.dbmu.Lock()
 	if a.db != nil {

@@ -160,9 +160,7 @@ func TestFailedAccountIsReadOnlyUntilReopenedAndVerified(t *testing.T) {
 	}
 	s := r.a.Session()
 	defer s.Close()
-	r.a.mu.Lock()
-	r.a.failed = testkit.ErrIO // As fail does, without the background.
-	r.a.mu.Unlock()
+	failQuietly(r.a)
 	if _, err := r.append(r.m.clone(), imap.Inbox); !errors.Is(err, ErrReadOnly) {
 		t.Fatalf("append: %v", err)
 	}
@@ -170,9 +168,7 @@ func TestFailedAccountIsReadOnlyUntilReopenedAndVerified(t *testing.T) {
 		t.Fatalf("flags: %v", err)
 	}
 	r.readAll()
-	if err := r.a.reopen(ctx); err != nil {
-		t.Fatal(err)
-	}
+	reopenFailed(t, r.a)
 	if _, overflow := s.Take(); !overflow {
 		t.Error("session was not told to look anew")
 	}
@@ -181,6 +177,32 @@ func TestFailedAccountIsReadOnlyUntilReopenedAndVerified(t *testing.T) {
 	}
 	r.compare("after reopen")
 	r.readAll()
+}
+
+// failQuietly does as fail does, without the background.
+func failQuietly(a *Account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failed = testkit.ErrIO
+}
+
+// reopenFailed reopens an account as after a failure of the disk.
+func reopenFailed(t *testing.T, a *Account) {
+	t.Helper()
+	failQuietly(a)
+	if err := a.reopen(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// One failure's wait for the next try may end when the account works again.
+func TestWorkingAccountIsNotReopened(t *testing.T) {
+	t.Parallel()
+	a := testAccount(t)
+	was := a.db
+	if err := a.reopen(ctx); err != nil || a.db != was {
+		t.Errorf("reopen: %v, opened again %v", err, a.db != was)
+	}
 }
 
 // Reopening moves files without a record away. A message whose file was among them
@@ -196,9 +218,7 @@ func TestMessageWrittenBeforeReopeningIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &appendRequest{msgs: []*prepared{p}, done: make(chan struct{})}
-	if err := a.reopen(ctx); err != nil {
-		t.Fatal(err)
-	}
+	reopenFailed(t, a)
 	a.commit.add(r)
 	<-r.done
 	if !errors.Is(r.err, ErrReadOnly) {

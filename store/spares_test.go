@@ -134,9 +134,7 @@ func TestFilesMadeAheadAreNotUsedAfterReopening(t *testing.T) {
 	t.Parallel()
 	a := testAccount(t)
 	ids := waitSpares(t, a)
-	if err := a.reopen(ctx); err != nil {
-		t.Fatal(err)
-	}
+	reopenFailed(t, a)
 	l, err := a.Append(ctx, newMessage(t, a, testMessage(99)))
 	if err != nil {
 		t.Fatal(err)
