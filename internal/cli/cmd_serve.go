@@ -86,18 +86,14 @@ type running struct {
 	parent *privsep.Child // Passes signals on. Nil for none.
 }
 
-// runDaemon runs a server until a signal stops it, or something else does.
+// runDaemon runs a server until a signal stops it, or something else does. A second signal
+// ends the process without waiting for sessions.
 func (e *env) runDaemon(ctx context.Context, opts daemon.Options, r *running) error {
 	tuneProcs()
 	defer runtime.KeepAlive(heapFloor())
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	opts.Handler, opts.Levels, opts.Version = e.handler, e.levels, version()
-	d, err := daemon.Start(ctx, opts)
-	if err != nil {
-		return err
-	}
 	if r.parent != nil {
 		go func() {
 			err := r.parent.Serve(signals)
@@ -105,58 +101,73 @@ func (e *env) runDaemon(ctx context.Context, opts daemon.Options, r *running) er
 			os.Exit(exitError)
 		}()
 	}
+	// A server that is starting stops, too.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	reloads := make(chan struct{}, 1)
+	go handleSignals(signals, reloads, cancel, os.Exit)
+	opts.Handler, opts.Levels, opts.Version = e.handler, e.levels, version()
+	d, err := daemon.Start(ctx, opts)
+	if err == nil {
+		err = r.wait(ctx, d, reloads)
+	} else if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	var number signalError
+	if err == nil && errors.As(context.Cause(ctx), &number) {
+		return number
+	}
+	return err
+}
+
+// handleSignals passes signals on: to reload, the first one to stop, and the second, to
+// exit.
+func handleSignals(signals <-chan os.Signal, reloads chan<- struct{}, stop context.CancelCauseFunc, exit func(int)) {
+	stopping := false
+	for sig := range signals {
+		if sig == syscall.SIGHUP {
+			select {
+			case reloads <- struct{}{}:
+			default: // What is to follow does it.
+			}
+			continue
+		}
+		number := signalError(1)
+		if s, ok := sig.(syscall.Signal); ok {
+			number = signalError(s)
+		}
+		if stopping {
+			exit(int(number))
+		}
+		stopping = true
+		stop(number)
+	}
+}
+
+// wait runs a server until ctx ends, or something else stops it.
+func (r *running) wait(ctx context.Context, d *daemon.Daemon, reloads <-chan struct{}) error {
 	r.notify.Ready("serving")
 	if r.ready != nil {
 		r.ready(d)
 	}
-	return r.wait(ctx, d, signals)
-}
-
-// wait runs a server until a signal stops it, or something else does. A second signal
-// ends the process without waiting for sessions.
-func (r *running) wait(ctx context.Context, d *daemon.Daemon, signals <-chan os.Signal) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	got := make(chan signalError, 1)
 	ended := make(chan struct{})
 	defer close(ended)
 	go r.notify.Watch(ctx, d.Check)
 	go func() {
 		stopping := d.Stopping()
-		for first := true; ; {
+		for {
 			select {
 			case <-ended:
 				return
 			case <-stopping:
 				r.notify.Stopping()
 				stopping = nil
-			case sig := <-signals:
-				if sig == syscall.SIGHUP {
-					r.reload(d)
-					continue
-				}
-				number := signalError(1)
-				if s, ok := sig.(syscall.Signal); ok {
-					number = signalError(s)
-				}
-				if !first {
-					os.Exit(int(number))
-				}
-				first = false
-				got <- number
-				cancel()
+			case <-reloads:
+				r.reload(d)
 			}
 		}
 	}()
-	if err := d.Wait(ctx); err != nil {
-		return err
-	}
-	select {
-	case number := <-got:
-		return number
-	default:
-		return nil
-	}
+	return d.Wait(ctx)
 }
 
 // reload makes a server read its files again.

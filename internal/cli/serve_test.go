@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 
 	"mox/internal/testkit"
@@ -58,4 +62,26 @@ Accounts:
 	}
 	mox(t, "", "-config", conf, "healthcheck").want(t, 1, "", "not running")
 	mox(t, "", "-config", conf, "serve", "x").want(t, 2, "", "unexpected argument")
+}
+
+func TestFirstSignalStopsAndSecondEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	signals, reloads := make(chan os.Signal, 10), make(chan struct{}, 1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var exits []int
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGHUP, os.Interrupt} {
+		signals <- sig
+	}
+	close(signals)
+	handleSignals(signals, reloads, cancel, func(code int) { exits = append(exits, code) })
+	if cause := context.Cause(ctx); !errors.Is(cause, signalError(syscall.SIGTERM)) {
+		t.Errorf("stopped because of %v", cause)
+	}
+	if want := []int{int(syscall.SIGINT)}; !slices.Equal(exits, want) {
+		t.Errorf("exit codes %v, expected %v", exits, want)
+	}
+	// What is asked for while it has not begun is one reload.
+	if len(reloads) != 1 {
+		t.Errorf("%d reloads", len(reloads))
+	}
 }

@@ -3,9 +3,11 @@ package e2e
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -301,6 +303,51 @@ func TestServerRunsWithoutPrivilegesWhenRootStartsIt(t *testing.T) {
 	}
 
 	r.end(syscall.SIGTERM, int(syscall.SIGTERM))
+	r.noSocket()
+	if !strings.Contains(r.proc.Output(), `m="stopped"`) {
+		t.Error("server was not stopped in an orderly way")
+	}
+	r.verify()
+}
+
+// noSocket checks that the socket for LMTP was removed.
+func (r *rooted) noSocket() {
+	r.t.Helper()
+	if _, err := os.Lstat(filepath.Join(r.dir, "sockets", "lmtp")); !errors.Is(err, fs.ErrNotExist) {
+		r.t.Errorf("socket for LMTP after the end: %v", err)
+	}
+}
+
+func TestSecondSignalEndsTheServerAtOnceWhenRootStartsIt(t *testing.T) {
+	t.Parallel()
+	r := newRooted(t)
+	r.start()
+	// A transaction that stopping waits for.
+	c := textproto.NewConn(r.dial("smtp"))
+	defer c.Close()
+	for _, cmd := range []struct {
+		line string
+		code int
+	}{{"", 220}, {"HELO remote.example", 250}, {"MAIL FROM:<bob@remote.example>", 250}, {"RCPT TO:<ann@example.org>", 250}, {"DATA", 354}} {
+		if cmd.line != "" {
+			if err := c.PrintfLine("%s", cmd.line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, text, err := c.ReadResponse(cmd.code); err != nil {
+			t.Fatalf("%s: %s, %v", cmd.line, text, err)
+		}
+	}
+	if err := r.proc.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.proc.WaitLine(`m="stopping"`)
+	r.end(syscall.SIGINT, int(syscall.SIGINT))
+	awaitEnd(t, r.child)
+	if strings.Contains(r.proc.Output(), `m="stopped"`) {
+		t.Error("server has waited for the transaction")
+	}
+	r.noSocket()
 	r.verify()
 }
 

@@ -31,10 +31,8 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s is there and is not a socket", path)
 	}
 	if err == nil {
-		d := net.Dialer{Timeout: unixDialTimeout}
-		if nc, err := d.DialContext(ctx, "unix", path); err == nil {
-			_ = nc.Close()
-			return nil, fmt.Errorf("another program has the socket %s", path)
+		if err := unused(ctx, path); err != nil {
+			return nil, err
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err
@@ -49,6 +47,21 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, errors.Join(err, nl.Close())
 	}
 	return nl, nil
+}
+
+// unused returns an error if someone listens on a unix socket, or may do so: one who has
+// much to do does not answer at once.
+func unused(ctx context.Context, path string) error {
+	d := net.Dialer{Timeout: unixDialTimeout}
+	nc, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = nc.Close()
+		return fmt.Errorf("another program has the socket %s", path)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil
+	}
+	return fmt.Errorf("another program may have the socket %s, if not then remove it: %w", path, err)
 }
 
 // BindHint returns what to do about a socket that cannot be opened.

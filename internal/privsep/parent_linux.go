@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -26,6 +27,8 @@ const (
 	// stopLimit is how long the child may take to stop after it was asked to. It has
 	// shorter limits of its own.
 	stopLimit = 30 * time.Second
+	// endLimit is how long it may take to end after it was told to a second time.
+	endLimit = time.Second
 	// maxFiles is how many files and sockets the child may have open, at least.
 	maxFiles = 65535
 )
@@ -43,7 +46,8 @@ type parent struct {
 	opts    Options
 	log     *slog.Logger
 	account Account
-	files   []keyFile // Known from the start on.
+	files   []keyFile              // Known from the start on.
+	unix    map[string]fs.FileInfo // Unix sockets, by path.
 	conn    *net.UnixConn
 	cmd     *exec.Cmd
 }
@@ -58,7 +62,8 @@ func Run(ctx context.Context, opts Options) (code int, err error) {
 	}
 	// The child ends with the thread that has started it.
 	runtime.LockOSThread()
-	p := &parent{opts: opts, log: opts.Log}
+	p := &parent{opts: opts, log: opts.Log, unix: map[string]fs.FileInfo{}}
+	defer p.unlink()
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -130,6 +135,9 @@ func (p *parent) bind(ctx context.Context, s *config.Snapshot) (list []descripto
 			if err := os.Lchown(sock.Address, p.account.UID, p.account.GID); err != nil {
 				return list, errors.Join(err, l.Close())
 			}
+			if p.unix[sock.Address], err = os.Lstat(sock.Address); err != nil {
+				return list, errors.Join(err, l.Close())
+			}
 		}
 		f, err := l.(interface{ File() (*os.File, error) }).File()
 		if err := errors.Join(err, l.Close()); err != nil {
@@ -138,6 +146,20 @@ func (p *parent) bind(ctx context.Context, s *config.Snapshot) (list []descripto
 		list = append(list, descriptor{socket: sock, file: f})
 	}
 	return list, nil
+}
+
+// unlink removes the unix sockets, unless they are another server's by now. One that is
+// left is replaced at the next start.
+func (p *parent) unlink() {
+	for path, ours := range p.unix {
+		info, err := os.Lstat(path)
+		if err == nil && os.SameFile(info, ours) {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			p.log.Info("unix socket is left", mlog.Err(err))
+		}
+	}
 }
 
 // open opens the files with keys. What cannot be opened is left to the child, which may
@@ -213,6 +235,7 @@ func (p *parent) wait(signals <-chan os.Signal) (code int, err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- p.cmd.Wait() }()
 	var limit <-chan time.Time
+	stops := 0
 	for {
 		select {
 		case err := <-ended:
@@ -223,8 +246,10 @@ func (p *parent) wait(signals <-chan os.Signal) (code int, err error) {
 			var list []descriptor
 			if sig == syscall.SIGHUP {
 				list = p.open()
-			} else if limit == nil {
+			} else if stops++; stops == 1 {
 				limit = time.After(stopLimit)
+			} else if stops == 2 {
+				limit = time.After(endLimit)
 			}
 			if err := send(p.conn, list, sig.(syscall.Signal)); err != nil {
 				p.log.Error("passing signal on", "signal", sig.String(), mlog.Err(err))
