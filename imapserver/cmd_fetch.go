@@ -100,6 +100,7 @@ type fetcher struct {
 	needs     needs
 	setsSeen  bool
 	hasFlags  bool // FLAGS are asked for.
+	hasModSeq bool // MODSEQ is asked for.
 
 	// latest is the newest version of the mailbox, from which flags are told.
 	latest *store.Index
@@ -147,6 +148,7 @@ func (f *fetcher) compile(req *fetchRequest) {
 		}
 		f.hasFlags = f.hasFlags || item.Attr == imap.FetchFlags
 		if item.Attr == imap.FetchModSeq {
+			f.hasModSeq = true
 			f.enableCondStore()
 		}
 		f.needs = max(f.needs, it.needs)
@@ -257,6 +259,7 @@ func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
 		m.item(&f.items[i])
 	}
 	f.closeFetch()
+	f.tellFetched(pos, m.Item)
 	switch {
 	case m.err == nil:
 	case errors.Is(m.err, store.ErrNoMessage):
@@ -265,6 +268,18 @@ func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
 		f.failed++
 		f.c.log.Error("message cannot be read", "err", m.err, "content", it.ContentID, "account", f.account.Name())
 	}
+}
+
+// tellFetched notes that the client was told other flags than those that are known.
+func (f *fetcher) tellFetched(pos int, it store.Item) {
+	if !f.hasFlags || f.latest == f.known || it.ModSeq == f.known.At(pos).ModSeq {
+		return
+	}
+	t := toldFlags{flags: it.Flags, keywords: it.Keywords()}
+	if f.hasModSeq {
+		t.modSeq = it.ModSeq
+	}
+	f.tell(it.UID, t)
 }
 
 // markSeen sets \Seen on the messages whose text was sent, in the end, so that a client
@@ -297,10 +312,8 @@ func (f *fetcher) markSeen() error {
 // unmark tells the flags of messages again that could not be marked.
 func (f *fetcher) unmark(uids []uint32, err error) error {
 	for _, uid := range uids {
-		pos, ok := f.latest.Find(uid)
-		known, ok2 := f.known.Find(uid)
-		if ok && ok2 {
-			f.writeFlags(known, itemAt(f.latest, pos), true)
+		if pos, ok := f.latest.Find(uid); ok {
+			f.tellMessage(itemAt(f.latest, pos), true)
 		}
 	}
 	return err

@@ -113,9 +113,9 @@ func (s *selected) setFlags(ctx context.Context, uids []uint32, change store.Fla
 	}
 	var others []uint32
 	for _, uid := range res.Modified {
-		known, ok := s.known.Find(uid)
+		was, ok := s.itemAsOf(uid, since)
 		pos, ok2 := latest.Find(uid)
-		if ok && ok2 && s.known.At(known).ModSeq <= since && !touches(change, itemAt(s.known, known), itemAt(latest, pos)) {
+		if ok && ok2 && !touches(change, was, itemAt(latest, pos)) {
 			others = append(others, uid)
 		}
 	}
@@ -127,6 +127,21 @@ func (s *selected) setFlags(ctx context.Context, uids []uint32, change store.Fla
 	res.Modified = slices.Collect(modified.All())
 	res.Missing = append(res.Missing, again.Missing...)
 	return res, err
+}
+
+// itemAsOf returns a message as it was at a mod-sequence, if that is sure: the client has
+// been told of all up to then, and of nothing later that happened to the message. While
+// others' expunges cannot be told, replies to its own commands tell later flags than those
+// that are known, and mod-sequences by which it can name changes in between.
+func (s *selected) itemAsOf(uid uint32, modSeq store.ModSeq) (it store.Item, ok bool) {
+	if _, later := s.told[uid]; later || modSeq > max(s.modSeq, s.known.ModSeq()) {
+		return it, false
+	}
+	pos, ok := s.known.Find(uid)
+	if ok {
+		it = itemAt(s.known, pos)
+	}
+	return it, ok && it.ModSeq <= modSeq
 }
 
 // itemAt returns the message at a position.

@@ -98,7 +98,8 @@ func (c *stressClient) store(ctx context.Context) error {
 	})
 }
 
-// storeUnchanged changes only messages that have not changed since a time. RFC 7162 §3.1.3
+// storeUnchanged changes only messages that have not changed since a time, and checks that
+// those which are known to have are left out. RFC 7162 §3.1.3
 func (c *stressClient) storeUnchanged(ctx context.Context) error {
 	if !c.qresync {
 		return c.store(ctx)
@@ -109,24 +110,41 @@ func (c *stressClient) storeUnchanged(ctx context.Context) error {
 	if since == 0 {
 		since = c.m.synced
 	}
-	var modified imap.NumSet
+	asked := map[uint32]uint32{} // Number by UID.
+	late := map[uint32]bool{}    // Changed after since, by UID.
+	for i, e := range c.m.messages {
+		n := uint32(i + 1)
+		if kind == imapclient.UID {
+			n = e.uid
+		}
+		if e.uid != 0 && numbers.Contains(n) {
+			asked[e.uid], late[e.uid] = n, e.modseq > since
+		}
+	}
+	var modified imap.Ranges
 	err := c.run(fmt.Sprintf("%s %s UNCHANGEDSINCE %d", named(kind, "STORE"), set, since), func() error {
 		_, resp, err := c.c.Store(ctx, kind, set, imapclient.StoreAdd, []string{"unchanged"}, imapclient.StoreOptions{Silent: true, UnchangedSince: &since})
 		if err != nil {
 			return err
 		}
 		code, _ := resp.Code(imap.CodeModified)
-		modified = code.UIDs
+		modified = code.UIDs.Resolve(^uint32(0))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	// One that has changed in other flags only may be changed, so not all that are later
-	// must be in it.
-	for n := range modified.Resolve(^uint32(0)).All() {
-		if !numbers.Contains(n) {
-			return fmt.Errorf("MODIFIED has %d, which was not asked for: %s", n, modified)
+	if other := modified.Subtract(numbers); len(other) > 0 {
+		return fmt.Errorf("MODIFIED %s has %s, which were not asked for", modified, other)
+	}
+	// What is gone, as it is told now, was not changed either, and is not in MODIFIED.
+	if err := c.noop(ctx); err != nil {
+		return err
+	}
+	there := c.m.byUID()
+	for uid, n := range asked {
+		if _, ok := there[uid]; ok && late[uid] && !modified.Contains(n) {
+			return fmt.Errorf("message with UID %d was changed, which had changed since %d: MODIFIED %s", uid, since, modified)
 		}
 	}
 	return nil
