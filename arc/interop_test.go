@@ -6,12 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"mox/dkim"
+	"mox/internal/testkit"
 )
 
 // dkimpy verifies or seals messages, which it reads as JSON and answers with a line
@@ -43,13 +43,7 @@ type dkimpyJob struct {
 // runDkimpy runs jobs with Debian's dkimpy and returns their results.
 func runDkimpy(t *testing.T, jobs ...dkimpyJob) []string {
 	t.Helper()
-	const python = "/usr/bin/python3" // That of Debian, which has its packages.
-	if err := exec.CommandContext(t.Context(), python, "-c", "import dkim, nacl, authres").Run(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("python3-dkim, python3-nacl and python3-authres are not installed: %v", err)
-		}
-		t.Skipf("python3-dkim, python3-nacl and python3-authres are not installed: %v", err)
-	}
+	python := testkit.Python(t, "dkim", "nacl", "authres")
 	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaSelector().Key.(*rsa.PrivateKey))})
 	in, err := json.Marshal(map[string]any{"txt": zone(t).txt, "key": key, "jobs": jobs})
 	if err != nil {

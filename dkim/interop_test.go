@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -208,13 +207,7 @@ type dkimpyJob struct {
 // runDkimpy runs jobs with Debian's dkimpy and returns their results.
 func runDkimpy(t *testing.T, z *txtResolver, jobs []dkimpyJob) []string {
 	t.Helper()
-	const python = "/usr/bin/python3" // That of Debian, which has its packages.
-	if err := exec.CommandContext(t.Context(), python, "-c", "import dkim, nacl").Run(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("python3-dkim and python3-nacl are not installed: %v", err)
-		}
-		t.Skipf("python3-dkim and python3-nacl are not installed: %v", err)
-	}
+	python := testkit.Python(t, "dkim", "nacl")
 	txt := map[string]string{}
 	for name, l := range z.txt {
 		txt[name] = l[0]

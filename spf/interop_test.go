@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"mox/internal/testkit"
 )
 
 // pyspf reads cases as JSON from its standard input, gives each to Debian's
@@ -103,7 +104,7 @@ func TestVerdictsDifferFromThoseOfPyspfForKnownReasonsOnly(t *testing.T) {
 // comparePyspf returns how many verdicts differ, for each reason that is known.
 func comparePyspf(t *testing.T, agreed bool) map[string]int {
 	t.Helper()
-	python := pythonWith(t, "spf")
+	python := testkit.Python(t, "spf")
 	t.Logf("seed %d", interopSeed)
 	gen := &generator{Rand: rand.New(rand.NewPCG(interopSeed, 0)), agreed: agreed}
 	cases := make([]peerCase, interopCases)
@@ -204,21 +205,6 @@ func (c peerCase) isClientName(query string) bool {
 // isIndirect reports whether a lookup can be one for what is not named in a record.
 func (c peerCase) isIndirect(query string) bool {
 	return c.isMXHost(query) || c.isClientName(query)
-}
-
-// pythonWith returns the path of Debian's Python if it has a module, and else skips
-// the test, or fails it in CI.
-func pythonWith(t *testing.T, module string) string {
-	t.Helper()
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import "+module).Run(); err != nil {
-		const text = "%s has no module %s: %v (apt-get install python3-%s)"
-		if os.Getenv("CI") != "" {
-			t.Fatalf(text, python, module, err, module)
-		}
-		t.Skipf(text, python, module, err, module)
-	}
-	return python
 }
 
 func runPyspf(t *testing.T, python string, cases []peerCase) []peerResult {

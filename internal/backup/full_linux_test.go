@@ -2,7 +2,6 @@ package backup
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -14,16 +13,14 @@ import (
 // A destination that is full fails the backup, and one with room again gets it.
 func TestFullDestinationFailsTheBackup(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small file system needs root")
-	}
+	testkit.NeedRoot(t, "mounting a small file system")
 	for kind, o := range kinds(t) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			dir, small := dataDir(t), t.TempDir()
 			mount := testkit.Tool(t, "mount")
 			if out, err := exec.Command(mount, "-t", "tmpfs", "-o", "size=100k", "tmpfs", small).CombinedOutput(); err != nil {
-				t.Skipf("cannot mount: %s", out)
+				testkit.Missing(t, "cannot mount: %s", out)
 			}
 			t.Cleanup(func() {
 				if err := syscall.Unmount(small, 0); err != nil {

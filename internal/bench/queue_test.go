@@ -94,9 +94,7 @@ func newQueueSink(b *testing.B) *queueSink {
 	for i := range queueDomains {
 		addrs = append(addrs, net.JoinHostPort(queueIP(i), "25"))
 	}
-	if os.Geteuid() != 0 {
-		b.Skip("must run as root for port 25, to which messages are sent")
-	}
+	testkit.NeedRoot(b, "port 25, to which messages are sent")
 	s.Sink = testkit.NewSink(b, s.took, addrs...)
 	s.dns = serveQueueDNS(b)
 	return s

@@ -39,10 +39,7 @@ type delivered struct {
 // mox does all that it does with mail of strangers. DNS is a server in this process, so
 // that what it computes counts for neither side.
 func BenchmarkWorld(b *testing.B) {
-	source := findProgram("smtp-source")
-	if source == "" {
-		b.Skip("smtp-source is not installed (Debian package: postfix)")
-	}
+	source := testkit.Tool(b, "smtp-source")
 	f := theForm()
 	dns := testkit.NewDNS(b, testkit.DNSOptions{Zone: `
 sender.example MX 10 mx.sender.example

@@ -29,18 +29,16 @@ import (
 // tmpfs mounts a small file system for the duration of a test.
 func tmpfs(t *testing.T, size string) string {
 	t.Helper()
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("needs Linux and root, to mount a small file system")
+	if runtime.GOOS != "linux" {
+		t.Skip("needs Linux, to mount a small file system")
 	}
+	testkit.NeedRoot(t, "mounting a small file system")
 	dir := filepath.Join(testkit.DataDir(t), "tmpfs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(testkit.Tool(t, "mount"), "-t", "tmpfs", "-o", "mode=0700,size="+size, "mox-test", dir).CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("root cannot mount: %s", out)
-		}
-		t.Skipf("this machine does not let root mount: %s", out)
+		testkit.Missing(t, "root cannot mount: %s", out)
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {

@@ -258,13 +258,7 @@ asyncio.run({"serve": serve, "ask": ask}[sys.argv[1]]())
 
 func TestServeForwardsWebSockets(t *testing.T) {
 	t.Parallel()
-	python := testkit.Tool(t, "/usr/bin/python3")
-	if out, err := exec.Command(python, "-c", "import websockets").CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("no python3-websockets: %s", out)
-		}
-		t.Skip("no python3-websockets")
-	}
+	python := testkit.Python(t, "websockets")
 	port := freePort(t)
 	p := testkit.Start(t, exec.Command(python, "-c", echoWebsockets, "serve", port))
 	p.WaitLine("serving")

@@ -90,9 +90,7 @@ Accounts:
 // what is not secret, and keys are for root only.
 func newRooted(t *testing.T) *rooted {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("must be run as root")
-	}
+	testkit.NeedRoot(t, "giving up its rights")
 	dir, err := os.MkdirTemp("", "mox-root-")
 	if err != nil {
 		t.Fatal(err)

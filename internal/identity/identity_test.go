@@ -865,7 +865,7 @@ func FuzzExchange(f *testing.F) {
 func TestAttemptsThatAreNotOverHoldNoAccount(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
-		t.Skip("open files of the process are not known: no /proc/self/fd")
+		testkit.Missing(t, "open files of the process are not known: %v", err)
 	}
 	_, err := derived() // Outside of the bubble: it is shared.
 	tcheck(t, err)

@@ -59,12 +59,11 @@ func writePrior(w io.Writer, mails []mail) error {
 // TestMakePrior is "make junkprior": it writes the prior that comes with the program,
 // from the whole corpus, to the file that the environment variable names.
 func TestMakePrior(t *testing.T) {
-	file := os.Getenv("MOX_JUNKPRIOR")
-	if file == "" {
+	if os.Getenv("MOX_JUNKPRIOR") == "" {
 		t.Skip("makes a file: run it with make junkprior")
 	}
 	c := readCorpus(t)
-	f, err := os.Create(file)
+	f, err := os.Create(os.Getenv("MOX_JUNKPRIOR"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,13 +61,6 @@ func newConf(t *testing.T) (dir string, s *config.Snapshot) {
 	return dir, s
 }
 
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("must be run as root")
-	}
-}
-
 // is checks the owner and mode of a file.
 func is(t *testing.T, path string, uid, gid int, mode uint32) {
 	t.Helper()
@@ -94,7 +87,7 @@ func write(t *testing.T, path, text string, mode fs.FileMode) {
 
 func TestPermissionsArePutRight(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	testkit.NeedRoot(t, "owners of files")
 	dir, s := newConf(t)
 	conf, data := filepath.Join(dir, "config"), filepath.Join(dir, "data")
 	outside := filepath.Join(dir, "outside")
@@ -147,7 +140,7 @@ func TestPermissionsArePutRight(t *testing.T) {
 
 func TestPermissionsStayWhenTheConfigurationSaysSo(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	testkit.NeedRoot(t, "owners of files")
 	dir, _ := newConf(t)
 	path := filepath.Join(dir, "config", "mox.conf")
 	write(t, path, "NoFixPermissions: true\n"+testConf, 0644)
@@ -164,7 +157,7 @@ func TestPermissionsStayWhenTheConfigurationSaysSo(t *testing.T) {
 
 func TestSharedDirectoriesAreNotTaken(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	testkit.NeedRoot(t, "owners of files")
 	_, s := newConf(t)
 	c := *s
 	c.DataDir = "/var/tmp"

@@ -23,6 +23,7 @@ import (
 	"mox/dns"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/queue/queuedb"
 	"mox/smtp"
 )
@@ -288,13 +289,7 @@ print([d.verify(idx=i, dnsfunc=dnsfunc) for i in range(2)])
 
 func TestDkimpyVerifiesSubmittedMessages(t *testing.T) {
 	t.Parallel()
-	const python = "/usr/bin/python3" // That of Debian, which has its packages.
-	if err := exec.CommandContext(t.Context(), python, "-c", "import dkim, nacl").Run(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("python3-dkim and python3-nacl are not installed: %v", err)
-		}
-		t.Skipf("python3-dkim and python3-nacl are not installed: %v", err)
-	}
+	python := testkit.Python(t, "dkim", "nacl")
 	e, z := signEnv(t, "example.org")
 	res, err := e.s.Submit(ctxbg, submission(t, "From: ann@example.org\r\nTo: b@one.example,\r\n\tc@one.example\r\nSubject: a \t b\r\n\r\n body \t text\r\n\r\n", "b@one.example"))
 	tcheck(t, err)

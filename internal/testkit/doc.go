@@ -9,6 +9,5 @@
 // this package.
 //
 // Environment: MOX_SHARED is the directory with test data that is not in the
-// repository. If CI is not empty, a missing external program is a failure instead
-// of a skip.
+// repository. If CI is not empty, what is [Missing] is a failure instead of a skip.
 package testkit

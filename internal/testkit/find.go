@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +64,7 @@ var packages = map[string]string{
 	"postconf":         "postfix",
 	"posttls-finger":   "postfix",
 	"sendmail":         "postfix",
+	"smtp-source":      "postfix",
 	"exim":             "exim4-daemon-light",
 	"exim4":            "exim4-daemon-light",
 	"opendkim-testmsg": "opendkim-tools",
@@ -83,9 +85,27 @@ var packages = map[string]string{
 	"certutil":         "libnss3-tools",
 }
 
-// Tool returns the path of an external program. If it is not installed, the test
-// is skipped with a line that names the package to install, or fails in CI (the
-// environment variable CI is not empty).
+// Missing skips the test because the machine lacks something that it needs: a program, a
+// right, an address. In CI (the environment variable CI is not empty), where a machine has
+// to have it all, it fails the test.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// NeedRoot says that the test must run as root for some purpose.
+func NeedRoot(t testing.TB, what string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "must run as root for %s", what)
+	}
+}
+
+// Tool returns the path of an external program. If it is not installed, it is [Missing],
+// with a line that names the package to install.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
@@ -103,10 +123,31 @@ func Tool(t testing.TB, name string) string {
 	if pkg == "" {
 		pkg = name
 	}
-	const text = "program %q is not installed: apt-get install %s"
-	if os.Getenv("CI") != "" {
-		t.Fatalf(text, name, pkg)
-	}
-	t.Skipf(text, name, pkg)
+	Missing(t, "program %q is not installed: apt-get install %s", name, pkg)
 	return ""
+}
+
+// Python returns the path of Debian's Python, which has modules of Debian's packages.
+func Python(t testing.TB, modules ...string) string {
+	t.Helper()
+	python := Tool(t, "/usr/bin/python3")
+	if out, err := exec.Command(python, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput(); err != nil {
+		Missing(t, "%s lacks one of %v (Debian packages: python3-NAME): %s", python, modules, out)
+	}
+	return python
+}
+
+// goTool returns the path of a tool of a module for tools, which is built if it has not
+// been yet. If that is not possible, it is [Missing].
+func goTool(t testing.TB, modfile, name string) string {
+	t.Helper()
+	cmd := exec.Command(Tool(t, "go"), "tool", "-modfile="+modfile, "-n", name)
+	cmd.Dir = Root(t)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		Missing(t, "building %s (once is enough, with: go tool -modfile=%s -n %s): %v\n%s", name, modfile, name, err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
 }

@@ -40,23 +40,10 @@ type PebbleOptions struct {
 }
 
 // PebblePath returns the path of pebble, which is built from the module for tools if
-// it has not been yet. The test is skipped, or fails in CI, if that is not possible.
+// it has not been yet.
 func PebblePath(t testing.TB) string {
 	t.Helper()
-	cmd := exec.Command(Tool(t, "go"), "tool", "-modfile="+filepath.Join(Root(t), "tools", "go.mod"), "-n", "pebble")
-	cmd.Dir = Root(t)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err == nil {
-		return strings.TrimSpace(string(out))
-	}
-	const text = "building pebble (to build it once is enough, with: go tool -modfile=tools/go.mod -n pebble): %v\n%s"
-	if os.Getenv("CI") != "" {
-		t.Fatalf(text, err, stderr.String())
-	}
-	t.Skipf(text, err, stderr.String())
-	return ""
+	return goTool(t, "tools/go.mod", "pebble")
 }
 
 // StartPebble starts a pebble on loopback.

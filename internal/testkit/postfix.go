@@ -15,20 +15,6 @@ import (
 	"mox/internal/safefile"
 )
 
-// NeedRoot skips the test if it does not run as root, or fails it in CI. What is for
-// which purpose that needs root.
-func NeedRoot(t testing.TB, what string) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	const text = "must run as root for %s"
-	if os.Getenv("CI") != "" {
-		t.Fatalf(text, what)
-	}
-	t.Skipf(text, what)
-}
-
 // A Postfix is a running Postfix, apart from one that the system may have.
 type Postfix struct {
 	*Process
@@ -37,8 +23,7 @@ type Postfix struct {
 }
 
 // StartPostfix starts a Postfix that greets and speaks TLS with a certificate, and
-// accepts no mail. It takes root. The test is skipped, or fails in CI, if Postfix is
-// not installed.
+// accepts no mail. It takes root and an installed Postfix.
 func StartPostfix(t testing.TB, hostname string, ca *CA, cert tls.Certificate) *Postfix {
 	t.Helper()
 	NeedRoot(t, "starting postfix")

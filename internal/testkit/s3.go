@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -21,28 +20,16 @@ type S3 struct {
 }
 
 // StartS3 starts a server with one bucket on loopback. It is built from its module in
-// tools/s3 if it has not been yet. The test is skipped, or fails in CI, if that is not
-// possible.
+// tools/s3 if it has not been yet.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
-	cmd := exec.Command(Tool(t, "go"), "tool", "-modfile="+filepath.Join(Root(t), "tools", "s3", "go.mod"), "-n", "versitygw")
-	cmd.Dir = Root(t)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		const text = "building versitygw (to build it once is enough, with: go tool -modfile=tools/s3/go.mod -n versitygw): %v\n%s"
-		if os.Getenv("CI") != "" {
-			t.Fatalf(text, err, stderr.String())
-		}
-		t.Skipf(text, err, stderr.String())
-	}
+	path := goTool(t, "tools/s3/go.mod", "versitygw")
 	addr := "127.0.0.1:" + freePort(t)
 	s := &S3{URL: "http://" + addr, Bucket: "bucket", AccessKey: "testaccess", SecretKey: "testsecret", Dir: filepath.Join(DataDir(t), "s3")}
 	if err := os.MkdirAll(filepath.Join(s.Dir, s.Bucket), 0700); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command(strings.TrimSpace(string(out)), "--port", addr, "posix", s.Dir)
+	server := exec.Command(path, "--port", addr, "posix", s.Dir)
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	s.Process = Start(t, server)
 	for end := time.Now().Add(ProcessTimeout); ; time.Sleep(10 * time.Millisecond) {
