@@ -149,7 +149,6 @@ func (a *Account) contentRecord(ctx context.Context, id int64) (*content, error)
 	} else if err != nil {
 		return nil, fmt.Errorf("read message record: %w", err)
 	}
-	a.store.cache.addContents(a, &ct)
 	return &ct, nil
 }
 
@@ -216,6 +215,17 @@ type Content struct {
 // OpenContent opens a message for reading. The error is ErrNoMessage when it does
 // not exist (any more). The caller must close it.
 func (a *Account) OpenContent(ctx context.Context, contentID int64) (*Content, error) {
+	c, err := a.OpenContentOnce(ctx, contentID)
+	if err == nil {
+		a.store.cache.addContents(a, c.record)
+	}
+	return c, err
+}
+
+// OpenContentOnce is OpenContent for those who read all messages of an account in turn.
+// What is known of them does not stay in memory, where it would replace what others read
+// again and again.
+func (a *Account) OpenContentOnce(ctx context.Context, contentID int64) (*Content, error) {
 	ct, err := a.contentRecord(ctx, contentID)
 	if err != nil {
 		return nil, err

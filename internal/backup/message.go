@@ -311,7 +311,7 @@ func (i *Importer) has(ctx context.Context, o Offer) (bool, error) {
 }
 
 func (i *Importer) hash(ctx context.Context, id int64) (_ string, rerr error) {
-	c, err := i.a.OpenContent(ctx, id)
+	c, err := i.a.OpenContentOnce(ctx, id)
 	if errors.Is(err, store.ErrNoMessage) {
 		return "", nil
 	} else if err != nil {

@@ -157,7 +157,7 @@ func (b *batch) add(ctx context.Context, row store.Lesson) error {
 
 // read makes tokens of a message. They are nil with an error.
 func (t *Trainer) read(ctx context.Context, acc *store.Account, contentID int64) (tokens *junk.Tokens, rerr error) {
-	c, err := acc.OpenContent(ctx, contentID)
+	c, err := acc.OpenContentOnce(ctx, contentID)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func (s *exportSource) Next(w io.Writer) (Item, error) {
 }
 
 func (s *exportSource) copy(w io.Writer, id int64) (rerr error) {
-	c, err := s.a.OpenContent(s.ctx, id)
+	c, err := s.a.OpenContentOnce(s.ctx, id)
 	if err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ var errUnreadable = errors.New("message cannot be read")
 
 // read returns the text of a message.
 func (t *Indexer) read(ctx context.Context, acc *store.Account, id int64) (text fts.Text, rerr error) {
-	c, err := acc.OpenContent(ctx, id)
+	c, err := acc.OpenContentOnce(ctx, id)
 	if err != nil {
 		return text, err
 	}
