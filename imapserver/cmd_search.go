@@ -153,9 +153,11 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 		if err != nil {
 			return nil
 		}
-		opts := search.Options{Descending: last, Texts: texts, Progress: s.c.progress(res.index.Len()), Unreadable: func(pos int, err error) {
+		opts := search.Options{Descending: last, Texts: texts, Keys: s.c.srv.keys, Limited: n < math.MaxInt64, Progress: s.c.progress(res.index.Len()), Unreadable: func(pos int, err error) {
 			s.c.log.Error("message cannot be searched", "err", err, "content", res.index.At(pos).ContentID)
 		}}
+		opts.Mailbox = s.searchMailbox(res)
+		opts.Mailbox.Texts = texts
 		err = p.Run(ctx, s.account, opts, func(pos int) bool {
 			l = append(l, pos)
 			return int64(len(l)) < n

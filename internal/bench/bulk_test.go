@@ -6,39 +6,52 @@ import (
 	"time"
 )
 
-// bulk is how many messages are copied and expunged with one command.
+// bulk is how many messages are copied, moved and expunged with one command.
 func (f form) bulk() int { return min(10_000, f.sizes[0]/2) }
 
-// BenchmarkBulk measures COPY and EXPUNGE of many messages, with Dovecot doing the same in
-// turn. Both answer when what they have done is on the disk.
+// BenchmarkBulk measures COPY, MOVE and EXPUNGE of many messages, with Dovecot doing the
+// same in turn. Both answer when what they have done is on the disk.
 func BenchmarkBulk(b *testing.B) {
 	f := theForm()
-	n := f.sizes[0]
+	for _, n := range f.sizes {
+		b.Run(fmt.Sprintf("messages=%d", n), func(b *testing.B) { benchmarkBulk(b, f, n) })
+	}
+}
+
+func benchmarkBulk(b *testing.B, f form, n int) {
 	s := start(b, filled(b, n))
 	defer s.stop(b)
 	names, conns := []string{"mox"}, []*imapConn{dialIMAP(b, s.addrs["imap"])}
-	peer := startDovecot(b)
+	peer := startDovecotFilled(b, n)
 	if peer != nil {
 		names, conns = append(names, "dovecot"), append(conns, dialIMAP(b, peer.addr))
-		fillMailbox(b, conns[1], n)
 	}
 	times := make([]map[string][]time.Duration, len(conns))
 	for i, c := range conns {
 		times[i] = map[string][]time.Duration{}
 		c.do(b, "CREATE Copies")
+		c.do(b, "CREATE Moved")
 	}
-	for range min(3, f.rounds) {
+	for range min(bulkRounds, f.rounds) {
 		for i, c := range conns {
 			measureBulk(b, c, f.bulk(), times[i])
 		}
 	}
-	tb := theReport.table(fmt.Sprintf("%d messages with one command, ms", f.bulk()), append([]string{""}, names...)...)
+	columns := append([]string{""}, names...)
+	if peer != nil {
+		columns = append(columns, "mox of Dovecot")
+	}
+	tb := theReport.table(fmt.Sprintf("%d messages of %d with one command, ms, median of %d", f.bulk(), n, len(times[0]["COPY"])), columns...)
 	for _, cmd := range bulkCommands {
 		row := []any{cmd}
+		var m [2]time.Duration
 		for i, name := range names {
-			m := median(times[i][cmd])
-			row = append(row, m)
-			line(b, "server="+name+"/cmd="+cmd, metric{"ns/op", float64(m.Nanoseconds())})
+			m[i] = median(times[i][cmd])
+			row = append(row, m[i])
+			line(b, "server="+name+"/cmd="+cmd, metric{"ns/op", float64(m[i].Nanoseconds())})
+		}
+		if peer != nil {
+			row = append(row, m[0].Seconds()/m[1].Seconds())
 		}
 		tb.row(row...)
 	}
@@ -48,10 +61,13 @@ func BenchmarkBulk(b *testing.B) {
 	}
 }
 
-// bulkCommands are what measureBulk measures.
-var bulkCommands = []string{"COPY", "STORE", "EXPUNGE"}
+// bulkRounds is how often each of the commands is measured.
+const bulkRounds = 5
 
-// measureBulk copies n messages, marks the copies as deleted, and expunges them.
+// bulkCommands are what measureBulk measures.
+var bulkCommands = []string{"COPY", "MOVE", "STORE", "EXPUNGE"}
+
+// measureBulk copies n messages, moves the copies, marks them as deleted, and expunges them.
 func measureBulk(b *testing.B, c *imapConn, n int, times map[string][]time.Duration) {
 	timed := func(name, command string) *tally {
 		begin := time.Now()
@@ -62,6 +78,8 @@ func measureBulk(b *testing.B, c *imapConn, n int, times map[string][]time.Durat
 	c.do(b, "SELECT INBOX")
 	timed("COPY", fmt.Sprintf("COPY 1:%d Copies", n))
 	c.do(b, "SELECT Copies")
+	timed("MOVE", "MOVE 1:* Moved")
+	c.do(b, "SELECT Moved")
 	timed("STORE", `STORE 1:* +FLAGS.SILENT (\Deleted)`)
 	if a := timed("EXPUNGE", "EXPUNGE"); a.lines["EXPUNGE"] != n {
 		b.Fatalf("%d of %d messages were expunged", a.lines["EXPUNGE"], n)

@@ -13,6 +13,9 @@ import (
 // commandTimeout is for the longest command.
 const commandTimeout = 10 * time.Minute
 
+// maxLine is for a SEARCH or THREAD response that has all messages.
+const maxLine = 16 << 20
+
 // An imapConn is an IMAP client that looks for the end of answers only. Its tags are
 // words that messages do not have.
 type imapConn struct {
@@ -97,7 +100,10 @@ func (c *imapConn) until(prefix []byte, see func([]byte)) (line []byte, size int
 	c.n = 0
 	for {
 		if c.n == len(c.buf) {
-			return nil, size, fmt.Errorf("line longer than %d octets", len(c.buf))
+			if c.n >= maxLine {
+				return nil, size, fmt.Errorf("line longer than %d octets", c.n)
+			}
+			c.buf = append(c.buf, make([]byte, len(c.buf))...)
 		}
 		n, err := c.nc.Read(c.buf[c.n:])
 		if err != nil {

@@ -17,22 +17,16 @@ type readCommand struct {
 	// one. Zero is until the time for a benchmark is up.
 	times int
 
-	// reference is what Dovecot needs on a machine of this class, on 20,000 messages that
-	// were read before. Zero is unknown.
-	reference time.Duration
-
 	// verify returns whether an answer about n messages is complete.
 	verify func(a *tally, n int) bool
 }
-
-// referenceSize is the size of the mailbox that the references are for.
-const referenceSize = 20_000
 
 func allFetched(a *tally, n int) bool      { return a.lines["FETCH"] == n }
 func thousandFetched(a *tally, _ int) bool { return a.lines["FETCH"] == 1000 }
 func someFound(a *tally, n int) bool       { return a.numbers > 0 && a.numbers < n/4 }
 func weekFound(a *tally, _ int) bool       { return a.numbers > 0 && a.numbers <= 7*24*12 } // One in five minutes.
 func oneFound(a *tally, _ int) bool        { return a.numbers == 1 }
+func noneFound(a *tally, _ int) bool       { return a.numbers == 0 }
 func mostFound(a *tally, n int) bool       { return a.numbers > n*9/10 && a.numbers <= n }
 func sorted(a *tally, _ int) bool          { return a.lines["SORT"] > 0 }
 func threaded(a *tally, _ int) bool        { return a.lines["THREAD"] == 1 }
@@ -43,6 +37,8 @@ func nothingTold(*tally, int) bool         { return true }
 var (
 	rareText   = rareWord(7)
 	commonText = "thursday"
+
+	rareReceived = receivedID(7)
 )
 
 // rareWord returns the part of the Message-ID of a message of the mix that no other has.
@@ -52,44 +48,58 @@ func rareWord(n int) string {
 	return word
 }
 
+// receivedID returns the part of Received of a message of the mix that no other has.
+func receivedID(n int) string {
+	_, after, _ := strings.Cut(mix(n).text, "with ESMTPS id ")
+	id, _, _ := strings.Cut(after, "\r")
+	return id
+}
+
 // readCommands returns the commands, in the order in which a client may send them.
 func readCommands() []readCommand {
 	return []readCommand{
-		{"Select", "SELECT INBOX", "", 0, 200 * time.Microsecond, func(a *tally, _ int) bool { return a.lines["EXISTS"] == 1 }},
-		{"FetchFlags", "FETCH 1:* (FLAGS)", "", 0, 10 * time.Millisecond, allFetched},
-		{"FetchSizeDate", "UID FETCH 1:* (RFC822.SIZE INTERNALDATE)", "", 0, 0, allFetched},
-		{"FetchEnvelopeBodystructure", "FETCH 1:* (ENVELOPE BODYSTRUCTURE)", "", 0, 140 * time.Millisecond, allFetched},
-		{"FetchEnvelope", "FETCH 1:* (ENVELOPE)", "", 0, 0, allFetched},
-		{"FetchBodystructure", "FETCH 1:* (BODYSTRUCTURE)", "", 0, 0, allFetched},
-		{"FetchHeader1000", "FETCH 1:1000 (BODY.PEEK[HEADER])", "", 0, 0, thousandFetched},
-		{"FetchBody1000", "FETCH 1:1000 (BODY.PEEK[])", "", 0, 0, thousandFetched},
-		{"FetchText1000", "FETCH 1:1000 (BODY.PEEK[1])", "", 0, 0, thousandFetched},
-		{"Status", "STATUS Copies (MESSAGES UNSEEN UIDNEXT)", "", 0, 0, func(a *tally, _ int) bool { return a.lines["STATUS"] == 1 }},
-		{"List", `LIST "" *`, "", 0, 0, func(a *tally, _ int) bool { return a.lines["LIST"] > 1 }},
-		{"FetchHeaderFields", "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (DATE FROM TO SUBJECT)])", "", 0, 55 * time.Millisecond, allFetched},
-		{"SearchUnseen", "SEARCH UNSEEN", "", 0, 200 * time.Microsecond, func(a *tally, n int) bool { return a.numbers == n/unreadEach }},
-		{"SearchSubject", `SEARCH SUBJECT "part 123"`, "", 0, 40 * time.Millisecond, someFound},
-		{"SearchFrom", `SEARCH FROM "sender29"`, "", 0, 0, someFound},
-		{"SearchSince", "SEARCH SINCE 15-Nov-2023 BEFORE 22-Nov-2023", "", 0, 0, weekFound},
-		{"SearchSentSince", "SEARCH SENTSINCE 15-Nov-2023 SENTBEFORE 22-Nov-2023", "", 0, 0, weekFound},
-		{"SearchLarger", "SEARCH LARGER 3800", "", 0, 0, func(a *tally, n int) bool { return a.numbers > 0 && a.numbers < n }},
-		{"SearchHeader", `SEARCH HEADER Message-ID "` + rareText + `"`, "", 0, 0, oneFound},
-		{"SortArrival", "SORT (ARRIVAL) UTF-8 ALL", "", 0, 0, sorted},
-		{"SortDate", "SORT (REVERSE DATE) UTF-8 ALL", "", 0, 0, sorted},
-		{"SortSubject", "SORT (SUBJECT) UTF-8 ALL", "", 0, 0, sorted},
-		{"SortFrom", "SORT (FROM) UTF-8 ALL", "", 0, 0, sorted},
-		{"SortSize", "SORT (SIZE) UTF-8 ALL", "", 0, 0, sorted},
-		{"ThreadReferences", "THREAD REFERENCES UTF-8 ALL", "", 0, 0, threaded},
-		{"ThreadSubject", "THREAD ORDEREDSUBJECT UTF-8 ALL", "", 0, 0, threaded},
-		{"SearchTextRare", `SEARCH TEXT "` + rareText + `"`, "", 0, 0, oneFound},
-		{"SearchTextCommon", `SEARCH TEXT "` + commonText + `"`, "", 0, 0, mostFound},
-		{"SearchBodyNone", `SEARCH BODY "no message has this"`, "", 0, 0, func(a *tally, _ int) bool { return a.numbers == 0 }},
-		{"Store1000", `STORE 1:1000 +FLAGS ($Forwarded)`, `STORE 1:1000 -FLAGS ($Forwarded)`, 20, 0, thousandFetched},
-		{"Copy1000", "COPY 1:1000 Copies", "", 5, 0, nothingTold},
+		{"Select", "SELECT INBOX", "", 0, func(a *tally, _ int) bool { return a.lines["EXISTS"] == 1 }},
+		{"FetchFlags", "FETCH 1:* (FLAGS)", "", 0, allFetched},
+		{"FetchSizeDate", "UID FETCH 1:* (RFC822.SIZE INTERNALDATE)", "", 0, allFetched},
+		{"FetchEnvelopeBodystructure", "FETCH 1:* (ENVELOPE BODYSTRUCTURE)", "", 0, allFetched},
+		{"FetchEnvelope", "FETCH 1:* (ENVELOPE)", "", 0, allFetched},
+		{"FetchBodystructure", "FETCH 1:* (BODYSTRUCTURE)", "", 0, allFetched},
+		{"FetchHeader1000", "FETCH 1:1000 (BODY.PEEK[HEADER])", "", 0, thousandFetched},
+		{"FetchBody1000", "FETCH 1:1000 (BODY.PEEK[])", "", 0, thousandFetched},
+		{"FetchText1000", "FETCH 1:1000 (BODY.PEEK[1])", "", 0, thousandFetched},
+		{"Status", "STATUS Copies (MESSAGES UNSEEN UIDNEXT)", "", 0, func(a *tally, _ int) bool { return a.lines["STATUS"] == 1 }},
+		{"StatusUnseen", "STATUS INBOX (MESSAGES UNSEEN UIDNEXT)", "", 0, func(a *tally, _ int) bool { return a.lines["STATUS"] == 1 }},
+		{"List", `LIST "" *`, "", 0, func(a *tally, _ int) bool { return a.lines["LIST"] > 1 }},
+		{"FetchHeaderFields", "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (DATE FROM TO SUBJECT)])", "", 0, allFetched},
+		{"SearchUnseen", "SEARCH UNSEEN", "", 0, func(a *tally, n int) bool { return a.numbers == n/unreadEach }},
+		{"CountUnseen", "SEARCH RETURN (COUNT) UNSEEN", "", 0, func(a *tally, _ int) bool { return a.lines["ESEARCH"] == 1 }},
+		{"SearchSubject", `SEARCH SUBJECT "part 123"`, "", 0, someFound},
+		{"SearchFrom", `SEARCH FROM "sender29"`, "", 0, someFound},
+		{"SearchSince", "SEARCH SINCE 15-Nov-2023 BEFORE 22-Nov-2023", "", 0, weekFound},
+		{"SearchSentSince", "SEARCH SENTSINCE 15-Nov-2023 SENTBEFORE 22-Nov-2023", "", 0, weekFound},
+		{"SearchLarger", "SEARCH LARGER 3800", "", 0, func(a *tally, n int) bool { return a.numbers > 0 && a.numbers < n }},
+		{"SearchHeader", `SEARCH HEADER Message-ID "` + rareText + `"`, "", 0, oneFound},
+		{"SearchRareField", `SEARCH HEADER Received "` + rareReceived + `"`, "", 0, oneFound},
+		{"SearchRareFieldAll", `SEARCH HEADER Received "mx.mox.example"`, "", 0, mostFound},
+		{"SearchNoField", `SEARCH HEADER X-Spam-Flag "yes"`, "", 0, noneFound},
+		{"SortArrival", "SORT (ARRIVAL) UTF-8 ALL", "", 0, sorted},
+		{"SortDate", "SORT (REVERSE DATE) UTF-8 ALL", "", 0, sorted},
+		{"SortSubject", "SORT (SUBJECT) UTF-8 ALL", "", 0, sorted},
+		{"SortFrom", "SORT (FROM) UTF-8 ALL", "", 0, sorted},
+		{"SortSize", "SORT (SIZE) UTF-8 ALL", "", 0, sorted},
+		{"SortSubjectFromDate", "SORT (SUBJECT FROM REVERSE DATE) UTF-8 ALL", "", 0, sorted},
+		{"ThreadReferences", "THREAD REFERENCES UTF-8 ALL", "", 0, threaded},
+		{"ThreadSubject", "THREAD ORDEREDSUBJECT UTF-8 ALL", "", 0, threaded},
+		{"SearchTextRare", `SEARCH TEXT "` + rareText + `"`, "", 0, oneFound},
+		{"SearchTextCommon", `SEARCH TEXT "` + commonText + `"`, "", 0, mostFound},
+		{"SearchBodyNone", `SEARCH BODY "no message has this"`, "", 0, noneFound},
+		{"Store1000", `STORE 1:1000 +FLAGS ($Forwarded)`, `STORE 1:1000 -FLAGS ($Forwarded)`, 20, thousandFetched},
+		{"Copy1000", "COPY 1:1000 Copies", "", 5, nothingTold},
 	}
 }
 
-// BenchmarkRead measures commands on mailboxes, read before and not.
+// BenchmarkRead measures commands on mailboxes, read before and not, with Dovecot doing the
+// same in turn.
 func BenchmarkRead(b *testing.B) {
 	f := theForm()
 	for _, n := range f.sizes {
@@ -97,62 +107,133 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// A reader is a server that is read from, by a client for each command or by one for all.
+type reader struct {
+	name  string
+	first func(b *testing.B, text string) time.Duration // As the first command.
+	conn  *imapConn
+}
+
+// readings has medians by server, state of caches, and command.
+type readings map[[3]string]time.Duration
+
+// The states of caches.
+const (
+	cacheWarm    = "warm"
+	cacheNew     = "new"
+	cacheDropped = "dropped"
+)
+
 func benchmarkReading(b *testing.B, f form, n int) {
 	dir := filled(b, n)
 	s := start(b, dir)
-	c := dialIMAP(b, s.addrs["imap"])
-	c.do(b, "CREATE Copies")
-	verifyReading(b, c, n)
-	warm := benchmarkWarm(b, "server=mox/cache=warm/", c)
-	reportMemory(b, s, c, n)
-	s.stop(b)
-
-	columns := []string{"", "read before"}
-	results := []map[string]time.Duration{warm}
-	columns, results = append(columns, "new server"), append(results, measureCold(b, f.cold, dir, "new", func() {}))
-	if f.drop && dropCaches() == nil {
-		drop := func() { check(b, dropCaches()) }
-		columns, results = append(columns, "nothing cached"), append(results, measureCold(b, 1, dir, "dropped", drop))
-	}
-	peer := startDovecot(b)
+	readers := []*reader{{name: "mox", conn: dialIMAP(b, s.addrs["imap"]), first: func(b *testing.B, text string) time.Duration {
+		s := start(b, dir)
+		defer s.stop(b)
+		return measureCommand(b, s.addrs["imap"], text)
+	}}}
+	peer := startDovecotFilled(b, n)
 	if peer != nil {
-		c := dialIMAP(b, peer.addr)
-		fillMailbox(b, c, n)
-		c.do(b, "CREATE Copies")
-		verifyReading(b, c, n)
-		columns, results = append(columns, "Dovecot, read before"), append(results, benchmarkWarm(b, "server=dovecot/cache=warm/", c))
-		if f.drop && dropCaches() == nil {
-			columns, results = append(columns, "Dovecot, nothing cached"), append(results, measureColdDovecot(b, peer))
-		}
+		readers = append(readers, &reader{name: "dovecot", conn: dialIMAP(b, peer.addr), first: func(b *testing.B, text string) time.Duration {
+			return measureCommand(b, peer.addr, text)
+		}})
 	}
-	reportReading(n, columns, results, peer)
+	for _, r := range readers {
+		r.conn.do(b, "CREATE Copies")
+		verifyReading(b, r.conn, n)
+	}
+	results := readings{}
+	for _, cmd := range readCommands() {
+		most := cmd.times
+		if most == 0 {
+			most = 100
+		}
+		results.measure(b, readers, cmd, cacheWarm, most, f.slice, func(r *reader, text string) time.Duration {
+			begin := time.Now()
+			r.conn.do(b, text)
+			return time.Since(begin)
+		})
+	}
+	reportMemory(b, s, readers[0].conn, n)
+	s.stop(b)
+	for _, r := range readers[1:] {
+		r.conn.do(b, "LOGOUT") // What a process has mapped stays in the page cache.
+	}
+	for _, cmd := range readCommands() {
+		results.measure(b, readers, cmd, cacheNew, f.cold, f.slice, func(r *reader, text string) time.Duration { return r.first(b, text) })
+	}
+	dropped := f.drop && dropCaches() == nil
+	for _, cmd := range readCommands() {
+		if !dropped {
+			break
+		}
+		results.measure(b, readers, cmd, cacheDropped, 1, f.slice, func(r *reader, text string) time.Duration {
+			check(b, dropCaches())
+			return r.first(b, text)
+		})
+	}
+	reportReading(n, results, readers, peer, dropped)
 }
 
-func reportReading(n int, columns []string, results []map[string]time.Duration, peer *dovecot) {
-	if n == referenceSize {
-		columns = append(columns, "Dovecot elsewhere")
+// measure measures a command on all servers in turn, a number of times or until they have
+// taken so long together.
+func (l readings) measure(b *testing.B, readers []*reader, cmd readCommand, cache string, times int, slice time.Duration, once func(r *reader, text string) time.Duration) {
+	b.Helper()
+	all := make([][]time.Duration, len(readers))
+	var spent time.Duration
+	for i := 0; i < times && spent < slice; i++ {
+		text := cmd.text
+		if cmd.undo != "" && i%2 == 1 {
+			text = cmd.undo
+		}
+		for j, r := range readers {
+			elapsed := once(r, text)
+			spent += elapsed
+			all[j] = append(all[j], elapsed)
+		}
 	}
-	tb := theReport.table(fmt.Sprintf("Commands on a mailbox of %d messages, ms", n), columns...)
+	for j, r := range readers {
+		m := median(all[j])
+		l[[3]string{r.name, cache, cmd.name}] = m
+		line(b, "server="+r.name+"/cache="+cache+"/cmd="+cmd.name, metric{"ns/op", float64(m.Nanoseconds())})
+	}
+}
+
+func reportReading(n int, results readings, readers []*reader, peer *dovecot, dropped bool) {
+	caches := []string{cacheWarm, cacheNew}
+	if dropped {
+		caches = append(caches, cacheDropped)
+	}
+	titles := map[string]string{cacheWarm: "", cacheNew: ", new", cacheDropped: ", nothing cached"}
+	columns := []string{""}
+	for _, cache := range caches {
+		columns = append(columns, "mox"+titles[cache])
+		if peer != nil {
+			columns = append(columns, "Dovecot"+titles[cache], "times")
+		}
+	}
+	tb := theReport.table(fmt.Sprintf("Commands on a mailbox of %d messages, ms, and how many times faster mox is", n), columns...)
+	behind := 0
 	for _, cmd := range readCommands() {
 		row := []any{cmd.text}
-		for _, r := range results {
-			row = append(row, r[cmd.name])
-		}
-		if n == referenceSize {
-			if cmd.reference != 0 {
-				row = append(row, cmd.reference)
-			} else {
-				row = append(row, "")
+		for _, cache := range caches {
+			ours := results[[3]string{"mox", cache, cmd.name}]
+			row = append(row, ours)
+			if peer == nil {
+				continue
 			}
+			theirs := results[[3]string{"dovecot", cache, cmd.name}]
+			if theirs < ours {
+				behind++
+			}
+			row = append(row, theirs, theirs.Seconds()/ours.Seconds())
 		}
 		tb.row(row...)
 	}
-	tb.note("New server: SELECT, or the command after SELECT, is the first after a login to a server just started.")
-	if n == referenceSize {
-		tb.note("Dovecot elsewhere: read before, on another machine of this class.")
-	}
+	tb.note("The first columns: the mailbox was read before, by the same connection. New: the first command after LOGIN and SELECT, of a mox that was")
+	tb.note("just started, and of a new connection to Dovecot, which has a process of its own. Nothing cached: the same, after the page cache was emptied.")
 	if peer != nil {
-		tb.note("%s", peer.note)
+		tb.note("mox is behind in %d of %d comparisons. %s", behind, len(caches)*len(readCommands()), peer.note)
 	}
 }
 
@@ -170,83 +251,6 @@ func verifyReading(b testing.TB, c *imapConn, n int) {
 			}
 		}
 	}
-}
-
-// benchmarkWarm measures each command on a mailbox that was read before, and returns
-// medians by name.
-func benchmarkWarm(b *testing.B, prefix string, c *imapConn) map[string]time.Duration {
-	medians := map[string]time.Duration{}
-	for _, cmd := range readCommands() {
-		name := prefix + "cmd=" + cmd.name
-		var times []time.Duration
-		var size int64
-		text, other := cmd.text, cmd.undo
-		once := func() {
-			begin := time.Now()
-			size = c.do(b, text)
-			times = append(times, time.Since(begin))
-			if other != "" {
-				text, other = other, text
-			}
-		}
-		if cmd.times > 0 {
-			for range cmd.times {
-				once()
-			}
-			line(b, name, metric{"ns/op", float64(median(times).Nanoseconds())})
-		} else {
-			b.Run(name, func(b *testing.B) {
-				for b.Loop() {
-					once()
-				}
-				b.SetBytes(size)
-				b.ReportMetric(float64(median(times).Nanoseconds()), "ns/op")
-			})
-		}
-		medians[cmd.name] = median(times)
-	}
-	return medians
-}
-
-// measureCold measures each command as the first of a server that was just started, a
-// number of times, and returns medians.
-func measureCold(b *testing.B, times int, dir, cache string, before func()) map[string]time.Duration {
-	medians := map[string]time.Duration{}
-	for _, cmd := range readCommands() {
-		var l []time.Duration
-		for i := range times {
-			text := cmd.text
-			if cmd.undo != "" && i%2 == 1 {
-				text = cmd.undo
-			}
-			before()
-			l = append(l, measureFirst(b, dir, text))
-		}
-		m := median(l)
-		medians[cmd.name] = m
-		line(b, "server=mox/cache="+cache+"/cmd="+cmd.name, metric{"ns/op", float64(m.Nanoseconds())})
-	}
-	return medians
-}
-
-// measureColdDovecot measures each command as the first of a connection, which has a process
-// of its own, with an empty page cache.
-func measureColdDovecot(b *testing.B, peer *dovecot) map[string]time.Duration {
-	times := map[string]time.Duration{}
-	for _, cmd := range readCommands() {
-		check(b, dropCaches())
-		times[cmd.name] = measureCommand(b, peer.addr, cmd.text)
-		line(b, "server=dovecot/cache=dropped/cmd="+cmd.name, metric{"ns/op", float64(times[cmd.name].Nanoseconds())})
-	}
-	return times
-}
-
-// measureFirst measures one command of a new server.
-func measureFirst(b *testing.B, dir, text string) time.Duration {
-	s := start(b, dir)
-	elapsed := measureCommand(b, s.addrs["imap"], text)
-	s.stop(b)
-	return elapsed
 }
 
 // measureCommand measures the first command of a connection, after SELECT.

@@ -1,7 +1,6 @@
 package fts
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"runtime"
@@ -13,8 +12,9 @@ import (
 
 // Pattern is a text that is looked for.
 type Pattern struct {
-	Text     []byte // Folded, not empty, valid UTF-8.
+	Text     []byte // Folded, valid UTF-8. Not empty, unless there is a Field.
 	BodyOnly bool   // Not in header fields.
+	Field    []byte // If not empty: in a field of this name, folded, in the header of the message.
 }
 
 // Answer is what the index knows of a message and a pattern.
@@ -75,7 +75,7 @@ func (x *Index) Search(ctx context.Context, patterns []Pattern) (*Search, error)
 			}
 			// If more than half of all messages are left, to look for them saves nothing.
 			q := query{tx: tx, room: min(room, st.messages/2)}
-			if s.lists[i], err = q.run(segs, patternTrigrams(p.Text)); err != nil {
+			if s.lists[i], err = q.run(segs, p.trigrams()); err != nil {
 				return err
 			}
 			room -= int64(len(s.lists[i].ids))
@@ -207,40 +207,8 @@ func (s *Search) Match(ctx context.Context, ids []int64, found []Answer) error {
 
 // matchPart is Match for some of the messages, in the order of their ids.
 func (s *Search) matchPart(ctx context.Context, order []int, ids []int64, found []Answer) error {
-	return s.x.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketTexts).Cursor()
-		var b block
-		var text []byte
-		at := -1 // Index of the current document in the block, if there is one.
-		for _, i := range order {
-			id := ids[i]
-			if len(b.docs) == 0 || id > b.docs[len(b.docs)-1].id {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				k, v := seekText(c, id)
-				if k == nil {
-					return nil
-				}
-				if err := parseBlock(&b, k, v); err != nil {
-					return err
-				}
-				at = -1
-			}
-			j, ok := slices.BinarySearchFunc(b.docs, id, func(d blockDoc, id int64) int { return cmp.Compare(d.id, id) })
-			if !ok {
-				continue // Gone, or skipped.
-			}
-			if at < 0 {
-				var err error
-				if text, err = s.x.unpack(&b, text); err != nil {
-					return err
-				}
-			}
-			at = j
-			s.matchOne(&b.docs[j], text, found[i*len(s.patterns):(i+1)*len(s.patterns)])
-		}
-		return nil
+	return s.x.eachText(ctx, order, ids, func(i int, d *blockDoc, text []byte) {
+		s.matchOne(d, text, found[i*len(s.patterns):(i+1)*len(s.patterns)])
 	})
 }
 
@@ -253,7 +221,7 @@ func (s *Search) matchOne(d *blockDoc, text []byte, found []Answer) {
 		}
 		end := d.start + d.body
 		body, fields := text[d.start:end], text[end:end+d.fields]
-		if n := s.patterns[p].Text; bytes.Contains(body, n) || !s.patterns[p].BodyOnly && bytes.Contains(fields, n) {
+		if s.patterns[p].in(body, fields) {
 			found[p] = Yes
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mox/imap"
+	"mox/internal/fts"
 	"mox/message"
 	"mox/store"
 )
@@ -36,6 +37,7 @@ func Compile(key *imap.SearchKey, scope Scope) (*Program, error) {
 	}
 	c.p.root = root
 	c.p.narrow()
+	c.p.number(&c.p.root)
 	return c.p, nil
 }
 
@@ -66,6 +68,30 @@ func (c *compiler) compile(key *imap.SearchKey) node {
 		c.p.digests = true
 	}
 	return n
+}
+
+// number numbers the conditions on texts, and lists what the text index is asked for.
+func (p *Program) number(n *node) {
+	for i := range n.kids {
+		p.number(&n.kids[i])
+	}
+	if n.cost != 1 && n.cost != 2 || len(n.kids) > 0 {
+		return
+	}
+	p.leaves = append(p.leaves, n)
+	n.leaf = len(p.leaves)
+	switch {
+	case n.op == opHeader && n.indexable():
+		n.pattern = p.addPattern(fts.Pattern{Field: n.field, Text: n.folded})
+	case n.op == opSubject:
+		// The index has it as the digest, but perhaps of several fields.
+		n.pattern = p.addPattern(fts.Pattern{Field: []byte("subject"), Text: n.folded})
+	}
+}
+
+func (p *Program) addPattern(f fts.Pattern) int {
+	p.patterns = append(p.patterns, f)
+	return len(p.patterns)
 }
 
 // simplify merges nodes and orders kids by cost.
@@ -216,7 +242,7 @@ func (c *compiler) textLeaf(key *imap.SearchKey) node {
 	switch key.Op {
 	case imap.SearchHeader:
 		// An empty text asks whether the field is there.
-		n.op, n.field = opHeader, []byte(key.Header)
+		n.op, n.field = opHeader, []byte(message.Fold(key.Header))
 		return n
 	case imap.SearchFrom:
 		n.op = opFrom
@@ -248,6 +274,7 @@ func (c *compiler) needle(n needle) int {
 		return i
 	}
 	c.p.needles = append(c.p.needles, n)
+	c.p.patterns = append(c.p.patterns, fts.Pattern{Text: []byte(message.Fold(n.text)), BodyOnly: !n.header})
 	return len(c.p.needles) - 1
 }
 

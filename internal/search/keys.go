@@ -9,13 +9,14 @@ import (
 	"sync"
 	"weak"
 
+	"mox/internal/search/textindex"
 	"mox/message"
 	"mox/store"
 )
 
-// Keys keeps, in bounded memory, what messages are sorted and threaded by: the digests of
-// a mailbox are read the first time, and then those of new messages only. It is safe for
-// concurrent use. RFC 5256
+// Keys keeps, in bounded memory, what messages are sorted and threaded by (RFC 5256), and
+// texts that they are searched for: the digests of a mailbox are read the first time, and
+// then those of new messages only. It is safe for concurrent use.
 type Keys struct {
 	max  int64
 	seed maphash.Seed // For hashes of Message-IDs.
@@ -38,6 +39,11 @@ type Mailbox struct {
 	Mail  Mail
 	Owner *store.Account // The account that Index is of.
 	Index *store.Index
+	Texts *textindex.Reader // Nil if there is no text index. Sorting needs none.
+}
+
+func (mb *Mailbox) slotKey() slotKey {
+	return slotKey{weak.Make(mb.Owner), mb.Index.Mailbox(), mb.Index.UIDValidity()}
 }
 
 // slotKey says which mailbox a table is of. What UIDs stand for never changes in it.
@@ -53,8 +59,9 @@ type slot struct {
 	elem *list.Element // Nil once dropped.
 	size int64
 
-	mu    sync.Mutex // Held while the table is extended.
-	table *table
+	mu      sync.Mutex // Held while the table is extended.
+	table   *table
+	refused map[textKey]bool // Texts that are too much.
 }
 
 // table has columns of messages, the rows, in the order of their UIDs. It is immutable.
@@ -62,18 +69,25 @@ type table struct {
 	uids    []uint32
 	columns [columnKinds]*column
 	links   *links
+	texts   map[textKey]*textColumn
 }
 
 // needs says which columns are needed.
 type needs struct {
 	columns [columnKinds]bool
 	links   bool
+	texts   []textKey
 }
 
 // has reports whether the table has the columns.
 func (t *table) has(n needs) bool {
 	for k, needed := range n.columns {
 		if needed && t.columns[k] == nil {
+			return false
+		}
+	}
+	for _, key := range n.texts {
+		if t.texts[key] == nil {
 			return false
 		}
 	}
@@ -91,6 +105,10 @@ func (t *table) only(n needs) *table {
 	if n.links {
 		o.links = t.links
 	}
+	o.texts = map[textKey]*textColumn{}
+	for _, key := range n.texts {
+		o.texts[key] = t.texts[key]
+	}
 	return o
 }
 
@@ -104,6 +122,9 @@ func (t *table) memory() int64 {
 	if t.links != nil {
 		size += t.links.size()
 	}
+	for _, c := range t.texts {
+		size += c.size()
+	}
 	return size
 }
 
@@ -113,7 +134,7 @@ const few = 8
 // get returns a table that has the columns of the messages at positions, ascending, and
 // which rows are theirs.
 func (k *Keys) get(ctx context.Context, mb Mailbox, positions []int, n needs) (*table, []int, error) {
-	s := k.slot(slotKey{weak.Make(mb.Owner), mb.Index.Mailbox(), mb.Index.UIDValidity()})
+	s := k.slot(mb.slotKey())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.table
@@ -230,6 +251,11 @@ func (t *table) extend(ctx context.Context, k *Keys, mb Mailbox, positions []int
 		n.columns[kind] = n.columns[kind] || c != nil
 	}
 	n.links = n.links || t.links != nil
+	for key := range t.texts {
+		if !slices.Contains(n.texts, key) {
+			n.texts = append(slices.Clip(n.texts), key)
+		}
+	}
 	read, err := k.read(ctx, mb, missing, n)
 	if err != nil {
 		return nil, err
@@ -245,6 +271,7 @@ func (t *table) addColumns(ctx context.Context, k *Keys, mb Mailbox, positions [
 		lacks.columns[kind] = lacks.columns[kind] && c == nil
 	}
 	lacks.links = lacks.links && t.links == nil
+	lacks.texts = slices.DeleteFunc(slices.Clone(n.texts), func(key textKey) bool { return t.texts[key] != nil })
 	// First the new messages, for the columns that there are, then the new columns.
 	t, err := t.extend(ctx, k, mb, positions, needs{})
 	if err != nil {
@@ -266,12 +293,17 @@ func (t *table) addColumns(ctx context.Context, k *Keys, mb Mailbox, positions [
 	if o.links == nil {
 		o.links = t.links
 	}
+	for key, c := range t.texts {
+		if o.texts[key] == nil {
+			o.texts[key] = c
+		}
+	}
 	return o, nil
 }
 
 // merge returns the table with rows for the messages at positions.
 func (t *table) merge(ix *store.Index, positions []int, read *columnsRead, n needs) *table {
-	o := &table{uids: make([]uint32, 0, len(t.uids)+len(positions))}
+	o := &table{uids: make([]uint32, 0, len(t.uids)+len(positions)), texts: map[textKey]*textColumn{}}
 	places, addedPlaces := make([]int, len(t.uids)), make([]int, len(positions))
 	for i, j := 0, 0; i < len(t.uids) || j < len(positions); {
 		if j == len(positions) || i < len(t.uids) && t.uids[i] < ix.At(positions[j]).UID {
@@ -301,6 +333,13 @@ func (t *table) merge(ix *store.Index, positions []int, read *columnsRead, n nee
 		}
 		o.links = l.extend(len(o.uids), places, addedPlaces, &read.links)
 	}
+	for _, key := range n.texts {
+		c := t.texts[key]
+		if c == nil {
+			c = &textColumn{}
+		}
+		o.texts[key] = c.extend(len(o.uids), places, addedPlaces, read.texts[key])
+	}
 	return o
 }
 
@@ -308,6 +347,15 @@ func (t *table) merge(ix *store.Index, positions []int, read *columnsRead, n nee
 type columnsRead struct {
 	values [columnKinds]values
 	links  linksRead
+	texts  map[textKey]*textColumn
+}
+
+func newColumnsRead(n needs) *columnsRead {
+	r := &columnsRead{texts: map[textKey]*textColumn{}}
+	for _, key := range n.texts {
+		r.texts[key] = &textColumn{}
+	}
+	return r
 }
 
 // readPart is how many digests one goroutine reads at a time.
@@ -332,7 +380,7 @@ func (k *Keys) read(ctx context.Context, mb Mailbox, positions []int, n needs) (
 		})
 	}
 	wg.Wait()
-	all := &columnsRead{}
+	all := newColumnsRead(n)
 	for i, p := range parts {
 		if errs[i] != nil {
 			return nil, errs[i]
@@ -344,6 +392,12 @@ func (k *Keys) read(ctx context.Context, mb Mailbox, positions []int, n needs) (
 			}
 		}
 		all.links.append(&p.links)
+		for key, c := range p.texts {
+			all.texts[key].append(c)
+			if all.texts[key].size() > k.max/2 {
+				return nil, errTooMuchText
+			}
+		}
 	}
 	return all, nil
 }
@@ -353,7 +407,7 @@ func (k *Keys) readPart(ctx context.Context, mb Mailbox, positions []int, n need
 	for i, pos := range positions {
 		ids[i] = mb.Index.At(pos).ContentID
 	}
-	r := &columnsRead{}
+	r := newColumnsRead(n)
 	err := mb.Mail.Digests(ctx, ids, func(i int, d message.Digest) error {
 		if i%batchSize == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -369,7 +423,18 @@ func (k *Keys) readPart(ctx context.Context, mb Mailbox, positions []int, n need
 		if n.links {
 			r.links.add(k.seed, d)
 		}
+		for key, c := range r.texts {
+			c.addDigest(key, d)
+		}
 		return nil
 	})
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	for key, c := range r.texts {
+		if err := c.addValues(ctx, mb.Texts, key, ids); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }

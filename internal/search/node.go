@@ -78,7 +78,9 @@ type node struct {
 	field      []byte // Name of the header field.
 	days       dayRange
 	number     int64
-	needle     int
+	needle     int // Of opNeedle, in Program.needles.
+	leaf       int // Of what is asked of digests and headers, in Program.leaves, from 1 on.
+	pattern    int // Of those of them that the text index knows, in Program.patterns, from 1 on.
 }
 
 // dayRange is the days from first to last, both included, counted from 1970-01-01.
@@ -128,6 +130,8 @@ type subject struct {
 	texts  *fts.Search    // Nil if there is no text index.
 	found  []fts.Answer   // Of the text index, by needle. Nil until texts were looked at.
 	file   *fileFacts     // Nil until read.
+
+	columns [][]verdict // Of text columns, by leaf and position. Nil if they were not used.
 }
 
 // eval returns whether the message meets the condition.
@@ -147,15 +151,36 @@ func (m *subject) eval(n *node) verdict {
 	switch n.op.cost() {
 	case 0:
 		return verdictOf(m.evalIndex(n))
-	case 1:
-		if m.digest == nil {
-			return unknown
-		}
-		return m.evalDigest(n)
-	case 2:
-		return m.evalHeader(n)
+	case 3:
+		return m.evalNeedle(n.needle)
 	}
-	return m.evalNeedle(n.needle)
+	if v := m.evalColumn(n); v != unknown {
+		return v
+	}
+	if n.op == opHeader {
+		return m.evalHeader(n)
+	} else if m.digest == nil {
+		return unknown
+	}
+	return m.evalDigest(n)
+}
+
+// evalColumn evaluates a condition on texts from a text column, or from the text index.
+func (m *subject) evalColumn(n *node) verdict {
+	if m.columns != nil && m.columns[n.leaf-1] != nil {
+		if v := m.columns[n.leaf-1][m.pos]; v != unknown {
+			return v
+		}
+	}
+	switch {
+	case n.pattern == 0 || m.file != nil:
+	case m.found != nil && m.found[n.pattern-1] == fts.No,
+		m.texts != nil && m.texts.May(n.pattern-1, m.entry.ContentID) == fts.No:
+		return no
+	case m.found != nil && m.found[n.pattern-1] == fts.Yes && n.op == opHeader:
+		return yes
+	}
+	return unknown
 }
 
 // evalList evaluates opAnd and opOr. Kids are ordered by cost; the first that decides
@@ -232,19 +257,7 @@ func receivedOn(e *store.Entry, days dayRange) bool {
 
 func (m *subject) evalDigest(n *node) verdict {
 	d := m.digest
-	var text []byte
-	switch n.op {
-	case opFrom:
-		text = d.SearchFrom()
-	case opTo:
-		text = d.SearchTo()
-	case opCc:
-		text = d.SearchCc()
-	case opBcc:
-		text = d.SearchBcc()
-	case opSubject:
-		text = d.SearchSubject()
-	case opSent:
+	if n.op == opSent {
 		day, ok := d.SentDay()
 		if !ok {
 			return no
@@ -252,7 +265,7 @@ func (m *subject) evalDigest(n *node) verdict {
 		return n.days.has(day)
 	}
 	switch {
-	case bytes.Contains(text, n.folded):
+	case bytes.Contains(searchText(n.op, d), n.folded):
 		return yes
 	case !d.SearchCut():
 		return no
@@ -262,6 +275,21 @@ func (m *subject) evalDigest(n *node) verdict {
 	field := *n
 	field.field = []byte(fieldOf[n.op])
 	return headerMatches(&m.file.header, &field)
+}
+
+// searchText returns the text that an operation asks the digest for.
+func searchText(op opcode, d message.Digest) []byte {
+	switch op {
+	case opFrom:
+		return d.SearchFrom()
+	case opTo:
+		return d.SearchTo()
+	case opCc:
+		return d.SearchCc()
+	case opBcc:
+		return d.SearchBcc()
+	}
+	return d.SearchSubject()
 }
 
 // fieldOf has the header field of operations that ask the digest for its text.

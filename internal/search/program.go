@@ -49,8 +49,10 @@ type Program struct {
 	since      store.ModSeq
 	intervals  []interval // Ascending, not empty, not overlapping.
 
-	needles []needle // Of BODY and TEXT.
-	digests bool     // Digests can decide something that is not in the index.
+	needles  []needle      // Of BODY and TEXT.
+	patterns []fts.Pattern // That the text index is asked for: first those of needles.
+	leaves   []*node       // Conditions that are asked of digests and headers.
+	digests  bool          // Digests can decide something that is not in the index.
 }
 
 // interval is the positions from first up to, but not including, end.
@@ -68,6 +70,14 @@ type Options struct {
 	// Texts is the text index of the account. Nil: texts are read from messages.
 	Texts *textindex.Reader
 
+	// Keys, if not nil, keeps texts of Mailbox, whose Index is that of the program.
+	Keys    *Keys
+	Mailbox Mailbox
+
+	// Limited says that the search may end early, so that texts that Keys does not have
+	// are not worth being read of all messages.
+	Limited bool
+
 	// Progress, if not nil, is called at times with how many messages of the mailbox have
 	// been looked at.
 	Progress func(done int)
@@ -81,6 +91,9 @@ func (p *Program) Run(ctx context.Context, mail Mail, opts Options, yield func(p
 	}
 	r := run{Program: p, ctx: ctx, mail: mail, opts: opts}
 	r.startTexts()
+	if err := r.startColumns(); err != nil {
+		return err
+	}
 	for pos := range p.positions(opts.Descending) {
 		r.batch = append(r.batch, candidate{pos: pos})
 		if len(r.batch) == batchSize {
@@ -167,7 +180,8 @@ type run struct {
 	ids   []int64 // Content ids of those that need a digest, or a look at their text.
 	at    []int   // Their indexes in batch.
 
-	texts *fts.Search // Nil if there is no text index.
+	texts   *fts.Search // Nil if there is no text index.
+	columns [][]verdict // See subject.
 }
 
 // progress tells that the message at a position has been looked at.
@@ -206,7 +220,7 @@ func (r *run) flush(yield func(int) bool) (more bool, err error) {
 
 // subject returns what is known of a candidate.
 func (r *run) subject(c *candidate) subject {
-	return subject{pos: c.pos, entry: r.index.At(c.pos), flags: r.index.Flags(c.pos), digest: c.digest, texts: r.texts, found: c.found}
+	return subject{pos: c.pos, entry: r.index.At(c.pos), flags: r.index.Flags(c.pos), digest: c.digest, texts: r.texts, found: c.found, columns: r.columns}
 }
 
 // open lists the candidates of which the result is not known yet, and reports whether

@@ -31,6 +31,7 @@ type mailbox struct {
 	id      int64
 	digests int
 	files   int
+	keys    *Keys // Used with the text index. Nil for none.
 }
 
 func (m *mailbox) Digests(ctx context.Context, ids []int64, fn func(i int, d message.Digest) error) error {

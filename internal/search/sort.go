@@ -17,7 +17,7 @@ func (k *Keys) Sort(ctx context.Context, mb Mailbox, positions []int, criteria [
 	}
 	var t *table
 	var rows []int
-	if n != (needs{}) {
+	if n.columns != [columnKinds]bool{} {
 		var err error
 		if t, rows, err = k.get(ctx, mb, positions, n); err != nil {
 			return nil, err

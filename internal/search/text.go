@@ -2,24 +2,19 @@ package search
 
 import (
 	"mox/internal/fts"
-	"mox/message"
 )
 
 // startTexts asks the text index which messages may have the texts that are looked for.
 func (r *run) startTexts() {
-	if len(r.needles) == 0 || r.opts.Texts == nil {
+	if len(r.patterns) == 0 || r.opts.Texts == nil {
 		return
 	}
-	patterns := make([]fts.Pattern, len(r.needles))
-	for i, n := range r.needles {
-		patterns[i] = fts.Pattern{Text: []byte(message.Fold(n.text)), BodyOnly: !n.header}
-	}
-	r.texts = r.opts.Texts.Search(r.ctx, patterns)
+	r.texts = r.opts.Texts.Search(r.ctx, r.patterns)
 }
 
 // match looks at the texts of the messages that are left, as far as the index has them.
 func (r *run) match() error {
-	n := len(r.needles)
+	n := len(r.patterns)
 	found := make([]fts.Answer, len(r.ids)*n)
 	if err := r.texts.Match(r.ctx, r.ids, found); err != nil {
 		// Files have the same texts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"mime"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func (m *mailbox) runTexts(t testing.TB, key imap.SearchKey, x *textindex.Indexe
 	if x != nil {
 		opts.Texts = x.Reader(ctx, m.Account)
 		defer opts.Texts.Close()
+		opts.Keys, opts.Mailbox = m.keys, Mailbox{Mail: m, Owner: m.Account, Index: index, Texts: opts.Texts}
 	}
 	m.files = 0
 	if err := p.Run(ctx, m, opts, func(pos int) bool { l = append(l, pos); return true }); err != nil {
@@ -96,7 +98,15 @@ func randomWords(r *rand.Rand, n int) string {
 func randomMessage(r *rand.Rand) string {
 	utf8 := "Content-Type: text/plain; charset=utf-8\r\n\r\n"
 	subject := strings.ReplaceAll(randomWords(r, 3), "\r\n", " ")
-	head := "From: ann@example.org\r\nSubject: " + subject + "\r\nX-Number: " + fmt.Sprint(r.IntN(30)) + "\r\n"
+	head := fmt.Sprintf("From: \"%s\" <ann%d@example.org>\r\nSubject: %s\r\nX-Number: %d\r\n", []string{"Ann", "=?utf-8?q?=C3=89mile?=", "a\\\"b"}[r.IntN(3)], r.IntN(4), subject, r.IntN(30))
+	switch r.IntN(4) {
+	case 0:
+		head += "X-Words: " + mime.QEncoding.Encode("utf-8", subject) + "\r\nX-number:more\r\nDate: Mon, 7 Feb 1994 23:52:25 -0800\r\n"
+	case 1:
+		head += "X-Words : " + subject + "\r\n folded =?utf-8?q?a=0Asubject:_b?=\r\nTo: a b <t@x>, g: x@y;\r\nno field\r\nDate: Tue, 8 Feb 1994 23:52:25 +0000\r\n"
+	case 2:
+		head += "Organization: " + subject + "\r\nX-Words:\r\nOrganization: two\r\nCc: \r\nsubject: second\r\n"
+	}
 	switch r.IntN(4) {
 	case 0:
 		return head + utf8 + randomWords(r, r.IntN(50))
@@ -113,6 +123,7 @@ func TestIndexFindsWhatReadingFinds(t *testing.T) {
 	t.Parallel()
 	m, x := indexed(t)
 	r := rand.New(rand.NewPCG(1, 1))
+	kept := []*Keys{nil, NewKeys(1 << 20), NewKeys(4000)}
 	for round := range 4 {
 		var l []newMessage
 		for range 30 {
@@ -124,16 +135,20 @@ func TestIndexFindsWhatReadingFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for range 60 {
+		for range 200 {
 			words := []rune(randomWords(r, 1+r.IntN(3)))
 			start := r.IntN(len(words) + 1)
 			some := string(words[start:min(len(words), start+1+r.IntN(8))])
 			leaves := []imap.SearchKey{
 				text(imap.SearchText, some), text(imap.SearchBody, some), text(imap.SearchText, "subject: t"), text(imap.SearchBody, "検索.PDF"),
+				text(imap.SearchSubject, some), text(imap.SearchFrom, "ann1"), text(imap.SearchFrom, "a\"b\" <"), text(imap.SearchFrom, "É"), text(imap.SearchTo, "b <t"), text(imap.SearchCc, "c"),
+				header("X-Words", some), header("x-words", ""), header("X-Words", "subject: b"), header("Subject", some), header("Organization", "two"), header("Organization", ""), header("no field", ""),
+				header("Content-Type", "utf-8"), date(imap.SearchSentOn, "7-Feb-1994"), date(imap.SearchSentSince, "8-Feb-1994"), header("X-None", ""), header("X-Number", "more"),
 				flag(imap.FlagSeen), text(imap.SearchSubject, "e"), header("X-Number", "1"), text(imap.SearchBody, "inner"), text(imap.SearchText, "hidden"),
 			}
 			key := randomKey(r, leaves, 3)
 			want, _ := m.runTexts(t, key, nil, false)
+			m.keys = kept[r.IntN(len(kept))]
 			for _, descending := range []bool{false, true} {
 				got, _ := m.runTexts(t, key, x, descending)
 				if descending {
@@ -151,7 +166,7 @@ func TestIndexedTextsOpenNoFile(t *testing.T) {
 	t.Parallel()
 	m, x := indexed(t)
 	for i := range 300 {
-		m.add(newMessage{data: fmt.Sprintf("Subject: number %d\r\n\r\ncommon words, and rare%d\r\n", i, i), received: now})
+		m.add(newMessage{data: fmt.Sprintf("Subject: number %d\r\nX-Rare: is %d\r\n\r\ncommon words, and rare%d\r\n", i, i, i), received: now})
 	}
 	if err := x.Flush(context.Background(), "mjl"); err != nil {
 		t.Fatal(err)
@@ -172,11 +187,62 @@ func TestIndexedTextsOpenNoFile(t *testing.T) {
 		{text(imap.SearchText, "number 299"), 1},
 		{neg(text(imap.SearchText, "common")), 1},
 		{and(text(imap.SearchText, "common"), text(imap.SearchSubject, "number 3")), 11},
+		{header("X-Rare", "is 17"), 11},
+		{header("X-Rare", "is"), 300},
+		{header("X-Rare", ""), 300},
+		{header("X-None", ""), 0},
+		{neg(header("X-Rare", "is")), 1},
 	} {
-		found, files := m.runTexts(t, c.key, x, false)
-		if len(found) != c.found || files > late {
-			t.Errorf("%s %q: %d found instead of %d, %d files read for %d messages that are not indexed", c.key.Op, c.key.Text, len(found), c.found, files, late)
+		for _, m.keys = range []*Keys{nil, NewKeys(1 << 20)} {
+			found, files := m.runTexts(t, c.key, x, false)
+			if len(found) != c.found || files > late {
+				t.Errorf("%s %q: %d found instead of %d, %d files read for %d messages that are not indexed", c.key.Op, c.key.Text, len(found), c.found, files, late)
+			}
 		}
+	}
+}
+
+// Texts are read of all messages once, and then of new ones only.
+func TestTextsOfMessagesAreReadOnce(t *testing.T) {
+	t.Parallel()
+	m, x := indexed(t)
+	m.keys = NewKeys(1 << 20)
+	for i := range 200 {
+		m.add(newMessage{data: fmt.Sprintf("From: a%d@example.org\r\nX-Rare: is %d\r\n\r\ntext\r\n", i, i), received: now})
+	}
+	if err := x.Flush(context.Background(), "mjl"); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []imap.SearchKey{text(imap.SearchFrom, "a1"), header("X-Rare", "is 1")} {
+		m.runTexts(t, key, x, false)
+		m.add(newMessage{data: "From: a1@example.org\r\nX-Rare: is 1\r\n\r\ntext\r\n", received: now})
+		m.digests = 0
+		if found, _ := m.runTexts(t, key, x, false); len(found) < 111 || len(found) > 113 || m.digests > 4 {
+			t.Errorf("%s: %d found, %d digests read", key.Op, len(found), m.digests)
+		}
+	}
+	// Too few to read all.
+	m.keys = NewKeys(1 << 20)
+	m.digests = 0
+	if found, _ := m.runTexts(t, and(text(imap.SearchFrom, "a1"), set(imap.SearchSeq, "1:9")), x, false); len(found) != 1 || m.digests != 9 {
+		t.Errorf("%d found, %d digests read", len(found), m.digests)
+	}
+}
+
+func TestTextsThatAreTooMuchAreNotKept(t *testing.T) {
+	t.Parallel()
+	m, x := indexed(t)
+	m.keys = NewKeys(10000)
+	for i := range 200 {
+		m.add(newMessage{data: fmt.Sprintf("From: a%d@%s.example.org\r\n\r\ntext\r\n", i, strings.Repeat("x", 60)), received: now})
+	}
+	for range 2 {
+		if found, _ := m.runTexts(t, text(imap.SearchFrom, "a1"), x, false); len(found) != 111 {
+			t.Errorf("%d found", len(found))
+		}
+	}
+	if m.keys.size > m.keys.max {
+		t.Errorf("%d bytes are kept", m.keys.size)
 	}
 }
 

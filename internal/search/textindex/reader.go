@@ -46,6 +46,12 @@ func (r *Reader) Search(ctx context.Context, patterns []fts.Pattern) *fts.Search
 	return s
 }
 
+// Values calls fn for each of the ids that the index has, in ascending order, with the
+// decoded and folded values of a header field.
+func (r *Reader) Values(ctx context.Context, ids []int64, name []byte, fn func(i int, values [][]byte)) error {
+	return r.x.Values(ctx, ids, name, fn)
+}
+
 // Failed takes note that the index gave an error: the caller goes on without.
 func (r *Reader) Failed(ctx context.Context, err error) {
 	if ctx.Err() == nil {
