@@ -118,6 +118,13 @@ func (c *conn) begin() bool {
 	preauth := false
 	if c.tls != nil {
 		preauth = c.checkCertificate(c.ctx, c.opts.ImmediateTLS)
+	} else if c.opts.preauth != nil {
+		if _, err := c.loggedIn(c.ctx, *c.opts.preauth); err != nil {
+			c.log.Error("login without credentials", "err", err, "account", c.opts.preauth.Account)
+			c.bye(imap.Bye(protocolError(err).Code, protocolError(err).Text))
+			return false
+		}
+		preauth = true
 	}
 	c.greet(preauth)
 	return c.enc.Err() == nil

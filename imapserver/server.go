@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mox/imap/wire"
+	"mox/internal/identity"
 	"mox/internal/metrics"
 	"mox/internal/ratelimit"
 	"mox/internal/search"
@@ -81,6 +82,8 @@ type ListenerOptions struct {
 	Proxies []netip.Prefix
 
 	noClientCert bool // What a client has as certificate says nothing.
+
+	preauth *identity.Result // Who is logged in from the start. Nil for nobody.
 }
 
 func (o *ListenerOptions) setDefaults() {
@@ -245,6 +248,14 @@ func (s *Server) ServeALPN(ctx context.Context, tc *tls.Conn, opts ListenerOptio
 	opts.Proxies = nil
 	opts.noClientCert = true
 	s.ServeConn(ctx, tc, opts)
+}
+
+// ServePreauth serves a connection of a user who is logged in from the start, such as one
+// on this machine. It returns when the connection has ended. RFC 9051 §7.1.4
+func (s *Server) ServePreauth(ctx context.Context, nc net.Conn, res identity.Result, opts ListenerOptions) {
+	opts.TLSConfig, opts.ImmediateTLS = nil, false
+	opts.preauth = &res
+	s.ServeConn(ctx, nc, opts)
 }
 
 // serveConn is ServeConn with options that connections share. What a connection waits in

@@ -358,3 +358,45 @@ func (ts *testServer) deliver(account, mailbox, data string, flags ...string) {
 		ts.t.Fatalf("deliver: %v", err)
 	}
 }
+
+// preauth opens a connection that is logged in as the test user.
+func (ts *testServer) preauth() *lineConn {
+	nc, server := net.Pipe()
+	go ts.server.ServePreauth(context.Background(), server, identity.Result{Account: "mjl", LoginAddress: testUser}, ListenerOptions{Name: "ctl", AllowPlaintextLogin: true})
+	return newLineConn(ts.t, nc)
+}
+
+// RFC 9051 §7.1.4
+func TestPreauthenticatedSessionEndsAsOthersDo(t *testing.T) {
+	t.Parallel()
+	ts := newTestServer(t, testSetup{options: func(o *Options) { o.MaxConnections = 1 }})
+	c := ts.preauth()
+	greeting := c.line("* PREAUTH [CAPABILITY ")
+	for _, name := range []string{"STARTTLS", "AUTH=", "LOGINDISABLED"} {
+		if strings.Contains(greeting, name) {
+			t.Errorf("%s in %q", name, greeting)
+		}
+	}
+	c.send("a1 SELECT INBOX")
+	c.until("a1 OK")
+	c.send("a2 STARTTLS")
+	c.line("a2 NO")
+	ts.preauth().line("* BYE [UNAVAILABLE] too many open connections")
+	ts.auth.revoke("mjl")
+	c.line("* BYE log in again")
+	c.closed()
+
+	// The place is free a moment later.
+	for c = ts.preauth(); strings.HasPrefix(c.line("* "), "* BYE"); c = ts.preauth() {
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ended := make(chan error)
+	go func() { ended <- ts.server.Shutdown(ctx) }()
+	c.line("* BYE [UNAVAILABLE] server is shutting down")
+	c.closed()
+	if err := <-ended; err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	ts.preauth().line("* BYE [UNAVAILABLE] server is shutting down")
+}

@@ -303,3 +303,13 @@ func TestVerifyDataAndCompactHandleTheQueue(t *testing.T) {
 	}
 	mox(t, "", "-config", path, "verifydata").want(t, 1, "queue: database file", "1 problems")
 }
+
+func TestIMAPServeNeedsAnAddressAndAServer(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "mox")
+	mox(t, "", "localserve", "-initonly", "-dir", dir).want(t, 0, "made "+dir, "")
+	conf := filepath.Join(dir, "mox.conf")
+	mox(t, "", "-config", conf, "admin", "imapserve").want(t, 2, "", "usage: mox admin imapserve [-fd0] preauthaddress")
+	mox(t, "", "-config", conf, "admin", "imapserve", "mox@localhost").want(t, 1, "", "mox is not running")
+	mox(t, "", "-config", conf, "admin", "imapserve", "-fd0", "mox@localhost").want(t, 1, "", "standard input cannot be written to")
+}

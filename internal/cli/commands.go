@@ -42,6 +42,7 @@ func commands() []command {
 		cmdLogLevels,
 		cmdCid,
 		cmdDeliver,
+		cmdAdminIMAPServe,
 		cmdSendmail,
 		cmdTrace,
 		cmdSendersList,

@@ -44,6 +44,7 @@ type Conn struct {
 	bw        *bufio.Writer
 	streaming bool // Within a stream of data, in either direction.
 	broken    bool // A line could not be read.
+	taken     bool // Another protocol is spoken.
 }
 
 func newConn(nc net.Conn) *Conn {
@@ -117,6 +118,29 @@ func (c *Conn) write(s string) error {
 func (c *Conn) WriteOK() error {
 	return c.WriteLine(okLine)
 }
+
+// Take returns the connection for another protocol, which is spoken from here on: by the
+// server after the "ok" to a command, by the client after it has read that. A handler
+// that has called it returns when that protocol has ended. No time limits are set.
+func (c *Conn) Take() (net.Conn, error) {
+	c.taken = true
+	uc, ok := c.conn.(*net.UnixConn)
+	if !ok {
+		return nil, fmt.Errorf("control connection is of type %T", c.conn)
+	}
+	return taken{uc, c.br}, uc.SetDeadline(time.Time{})
+}
+
+// taken is a connection of which something may have been read already.
+type taken struct {
+	*net.UnixConn
+	br *bufio.Reader
+}
+
+func (t taken) Read(p []byte) (int, error) { return t.br.Read(p) }
+
+// WriteTo hides that of the embedded type, which knows nothing of what was read.
+func (t taken) WriteTo(w io.Writer) (int64, error) { return t.br.WriteTo(w) }
 
 // A RemoteError is what the other side says is wrong.
 type RemoteError string

@@ -80,7 +80,23 @@ func wait(ctx context.Context, c *Conn) error {
 	return ctx.Err()
 }
 
-var testHandlers = map[string]Handler{"upper": upper, "echo": echo, "full": full, "short": short, "wait": wait,
+// take speaks another protocol: lines are sent back as they are.
+func take(_ context.Context, c *Conn) error {
+	if err := c.WriteOK(); err != nil {
+		return err
+	}
+	nc, err := c.Take()
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(nc, "hello\n"); err != nil {
+		return err
+	}
+	_, err = io.Copy(nc, nc)
+	return err
+}
+
+var testHandlers = map[string]Handler{"take": take, "upper": upper, "echo": echo, "full": full, "short": short, "wait": wait,
 	"panic": func(context.Context, *Conn) error { panic("test") }}
 
 // serve starts a server in a new directory and returns that.
@@ -359,5 +375,27 @@ func TestContextOfClientEndsItsConnection(t *testing.T) {
 	cancel()
 	if err := c.Do("wait"); err == nil {
 		t.Fatal("command ran after context ended")
+	}
+}
+
+func TestTakenConnectionIsForAnotherProtocol(t *testing.T) {
+	t.Parallel()
+	dir, _ := serve(t)
+	c := dial(t, dir)
+	if err := c.Do("take"); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := c.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(nc, "upper\nabc\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(nc); err != nil || string(got) != "hello\nupper\nabc\n" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -146,6 +146,9 @@ func (s *Server) command(ctx context.Context, c *Conn) error {
 		level = mlog.LevelDebug
 	}
 	s.opts.Log.Log(ctx, level, "control command", "cmd", name, "duration", time.Since(start), mlog.Err(err))
+	if c.taken {
+		return io.EOF // Nothing more can be said in this protocol.
+	}
 	if err == nil {
 		return nil
 	}

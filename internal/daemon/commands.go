@@ -30,6 +30,7 @@ func (d *Daemon) commands() map[string]ctl.Handler {
 		"status":             d.ctlStatus,
 		"health":             d.ctlHealth,
 		"deliver":            d.ctlDeliver,
+		"imapserve":          d.ctlIMAPServe,
 		"backup":             d.ctlBackup,
 		"restoremessages":    d.ctlRestoreMessages,
 		"restoreaccount":     d.ctlRestoreAccount,

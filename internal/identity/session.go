@@ -118,6 +118,29 @@ func (c *Checker) good(ctx context.Context, res Result, secrets map[string]user)
 	return false, nil
 }
 
+// localMechanism is how a login without credentials is recorded.
+const localMechanism = "PREAUTH"
+
+// Local logs in whoever may act for all accounts of this machine, such as root at the
+// control socket, as the user of a login address; a is as for Begin. It is recorded as a
+// login. The error matches ErrCredentials if there is no such address, or
+// ErrLoginDisabled; these are no attempts to log in, and are not counted.
+func (c *Checker) Local(ctx context.Context, a Attempt, address string) (Result, error) {
+	a.Mechanism = localMechanism
+	u, err := c.lookup(ctx, address)
+	if err != nil {
+		return Result{}, err
+	}
+	if !u.known {
+		return Result{}, ErrCredentials
+	}
+	res, err := u.admit()
+	if err == nil {
+		c.record(a, u, nil)
+	}
+	return res, err
+}
+
 // Certificate is what the key of a client certificate says.
 type Certificate struct {
 	Result

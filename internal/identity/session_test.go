@@ -152,3 +152,27 @@ func TestACertificateIsALoginOnlyWithPreauth(t *testing.T) {
 		t.Error("session goes on without its key")
 	}
 }
+
+func TestLocalLoginNeedsAnAddressThatCanLogIn(t *testing.T) {
+	t.Parallel()
+	e := testEnv(t)
+	for address, want := range map[string]error{
+		"ann@example.org":       nil,
+		"nobody@example.org":    ErrCredentials,
+		"ann@elsewhere.example": ErrCredentials,
+		"ann":                   ErrCredentials,
+		"disabled@example.org":  ErrLoginDisabled,
+	} {
+		res, err := e.c.Local(ctxbg, Attempt{Protocol: "imap"}, address)
+		if !errors.Is(err, want) || want == nil && (res.Account != "ann" || res.LoginAddress != address) {
+			t.Errorf("%s: got %+v, %v", address, res, err)
+		}
+	}
+	res, err := e.c.Local(ctxbg, Attempt{Protocol: "imap"}, "ann@example.org")
+	tcheck(t, err)
+	ended := e.watch(t, res)
+	tcheck(t, e.c.SetPassword(ctxbg, "ann", "another password"))
+	if !ended() {
+		t.Error("session goes on after the password was changed")
+	}
+}

@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"net/textproto"
+	"strings"
+	"testing"
+)
+
+func TestIMAPServeCommandLogsInWithoutPassword(t *testing.T) {
+	t.Parallel()
+	d := start(t, newDir(t))
+	d.deliver(t, LocalserveAddress)
+	c := d.dial(t)
+	for _, address := range []string{"nobody@localhost", "mox@example.org", "mox", ""} {
+		refused(t, c.Do("imapserve", address), "no account can log in as")
+	}
+	if err := c.Do("imapserve", LocalserveAddress); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := c.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ic := textproto.NewConn(nc)
+	if line, err := ic.ReadLine(); err != nil || !strings.HasPrefix(line, "* PREAUTH ") {
+		t.Fatalf("greeting %q, %v", line, err)
+	}
+	if got := command(t, ic, "select inbox"); !strings.Contains(got, "* 1 EXISTS") {
+		t.Errorf("select: %q", got)
+	}
+	ended := func(want string) {
+		t.Helper()
+		line, err := ic.ReadLine()
+		if err != nil || !strings.HasPrefix(line, want) {
+			t.Errorf("got %q, %v", line, err)
+		}
+		if _, err := ic.ReadLine(); err == nil {
+			t.Error("connection is open")
+		}
+	}
+	admin := d.dial(t)
+	if err := admin.Do("accountdisabled", "mox", "moved"); err != nil {
+		t.Fatal(err)
+	}
+	ended("* BYE log in again")
+	c = d.dial(t)
+	refused(t, c.Do("imapserve", LocalserveAddress), "login is disabled for account: moved")
+	if err := admin.Do("accountenable", "mox"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do("imapserve", LocalserveAddress); err != nil {
+		t.Fatal(err)
+	}
+	if nc, err = c.Take(); err != nil {
+		t.Fatal(err)
+	}
+	ic = textproto.NewConn(nc)
+	if line, err := ic.ReadLine(); err != nil || !strings.HasPrefix(line, "* PREAUTH ") {
+		t.Fatalf("greeting %q, %v", line, err)
+	}
+	d.stop()
+	ended("* BYE [UNAVAILABLE] server is shutting down")
+}
