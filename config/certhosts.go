@@ -9,16 +9,17 @@ import (
 )
 
 // CertificateHosts returns the names that certificates are requested for from an
-// authority, by its name in the configuration. No others are. The caller must not change
-// them.
+// authority, by its name in the configuration. The caller must not change them.
 func (s *Snapshot) CertificateHosts(acme string) []dns.Domain {
 	return s.certHosts[acme]
 }
 
-// IsCertificateHost reports whether a name, in ASCII and lower case, is one of
-// [Snapshot.CertificateHosts].
-func (s *Snapshot) IsCertificateHost(acme, name string) bool {
-	return s.certNames[acme][name]
+// IsCertificateHost reports whether a name, in ASCII and lower case, is one that
+// certificates are requested for. Besides [Snapshot.CertificateHosts] that are names that
+// nobody needs to have in DNS: for those, one is requested when a client asks for it.
+func (s *Snapshot) IsCertificateHost(acme, name string) (ok, onDemand bool) {
+	needed, ok := s.certNames[acme][name]
+	return ok, ok && !needed
 }
 
 // certificateHosts finds the names that certificates are requested for: those of
@@ -52,6 +53,9 @@ func (s *Snapshot) certificateHosts() {
 			}
 			if l.AutoconfigHTTPS.Enabled && !l.AutoconfigHTTPS.NonTLS {
 				add(l, Subdomain("autoconfig", d.Domain))
+				// Outlook finds the server with a SRV record, other programs do not know of that.
+				names, name := s.certNames[l.TLS.ACME], Subdomain("autodiscover", d.Domain).ASCII
+				names[name] = names[name]
 			}
 			if l.MTASTSHTTPS.Enabled && !l.MTASTSHTTPS.NonTLS && d.MTASTS != nil {
 				add(l, Subdomain("mta-sts", d.Domain))

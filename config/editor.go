@@ -47,7 +47,7 @@ func (h *Holder) Edit(fn func(doc *edit.Doc, s *Snapshot) error) error {
 	}
 	h.info = info
 	h.next.Store(time.Now().Add(ReloadInterval).UnixNano())
-	h.current.Store(e.next)
+	h.set(e.next)
 	metricInUse.Set(1)
 	h.log.Info("changed domains.conf", "domains", len(e.next.domains), "accounts", len(e.next.accounts))
 	return nil

@@ -28,6 +28,8 @@ type Holder struct {
 	current atomic.Pointer[Snapshot]
 	next    atomic.Int64 // Unix nanoseconds from which on the file is looked at again.
 
+	changed atomic.Pointer[chan struct{}] // Closed when the snapshot is replaced.
+
 	mu   sync.Mutex  // Held while looking at the file.
 	info fs.FileInfo // Of domains.conf as last read, also if that failed. Nil if not from a file.
 }
@@ -36,7 +38,7 @@ type Holder struct {
 // tools.
 func NewHolder(s *Snapshot) *Holder {
 	h := &Holder{}
-	h.current.Store(s)
+	h.set(s)
 	return h
 }
 
@@ -53,9 +55,24 @@ func OpenWith(path string, opts Options) (*Holder, error) {
 	}
 	h := &Holder{log: opts.Log, info: dyn.info}
 	h.next.Store(time.Now().Add(ReloadInterval).UnixNano())
-	h.current.Store(s)
+	h.set(s)
 	metricInUse.Set(1)
 	return h, nil
+}
+
+// set makes a snapshot the current one.
+func (h *Holder) set(s *Snapshot) {
+	h.current.Store(s)
+	next := make(chan struct{})
+	if previous := h.changed.Swap(&next); previous != nil {
+		close(*previous)
+	}
+}
+
+// Changed returns a channel that is closed when there is another snapshot than the one
+// that a call of [Holder.Snapshot] after this returns. Nobody looks at domains.conf for it.
+func (h *Holder) Changed() <-chan struct{} {
+	return *h.changed.Load()
 }
 
 // Snapshot returns the current configuration. At most once per [ReloadInterval] it
@@ -110,7 +127,7 @@ func (h *Holder) reload(force bool) error {
 	if err != nil {
 		return h.refuse(path, "has errors", err)
 	}
-	h.current.Store(n)
+	h.set(n)
 	metricReload.WithLabelValues("ok").Inc()
 	metricInUse.Set(1)
 	h.log.Info("reloaded domains.conf", "domains", len(n.domains), "accounts", len(n.accounts))

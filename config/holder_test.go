@@ -65,6 +65,34 @@ func TestHolderReloadsChangedDomains(t *testing.T) {
 	})
 }
 
+func TestHolderTellsOfEachChange(t *testing.T) {
+	t.Parallel()
+	h, path, _ := testHolder(t)
+	told := func(changed <-chan struct{}) bool {
+		select {
+		case <-changed:
+			return true
+		default:
+			return false
+		}
+	}
+	changed := h.Changed()
+	write(t, path, "Domains\n")
+	if err := h.Reload(); err == nil || told(changed) {
+		t.Errorf("domains.conf with errors: %v, told %v", err, told(changed))
+	}
+	write(t, path, testDynamic)
+	if err := h.Reload(); err != nil || !told(changed) {
+		t.Errorf("reload: %v, told %v", err, told(changed))
+	}
+	if changed = h.Changed(); told(changed) {
+		t.Error("told before it has changed again")
+	}
+	if err := h.Edit(setDescription("x")); err != nil || !told(changed) {
+		t.Errorf("edit: %v, told %v", err, told(changed))
+	}
+}
+
 func TestHolderKeepsSnapshotWhenNewDomainsAreWrong(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(t *testing.T, path string){

@@ -223,15 +223,19 @@ WebHandlers:
 		var got []string
 		for _, d := range s.CertificateHosts("le") {
 			got = append(got, d.ASCII)
-			if !s.IsCertificateHost("le", d.ASCII) || s.IsCertificateHost("other", d.ASCII) {
+			ok, onDemand := s.IsCertificateHost("le", d.ASCII)
+			if other, _ := s.IsCertificateHost("other", d.ASCII); !ok || onDemand || other {
 				t.Errorf("%s: not a name for certificates of this authority only", d)
 			}
 		}
 		if strings.Join(got, " ") != tc.want {
 			t.Errorf("%s: got %v, expected %s", tc.lines, got, tc.want)
 		}
-		if s.IsCertificateHost("le", "other.example") {
+		if ok, _ := s.IsCertificateHost("le", "other.example"); ok {
 			t.Error("there would be a certificate for where a redirect leads to")
+		}
+		if ok, onDemand := s.IsCertificateHost("le", "autodiscover.example.org"); ok != strings.Contains(tc.want, "autoconfig") || ok != onDemand {
+			t.Errorf("%s: autodiscover: %v, on demand %v", tc.lines, ok, onDemand)
 		}
 	}
 }

@@ -86,7 +86,7 @@ type Snapshot struct {
 	crammd5    bool
 
 	certHosts map[string][]dns.Domain    // By authority.
-	certNames map[string]map[string]bool // The same, in ASCII.
+	certNames map[string]map[string]bool // The same, in ASCII, and with false, names for which one is requested on demand.
 
 	clientDomains map[dns.Domain]bool // For settings of mail programs.
 }

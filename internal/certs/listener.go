@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -86,9 +87,23 @@ func (l *Listener) DeliveryConfig() *tls.Config {
 }
 
 // allowed reports whether a certificate is requested for a name, which must be in
-// lower case.
-func (l *Listener) allowed(name string) bool {
+// lower case, and whether only on demand.
+func (l *Listener) allowed(name string) (ok, onDemand bool) {
 	return l.m.opts.Config.Snapshot().IsCertificateHost(l.conf.ACME, name)
+}
+
+// leadsHere reports whether a name has an address of the hostname in DNS: otherwise no
+// authority gives a certificate, and who asks for the name is up to no good.
+func (l *Listener) leadsHere(ctx context.Context, name string) bool {
+	if l.m.opts.DNS == nil {
+		return false
+	}
+	ours, _, err := l.m.opts.DNS.LookupIP(ctx, "ip", l.host+".")
+	if err != nil {
+		return false
+	}
+	ips, _, err := l.m.opts.DNS.LookupIP(ctx, "ip", name+".")
+	return err == nil && slices.ContainsFunc(ips, func(ip net.IP) bool { return slices.ContainsFunc(ours, ip.Equal) })
 }
 
 // name returns the name that a client asks for. It is not ok if that is none of ours.
@@ -98,8 +113,8 @@ func (l *Listener) name(hello *tls.ClientHelloInfo) (name string, ok bool) {
 		metricMissingName.Inc()
 		return l.host, true
 	}
-	_, err := netip.ParseAddr(name)
-	if err == nil || !strings.Contains(name, ".") || !l.allowed(name) {
+	ours, _ := l.allowed(name)
+	if _, err := netip.ParseAddr(name); err == nil || !strings.Contains(name, ".") || !ours {
 		metricUnknownName.Inc()
 		return "", false
 	}
@@ -153,9 +168,12 @@ func (l *Listener) find(hello *tls.ClientHelloInfo, name string) *tls.Certificat
 
 // wait waits for a certificate for a name, for a while.
 func (l *Listener) wait(ctx context.Context, name string) {
-	l.a.ensure(name)
-	ctx, cancel := context.WithTimeout(ctx, handshakeWait)
+	ctx, cancel := context.WithTimeout(ctx, l.m.patience)
 	defer cancel()
+	if _, onDemand := l.allowed(name); onDemand && !l.leadsHere(ctx, name) {
+		return
+	}
+	l.a.ensure(name)
 	has := l.m.keysOf(name)
 	i := slices.IndexFunc(kinds[:], func(k Kind) bool { _, ok := has[k]; return ok })
 	if i < 0 {

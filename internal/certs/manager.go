@@ -27,8 +27,8 @@ import (
 	"mox/mlog"
 )
 
-// checkInterval is how often names, keys and certificates are looked at. That a
-// certificate needs to be renewed is looked at less often.
+// checkInterval is how often keys and certificates are looked at, when nothing is known to
+// have changed. That a certificate needs to be renewed is looked at less often.
 const checkInterval = time.Minute
 
 // acmeDir is the directory for what comes from authorities, in the data directory.
@@ -36,11 +36,14 @@ const acmeDir = "acme"
 
 // Options are for [NewManager].
 type Options struct {
-	Config interface{ Snapshot() *config.Snapshot }
+	Config interface {
+		Snapshot() *config.Snapshot
+		Changed() <-chan struct{} // Closed when what Snapshot returns then changes.
+	}
 
 	DataDir   string           // What is kept is below acme/ in it.
 	Resolvers []netip.AddrPort // For DNS-01. None: those of the system.
-	DNS       TLSAResolver     // To see that records are published. Nil: they are taken as that.
+	DNS       Resolver         // For records of our names. Nil: it is taken as published what should be, and nothing else.
 	Roots     *x509.CertPool   // For HTTPS with authorities. Nil: those of the system.
 	Version   string           // Ours, for authorities to see.
 	Log       *slog.Logger     // Nil: nothing is logged.
@@ -60,6 +63,8 @@ type Manager struct {
 	challenges *challenges
 	mounted    atomic.Bool // HTTP-01 is answered.
 	authority  map[string]*authority
+	interval   time.Duration // How often to check.
+	patience   time.Duration // How long a handshake waits for a certificate.
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -89,6 +94,8 @@ func NewManager(opts Options) (*Manager, error) {
 		dir:        filepath.Join(opts.DataDir, acmeDir),
 		challenges: newChallenges(),
 		authority:  map[string]*authority{},
+		interval:   checkInterval,
+		patience:   handshakeWait,
 		wake:       make(chan struct{}, 1),
 		hostKeys:   map[string]map[Kind]HostKey{},
 	}
@@ -206,12 +213,14 @@ func (m *Manager) Start() {
 	}
 	m.done.Go(func() {
 		for {
+			changed := m.opts.Config.Changed()
 			m.guard()
 			select {
 			case <-m.ctx.Done():
 				return
+			case <-changed:
 			case <-m.wake:
-			case <-time.After(checkInterval):
+			case <-time.After(m.interval):
 			}
 		}
 	})

@@ -24,16 +24,23 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"mox/config"
+	"mox/dns"
 	"mox/internal/testkit"
 )
 
 const testHost = "mail.example"
 
-// testConfig returns a configuration with an authority, and host keys in files.
-func testConfig(t *testing.T, acme config.ACME, keys []string) *config.Snapshot {
+// testConfig returns a configuration with an authority, host keys in files, and domains
+// for which there are settings for mail programs.
+func testConfig(t *testing.T, acme config.ACME, keys []string, autoconfig ...string) *config.Snapshot {
 	t.Helper()
 	var l config.ListenerFields
 	l.IPs, l.TLS = []string{"127.0.0.1"}, &config.TLSFields{ACME: acme.Name}
+	l.AutoconfigHTTPS.Enabled = len(autoconfig) > 0
+	domains := map[string]config.DomainFields{testHost: {}}
+	for _, name := range autoconfig {
+		domains[name] = config.DomainFields{}
+	}
 	s, err := config.New(config.Static{
 		DataDir:    "data",
 		LogLevel:   "info",
@@ -42,7 +49,7 @@ func testConfig(t *testing.T, acme config.ACME, keys []string) *config.Snapshot 
 		Listeners:  map[string]config.ListenerFields{"public": l},
 		Postmaster: config.PostmasterFields{Account: "ann", Mailbox: "Postmaster"},
 	}, config.Dynamic{
-		Domains:  map[string]config.DomainFields{testHost: {}},
+		Domains:  domains,
 		Accounts: map[string]config.AccountFields{"ann": {Domain: testHost}},
 	})
 	if err != nil {
@@ -71,10 +78,37 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// changing is a configuration that changes.
+type changing struct {
+	mu      sync.Mutex
+	s       *config.Snapshot
+	changed chan struct{}
+}
+
+func (c *changing) Snapshot() *config.Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.s
+}
+
+func (c *changing) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+func (c *changing) set(s *config.Snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.changed)
+	c.s, c.changed = s, make(chan struct{})
+}
+
 // setup is a manager, and a pebble that it gets certificates from.
 type setup struct {
 	*Manager
 	pebble   *testkit.Pebble
+	conf     *changing
 	opts     Options
 	listener *Listener
 	log      *buffer
@@ -85,9 +119,11 @@ type setupOptions struct {
 	pebble testkit.PebbleOptions
 	acme   config.ACME
 	keys   []string // Files with host keys.
-	dns    TLSAResolver
+	dns    Resolver
 	noTLS  bool // TLS-ALPN-01 is not answered.
 	http   bool // HTTP-01 is.
+
+	autoconfig []string // Domains with settings for mail programs.
 }
 
 // forward serves an address with what is set later.
@@ -130,10 +166,10 @@ func newSetup(t *testing.T, opts setupOptions) *setup {
 	pebble := testkit.StartPebble(t, opts.pebble)
 	acme := opts.acme
 	acme.Name, acme.DirectoryURL, acme.ContactEmail, acme.Port = "pebble", pebble.Directory, "ann@mail.example", 443
-	s := &setup{pebble: pebble, log: &buffer{}}
-	conf := testConfig(t, acme, opts.keys)
+	conf := &changing{s: testConfig(t, acme, opts.keys, opts.autoconfig...), changed: make(chan struct{})}
+	s := &setup{pebble: pebble, conf: conf, log: &buffer{}}
 	s.opts = Options{
-		Config:  config.NewHolder(conf),
+		Config:  conf,
 		DataDir: t.TempDir(),
 		DNS:     opts.dns,
 		Roots:   pebble.CA.Pool(),
@@ -169,6 +205,7 @@ func (s *setup) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	s.interval, s.patience = time.Hour, testkit.ProcessTimeout
 	if s.listener, err = s.Listener(s.opts.Config.Snapshot().Listeners[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -217,9 +254,14 @@ func within(t *testing.T, what string, fn func() bool) {
 // obtained waits for a certificate.
 func (s *setup) obtained(t *testing.T, kind Kind) *tls.Certificate {
 	t.Helper()
+	return s.obtainedFor(t, testHost, kind)
+}
+
+func (s *setup) obtainedFor(t *testing.T, host string, kind Kind) *tls.Certificate {
+	t.Helper()
 	var cert *tls.Certificate
 	within(t, "certificate", func() bool {
-		cert = s.authority["pebble"].certificate(testHost, kind)
+		cert = s.authority["pebble"].certificate(host, kind)
 		return cert != nil
 	})
 	return cert
@@ -284,6 +326,37 @@ func TestCertificatesForHostKeysWithTLSALPN01(t *testing.T) {
 	first := s.obtained(t, P256)
 	if _, err := handshake(t, s.listener.Config(), testHost, roots); err != nil || first == nil {
 		t.Fatalf("after a restart: %v", err)
+	}
+}
+
+func TestCertificateForADomainThatIsAddedIsRequestedAtOnce(t *testing.T) {
+	t.Parallel()
+	server := testkit.NewDNS(t, testkit.DNSOptions{Zone: testHost + ". A 127.0.0.1\nautoconfig.mail.example. A 127.0.0.1\nautodiscover.mail.example. CNAME mail.example.\n" +
+		"autoconfig.new.example. A 127.0.0.1\nautodiscover.new.example. A 127.0.0.2\n"}).Addr
+	resolver, err := dns.NewStrictResolver(dns.ResolverOptions{Servers: []string{server}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSetup(t, setupOptions{pebble: testkit.PebbleOptions{DNS: server}, dns: resolver, autoconfig: []string{testHost}})
+	s.Start()
+	s.obtainedFor(t, "autoconfig.mail.example", P256)
+	s.conf.set(testConfig(t, s.conf.Snapshot().ACME["pebble"], nil, testHost, "new.example"))
+	s.obtainedFor(t, "autoconfig.new.example", P256)
+
+	// Nobody needs to have these names.
+	a, roots := s.authority["pebble"], s.pebble.Roots(t)
+	for name, leadsHere := range map[string]bool{"autodiscover.mail.example": true, "autodiscover.new.example": false} {
+		if cert := a.certificate(name, P256); cert != nil {
+			t.Errorf("%s: there is a certificate before anyone asks for it", name)
+		}
+		if _, err := handshake(t, s.listener.Config(), name, roots); (err == nil) != leadsHere {
+			t.Errorf("%s: handshake: %v", name, err)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.names[nameKind{"autodiscover.new.example", P256}] != nil {
+		t.Error("certificate was requested for a name that leads elsewhere")
 	}
 }
 

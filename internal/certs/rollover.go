@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,14 +136,15 @@ func readNote(path string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s has no line %q before the key: write one with the time as 2006-01-02T15:04:05Z, or remove the file to end the rollover", path, notBefore)
 }
 
-// TLSAResolver looks up the records of a host, [dns.Resolver] does.
-type TLSAResolver interface {
+// Resolver looks up the records of a host, [dns.Resolver] does.
+type Resolver interface {
 	LookupTLSA(ctx context.Context, port int, proto, host string) ([]dns.TLSA, dns.Result, error)
+	LookupIP(ctx context.Context, network, host string) ([]net.IP, dns.Result, error)
 }
 
 // published reports whether the record for a key is in DNS, or there are none at all
 // for the host: then nobody verifies with them.
-func published(ctx context.Context, resolver TLSAResolver, host dns.Domain, key HostKey) (bool, error) {
+func published(ctx context.Context, resolver Resolver, host dns.Domain, key HostKey) (bool, error) {
 	want, err := key.Record()
 	if err != nil {
 		return false, err
@@ -168,7 +170,7 @@ func sameRecord(a, b dane.Record) bool {
 // roller takes the steps of rollovers.
 type roller struct {
 	log      *slog.Logger
-	resolver TLSAResolver                         // Nil: it is not known what is published.
+	resolver Resolver                             // Nil: it is not known what is published.
 	inUse    func(dns.Domain, crypto.Signer) bool // Whether there is a certificate for a key.
 }
 

@@ -17,6 +17,8 @@ import (
 
 // fakeTLSA is a resolver with some records.
 type fakeTLSA struct {
+	Resolver // Nothing else is looked up.
+
 	mu      sync.Mutex
 	records []dane.Record
 	err     error

@@ -145,7 +145,8 @@ func TestServerGetsItsCertificatesFromAnAuthority(t *testing.T) {
 	port443.set(td.addr(t, "ACME"))
 
 	client := &tls.Config{RootCAs: pebble.Roots(t), ServerName: host}
-	// The handshake of a user waits for the certificate.
+	// A handshake of a user waits for it, but not for as long as this may take here.
+	log.await(t, "certificate obtained")
 	conn, err := tls.Dial("tcp", td.addr(t, "IMAPS"), client)
 	if err != nil {
 		t.Fatalf("user: %v", err)
@@ -169,9 +170,6 @@ func TestServerGetsItsCertificatesFromAnAuthority(t *testing.T) {
 	if conn, err := tls.Dial("tcp", td.addr(t, "Submissions"), other); err == nil {
 		_ = conn.Close()
 		t.Error("user who asks for a name that is not ours was not refused")
-	}
-	if !strings.Contains(log.String(), "certificate obtained") {
-		t.Error("no line about it in log")
 	}
 }
 

@@ -24,20 +24,49 @@ import (
 	"mox/config"
 	"mox/internal/ctl"
 	"mox/internal/metrics"
+	"mox/internal/testkit"
 	"mox/mlog"
 	"mox/store"
 )
 
 // output is what is logged.
 type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	written chan struct{} // Closed when something is written. Nil if nobody waits.
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.written != nil {
+		close(o.written)
+		o.written = nil
+	}
 	return o.b.Write(p)
+}
+
+// await waits until there is a text in what is written.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	timeout := time.After(testkit.ProcessTimeout)
+	for {
+		o.mu.Lock()
+		if strings.Contains(o.b.String(), text) {
+			o.mu.Unlock()
+			return
+		}
+		if o.written == nil {
+			o.written = make(chan struct{})
+		}
+		written := o.written
+		o.mu.Unlock()
+		select {
+		case <-written:
+		case <-timeout:
+			t.Fatalf("time ran out, nothing was written of %q", text)
+		}
+	}
 }
 
 func (o *output) String() string {

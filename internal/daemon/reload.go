@@ -26,16 +26,16 @@ func (d *Daemon) Reload() error {
 func (d *Daemon) watchConfig() error {
 	ticker := time.NewTicker(reloadInterval)
 	defer ticker.Stop()
-	seen := d.conf.Snapshot()
+	changed := d.conf.Changed()
 	for {
 		select {
 		case <-d.stopping:
 			return nil
 		case <-ticker.C:
-			if s := d.conf.Snapshot(); s != seen {
-				seen = s
-				d.checker.Recheck(context.Background(), "")
-			}
+			_ = d.conf.Snapshot() // It looks at the file.
+		case <-changed:
+			changed = d.conf.Changed()
+			d.checker.Recheck(context.Background(), "")
 		}
 	}
 }

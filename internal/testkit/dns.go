@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -88,20 +89,25 @@ const listenTries = 50
 // listenBoth returns sockets for UDP and TCP with the same port.
 func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
+	return listenOn(t, func() int { return 0 })
+}
+
+// listenOn is listenBoth for one of the ports that a function returns.
+func listenOn(t testing.TB, port func() int) (net.PacketConn, net.Listener) {
+	t.Helper()
 	var lastErr error
 	for range listenTries {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("listening for dns: %v", err)
-		}
-		ln, err := net.Listen("tcp", pc.LocalAddr().String())
+		pc, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(port()))
 		if err == nil {
-			return pc, ln
+			var ln net.Listener
+			if ln, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+				return pc, ln
+			}
+			_ = pc.Close()
 		}
 		lastErr = err
-		_ = pc.Close()
 	}
-	t.Fatalf("listening for dns on the same udp and tcp port: %v", lastErr)
+	t.Fatalf("listening on the same udp and tcp port: %v", lastErr)
 	return nil, nil
 }
 

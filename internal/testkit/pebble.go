@@ -84,7 +84,8 @@ func StartPebble(t testing.TB, opts PebbleOptions) *Pebble {
 		t.Fatalf("writing configuration of pebble: %v", err)
 	}
 	cmd := exec.Command(path, "-config", confFile, "-dnsserver", opts.DNS)
-	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1")
+	// Refused nonces are tried again only so often.
+	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
 	p.Process = Start(t, cmd)
 	p.WaitLine("Listening on: |ACME directory available at")
 	p.waitPort(addr)

@@ -117,11 +117,17 @@ func (u *Unbound) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	return exec.Command(Tool(t, "unshare"), append([]string{"--mount", "sh", "-c", script, resolv, Tool(t, name)}, args...)...)
 }
 
-// freePort returns a port of 127.0.0.1 that is free for UDP and TCP. Another process
-// may take it before it is used.
+// Ports for programs that need to know theirs before they are started. Systems do not give
+// these to who does not care for a number, of which there are many while tests run.
+const (
+	minPort = 10000
+	maxPort = 32000
+)
+
+// freePort returns a port of 127.0.0.1 that is free for UDP and TCP.
 func freePort(t testing.TB) string {
 	t.Helper()
-	pc, ln := listenBoth(t)
+	pc, ln := listenOn(t, func() int { return minPort + rand.IntN(maxPort-minPort) })
 	_, port, err := net.SplitHostPort(ln.Addr().String())
 	if err != nil {
 		t.Fatalf("address of listener: %v", err)
