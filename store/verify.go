@@ -8,11 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/mjl-/bstore"
-	bolt "go.etcd.io/bbolt"
 
 	"mox/internal/boltpages"
 	"mox/internal/dbformat"
@@ -148,74 +146,4 @@ func (a *Account) Verify(ctx context.Context) ([]string, error) {
 		return nil, ErrClosed
 	}
 	return a.verify(ctx)
-}
-
-// CompactResult is what Compact did to a database file.
-type CompactResult struct{ Before, After int64 } // Octets.
-
-// compactTxSize is how much one transaction of a compaction writes.
-const compactTxSize = 16 << 20
-
-// Compact rewrites the database of an account that no server has open, without
-// the free space in it. The old file stays until the new one is on stable storage.
-func Compact(ctx context.Context, dataDir, name string) (res CompactResult, rerr error) {
-	lock, err := safefile.LockDir(dataDir)
-	if err != nil {
-		return res, fmt.Errorf("lock data directory %s (stop the server first): %w", dataDir, err)
-	}
-	defer func() { rerr = errors.Join(rerr, lock.Close()) }()
-	path := filepath.Join(dataDir, "accounts", name, dbName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return res, fmt.Errorf("%w: %q", ErrNoAccount, name)
-	}
-	return compactFile(path)
-}
-
-var compactSerial atomic.Int64
-
-func compactFile(path string) (res CompactResult, rerr error) {
-	src, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: databaseTimeout})
-	if err != nil {
-		return res, fmt.Errorf("open database: %w", err)
-	}
-	defer func() {
-		if src != nil {
-			rerr = errors.Join(rerr, src.Close())
-		}
-	}()
-	fi, err := os.Stat(path)
-	if err != nil {
-		return res, err
-	}
-	tmp := fmt.Sprintf("%s.compact%d", path, compactSerial.Add(1))
-	defer func() {
-		if rerr != nil {
-			if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				rerr = errors.Join(rerr, err)
-			}
-		}
-	}()
-	dst, err := bolt.Open(tmp, fi.Mode().Perm(), &bolt.Options{Timeout: databaseTimeout})
-	if err != nil {
-		return res, fmt.Errorf("create new database: %w", err)
-	}
-	if err := errors.Join(bolt.Compact(dst, src, compactTxSize), dst.Sync(), dst.Close()); err != nil {
-		return res, fmt.Errorf("write new database: %w", err)
-	}
-	nfi, err := os.Stat(tmp)
-	if err != nil {
-		return res, err
-	}
-	err = src.Close()
-	src = nil
-	if err != nil {
-		return res, fmt.Errorf("close old database: %w", err)
-	}
-	if err := boltpages.Check(tmp); err != nil {
-		return res, err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return res, err
-	}
-	return CompactResult{fi.Size(), nfi.Size()}, safefile.SyncDir(filepath.Dir(path))
 }

@@ -15,12 +15,7 @@ const timeout = 5 * time.Second
 // Check reads all pages of a database file that nobody has open for writing. An error
 // says which file, and what is wrong. It changes nothing, and makes no file.
 func Check(path string) (rerr error) {
-	defer func() {
-		// The library panics on some broken files; what it says is a finding.
-		if x := recover(); x != nil {
-			rerr = fmt.Errorf("database file %s is damaged: %v", path, x)
-		}
-	}()
+	defer recovered(path, &rerr)
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("database file: %w", err)
 	}
@@ -42,4 +37,12 @@ func Check(path string) (rerr error) {
 		}
 		return nil
 	})
+}
+
+// recovered makes an error of a panic. The library panics on some broken files; what it
+// says is a finding.
+func recovered(path string, err *error) {
+	if x := recover(); x != nil {
+		*err = fmt.Errorf("database file %s is damaged: %v", path, x)
+	}
 }

@@ -13,6 +13,83 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+// update changes a database, with a bucket "b".
+func update(t *testing.T, path string, fn func(b *bolt.Bucket) error) {
+	t.Helper()
+	db, err := bolt.Open(path, 0640, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte("b"))
+		if err != nil {
+			return err
+		}
+		return fn(b)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func key(i int) []byte { return fmt.Appendf(nil, "key %d", i) }
+
+func fill(t *testing.T, path string) {
+	t.Helper()
+	update(t, path, func(b *bolt.Bucket) (err error) {
+		for i := range 2000 {
+			err = errors.Join(err, b.Put(key(i), bytes.Repeat([]byte("x"), 100)))
+		}
+		return err
+	})
+}
+
+func TestCompactGivesBackWhatIsFree(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.db")
+	fill(t, path)
+	update(t, path, func(b *bolt.Bucket) (err error) {
+		for i := range 1999 {
+			err = errors.Join(err, b.Delete(key(i)))
+		}
+		return errors.Join(err, b.SetSequence(7))
+	})
+	if err := os.WriteFile(path+".compact", []byte("left"), 0600); err != nil {
+		t.Fatal(err)
+	}
+	before, after, err := Compact(path)
+	if err != nil || after == 0 || after > before/2 {
+		t.Fatalf("%d bytes before, %d after, %v", before, after, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != after || info.Mode() != 0640 {
+		t.Errorf("%v, %v", info, err)
+	}
+	update(t, path, func(b *bolt.Bucket) error {
+		if b.Get(key(0)) != nil || len(b.Get(key(1999))) != 100 || b.Sequence() != 7 {
+			t.Error("what was in it has changed")
+		}
+		return nil
+	})
+}
+
+func TestCompactLeavesWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.db")
+	if err := os.WriteFile(path, []byte("no database"), 0600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Compact(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v", err)
+	}
+	if l, err := os.ReadDir(dir); err != nil || len(l) != 1 {
+		t.Errorf("%v, %v", l, err)
+	}
+	if _, _, err := Compact(filepath.Join(dir, "absent.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
 func TestDamageIsFound(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")
@@ -22,23 +99,8 @@ func TestDamageIsFound(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the check has made a file")
 	}
-	db, err := bolt.Open(path, 0600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucket([]byte("b"))
-		if err != nil {
-			return err
-		}
-		for i := range 2000 {
-			if err := b.Put(fmt.Appendf(nil, "key %d", i), bytes.Repeat([]byte("x"), 100)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err := errors.Join(err, db.Close(), Check(path)); err != nil {
+	fill(t, path)
+	if err := Check(path); err != nil {
 		t.Fatal(err)
 	}
 	good, err := os.ReadFile(path)

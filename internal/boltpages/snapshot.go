@@ -34,11 +34,7 @@ func Snapshot(path string, read func(w io.Writer) error) (rerr error) {
 
 // Copy is [Snapshot] of a database file that nobody has open for writing.
 func Copy(dst, src string) (rerr error) {
-	defer func() {
-		if x := recover(); x != nil {
-			rerr = fmt.Errorf("database file %s is damaged: %v", src, x)
-		}
-	}()
+	defer recovered(src, &rerr)
 	if _, err := os.Stat(src); err != nil {
 		return fmt.Errorf("database file: %w", err)
 	}

@@ -246,8 +246,8 @@ func TestVerifyDataAndCompactWorkOnDataWithoutServer(t *testing.T) {
 	mox(t, "", "verifydata", filepath.Join(dir, "data")).want(t, 0, "1 accounts, 0 messages", "")
 	mox(t, "", "verifydata", filepath.Join(dir, "none")).want(t, 1, "", "there is no data directory")
 	mox(t, "", "verifydata", path).want(t, 1, "", "is not a directory")
-	mox(t, "", "-config", path, "compact").want(t, 0, "account mox: ", "")
-	mox(t, "", "-config", path, "compact", "mox").want(t, 0, "account mox: ", "")
+	mox(t, "", "-config", path, "compact").want(t, 0, "accounts/mox/index.db: ", "")
+	mox(t, "", "-config", path, "compact", "mox").want(t, 0, "accounts/mox/index.db: ", "")
 	mox(t, "", "-config", path, "compact", "nobody").want(t, 1, "", `there is no account "nobody"`)
 
 	// A message file that nothing knows of.
@@ -277,7 +277,7 @@ func TestVerifyDataAndCompactHandleTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	mox(t, "", "-config", path, "verifydata").want(t, 0, "checked", "")
-	mox(t, "", "-config", path, "compact").want(t, 0, "queue: ", "")
+	mox(t, "", "-config", path, "compact").want(t, 0, "queue/index.db: ", "")
 	if r := mox(t, "", "-config", path, "compact", "mox"); strings.Contains(r.out, "queue") {
 		t.Errorf("compacting an account: got %q", r.out)
 	}

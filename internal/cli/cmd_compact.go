@@ -10,24 +10,25 @@ import (
 	"path/filepath"
 
 	"mox/config"
-	"mox/queue/queuedb"
-	"mox/store"
+	"mox/internal/boltpages"
+	"mox/internal/safefile"
 )
 
 var cmdCompact = command{
 	words: "compact",
 	args:  "[account ...]",
-	help: `Rewrite the databases of accounts without the free space in them.
+	help: `Rewrite databases without the free space in them.
 
 Database files never shrink by themselves: space of removed messages is used again
 for new ones. After much was removed, this gives it back to the file system. All
-accounts are compacted, and the queue, if no account is given. The server must not be running. Next to the
-old file there must be room for the new one.
+databases are compacted: those of accounts, the queue, logins, message traces, reports
+and policies; or those of the accounts that are given. The server must not be running. Next to
+each old file there must be room for the new one.
 `,
 	setup: func(*flag.FlagSet) runFunc { return runCompact },
 }
 
-func runCompact(ctx context.Context, e *env, accounts []string) error {
+func runCompact(_ context.Context, e *env, accounts []string) (rerr error) {
 	dir, err := config.DataDir(e.configPath)
 	if err != nil {
 		return err
@@ -35,38 +36,32 @@ func runCompact(ctx context.Context, e *env, accounts []string) error {
 	if err := checkDataDir(dir); err != nil {
 		return err
 	}
-	all := len(accounts) == 0
-	if all {
-		entries, err := os.ReadDir(filepath.Join(dir, "accounts"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	lock, err := safefile.LockDir(dir)
+	if err != nil {
+		return fmt.Errorf("lock data directory %s (stop the server first): %w", dir, err)
+	}
+	defer func() { rerr = errors.Join(rerr, lock.Close()) }()
+	patterns := []string{"accounts/*/*.db", "queue/*.db", "*.db"}
+	if len(accounts) > 0 {
+		patterns = nil
+	}
+	for _, name := range accounts {
+		patterns = append(patterns, "accounts/"+name+"/*.db")
+	}
+	for i, pattern := range patterns {
+		names, err := fs.Glob(os.DirFS(dir), pattern)
+		if err != nil || len(names) == 0 && len(accounts) > 0 {
+			return fmt.Errorf("there is no account %q in data directory %s", accounts[i], dir)
 		}
-		for _, entry := range entries {
-			if entry.IsDir() {
-				accounts = append(accounts, entry.Name())
+		for _, name := range names {
+			before, after, err := boltpages.Compact(filepath.Join(dir, filepath.FromSlash(name)))
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if _, err := fmt.Fprintf(e.out, "%s: %d bytes before, %d after\n", name, before, after); err != nil {
+				return err
 			}
 		}
 	}
-	for _, name := range accounts {
-		res, err := store.Compact(ctx, dir, name)
-		if errors.Is(err, store.ErrNoAccount) {
-			return fmt.Errorf("there is no account %q in data directory %s", name, dir)
-		} else if err != nil {
-			return fmt.Errorf("account %s: %w", name, err)
-		}
-		if _, err := fmt.Fprintf(e.out, "account %s: %d bytes before, %d after\n", name, res.Before, res.After); err != nil {
-			return err
-		}
-	}
-	if !all {
-		return nil
-	}
-	res, err := queuedb.Compact(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // Nothing was ever queued.
-	} else if err != nil {
-		return fmt.Errorf("queue: %w", err)
-	}
-	_, err = fmt.Fprintf(e.out, "queue: %d bytes before, %d after\n", res.Before, res.After)
-	return err
+	return nil
 }

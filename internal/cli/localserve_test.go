@@ -85,10 +85,14 @@ func TestCommandsTalkToTheRunningServer(t *testing.T) {
 	run("another password\n", "setaccountpassword", "mox").want(t, 0, "password of account mox was set\n", "")
 	run("short\n", "setaccountpassword", "mox").want(t, 1, "", "shorter than 8")
 	run("", "verifydata").want(t, 1, "", "stop the server first")
-	run("", "compact").want(t, 1, "", "account mox: ")
+	run("", "compact").want(t, 1, "", "stop the server first")
 	run("", "stop").want(t, 0, "stopped\n", "")
 	if err := p.Wait(); err != nil {
 		t.Errorf("server: %v", err)
+	}
+	compacted := run("", "compact")
+	for _, name := range []string{"accounts/mox/index.db", "queue/index.db", "auth.db", "trace.db", "dmarcrpt.db"} {
+		compacted.want(t, 0, name+": ", "")
 	}
 	run("", "verifydata").want(t, 0, "1 accounts, 1 messages", "")
 	run("", "stop").want(t, 1, "", "mox is not running")

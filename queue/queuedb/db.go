@@ -247,3 +247,8 @@ func (d *DB) read(ctx context.Context, fn func(tx *bstore.Tx) error) error {
 func now() time.Time {
 	return time.Now().UTC().Round(0)
 }
+
+// dbPath returns the database file of the queue in a data directory.
+func dbPath(dataDir string) string {
+	return filepath.Join(dataDir, filepath.FromSlash(DatabaseName))
+}
