@@ -30,6 +30,7 @@ var layers = []layer{
 		"internal/safefile",
 		"internal/lex",
 		"internal/inflate",
+		"internal/parallel",
 		"internal/script",
 		"internal/testkit",
 		"internal/testkit/netns",

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"maps"
+	"slices"
 
 	"mox/dns"
+	"mox/internal/parallel"
 )
 
 // A KeyName says where a key record is.
@@ -95,27 +97,11 @@ func LookupKeys(ctx context.Context, resolver dns.Resolver, names []KeyName) map
 	for _, n := range names {
 		results[n] = KeyResult{}
 	}
-	if len(results) == 1 {
-		results[names[0]] = LookupKey(ctx, resolver, names[0])
-		return results
+	unique := slices.Collect(maps.Keys(results))
+	found := make([]KeyResult, len(unique))
+	parallel.Do(len(unique), MaxLookups, func(i int) { found[i] = LookupKey(ctx, resolver, unique[i]) })
+	for i, n := range unique {
+		results[n] = found[i]
 	}
-	var wg sync.WaitGroup
-	var mu sync.Mutex // Guards results.
-	slots := make(chan struct{}, MaxLookups)
-	unique := make([]KeyName, 0, len(results))
-	for n := range results {
-		unique = append(unique, n)
-	}
-	for _, n := range unique {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			r := LookupKey(ctx, resolver, n)
-			mu.Lock()
-			results[n] = r
-			mu.Unlock()
-		})
-	}
-	wg.Wait()
 	return results
 }

@@ -9,9 +9,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"mox/dns"
+	"mox/internal/parallel"
 )
 
 // A Status says what a zone knows about an address.
@@ -72,20 +72,7 @@ func LookupAll(ctx context.Context, log *slog.Logger, resolver dns.Resolver, zon
 	ctx, cancel := context.WithTimeout(ctx, LookupTimeout)
 	defer cancel()
 	results := make([]Result, len(zones))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(MaxParallel, len(zones)) {
-		wg.Go(func() {
-			for i := range next {
-				results[i] = lookupLog(ctx, log, resolver, zones[i], ip)
-			}
-		})
-	}
-	for i := range zones {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	parallel.Do(len(zones), MaxParallel, func(i int) { results[i] = lookupLog(ctx, log, resolver, zones[i], ip) })
 	return results
 }
 

@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 
 	"mox/dns"
+	"mox/internal/parallel"
 )
 
 // ErrUnhealthy is matched by errors in [Health] for zones that do not have the test
@@ -50,23 +50,20 @@ func CheckHealth(ctx context.Context, log *slog.Logger, resolver dns.Resolver, z
 	ctx, cancel := context.WithTimeout(ctx, LookupTimeout)
 	defer cancel()
 	var errs [len(testEntries)]error
-	var wg sync.WaitGroup
-	for i, entry := range testEntries {
-		wg.Go(func() {
-			r, _ := ask(ctx, resolver, zone, entry.ip)
-			switch {
-			case errors.Is(r.Err, ErrAnswer):
-				errs[i] = fmt.Errorf("%w: test entry %s: %w", ErrUnhealthy, entry.ip, r.Err)
-			case r.Err != nil:
-				errs[i] = r.Err
-			case entry.listed && r.Status != StatusListed:
-				errs[i] = fmt.Errorf("%w: test entry %s is not listed", ErrUnhealthy, entry.ip)
-			case !entry.listed && r.Status == StatusListed:
-				errs[i] = fmt.Errorf("%w: test entry %s is listed", ErrUnhealthy, entry.ip)
-			}
-		})
-	}
-	wg.Wait()
+	parallel.Do(len(testEntries), len(testEntries), func(i int) {
+		entry := testEntries[i]
+		r, _ := ask(ctx, resolver, zone, entry.ip)
+		switch {
+		case errors.Is(r.Err, ErrAnswer):
+			errs[i] = fmt.Errorf("%w: test entry %s: %w", ErrUnhealthy, entry.ip, r.Err)
+		case r.Err != nil:
+			errs[i] = r.Err
+		case entry.listed && r.Status != StatusListed:
+			errs[i] = fmt.Errorf("%w: test entry %s is not listed", ErrUnhealthy, entry.ip)
+		case !entry.listed && r.Status == StatusListed:
+			errs[i] = fmt.Errorf("%w: test entry %s is listed", ErrUnhealthy, entry.ip)
+		}
+	})
 	h := Health{IPv4: worse(errs[0], errs[1]), IPv6: worse(errs[2], errs[3])}
 	if log != nil {
 		log.LogAttrs(ctx, slog.LevelDebug, "dnsbl health", slog.Any("zone", zone), slog.Any("ipv4", h.IPv4), slog.Any("ipv6", h.IPv6))

@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
-	"sync"
 
 	"mox/internal/deliver"
 	"mox/internal/inbound"
 	"mox/internal/metrics"
+	"mox/internal/parallel"
 	"mox/internal/submit"
 	"mox/mlog"
 	"mox/smtp"
@@ -84,24 +84,11 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 func (s *session) deliver(ctx context.Context, t *transaction, m *incoming, outcomes []outcome) {
 	t.traced.judged = true
 	defer s.deliverAliases(ctx, t, m, outcomes)
-	slots := make(chan struct{}, maxParallelDeliveries)
-	var wg sync.WaitGroup
-	for i := range outcomes {
-		o := &outcomes[i]
-		if o.had || o.rcpt.to.Alias != nil {
-			continue
-		}
-		if len(outcomes) == 1 {
+	parallel.Do(len(outcomes), maxParallelDeliveries, func(i int) {
+		if o := &outcomes[i]; !o.had && o.rcpt.to.Alias == nil {
 			s.deliverOne(ctx, t, m, o)
-			break
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			s.deliverOne(ctx, t, m, o)
-		})
-	}
-	wg.Wait()
+	})
 }
 
 // deliverOne decides about and delivers a message for one recipient. A panic is an

@@ -10,11 +10,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mox/config"
 	"mox/dns"
+	"mox/internal/parallel"
 	"mox/iprev"
 )
 
@@ -107,7 +107,7 @@ func (c DNSChecker) Check(ctx context.Context, s *config.Snapshot, domain dns.Do
 		(*dnsCheck).services, (*dnsCheck).client, (*dnsCheck).autoconfig, (*dnsCheck).caa,
 	}
 	results := make([][]Finding, len(checks))
-	parallel(len(checks), func(i int) {
+	parallel.Do(len(checks), maxParallel, func(i int) {
 		ctx, cancel := context.WithTimeout(ctx, checkTime)
 		defer cancel()
 		c := &dnsCheck{server: srv}
@@ -115,20 +115,6 @@ func (c DNSChecker) Check(ctx context.Context, s *config.Snapshot, domain dns.Do
 		results[i] = c.findings
 	})
 	return slices.Concat(first.findings, slices.Concat(results...)), ctx.Err()
-}
-
-// parallel calls a function for the numbers below n, some at the same time.
-func parallel(n int, fn func(i int)) {
-	slots := make(chan struct{}, maxParallel)
-	var wg sync.WaitGroup
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() {
-			fn(i)
-			<-slots
-		})
-	}
-	wg.Wait()
 }
 
 // missing reports whether an error of a lookup says that there is no record.

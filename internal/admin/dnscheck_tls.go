@@ -13,6 +13,7 @@ import (
 	"mox/config"
 	"mox/dane"
 	"mox/dns"
+	"mox/internal/parallel"
 	"mox/mtasts"
 	"mox/smtpclient"
 )
@@ -43,7 +44,7 @@ func (c *dnsCheck) tls(ctx context.Context) {
 		}
 	}
 	results := make([][]Finding, len(targets))
-	parallel(len(targets), func(i int) {
+	parallel.Do(len(targets), maxParallel, func(i int) {
 		ctx, cancel := context.WithTimeout(ctx, dialTime)
 		defer cancel()
 		sub := &dnsCheck{server: c.server}

@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
-	"sync"
 
 	"mox/config"
 	"mox/dmarc"
 	"mox/internal/inbound"
 	"mox/internal/metrics"
+	"mox/internal/parallel"
 	"mox/internal/submit"
 	"mox/message"
 	"mox/mlog"
@@ -333,19 +333,6 @@ func (m *Members) parallel(n int, fn func(i int) error) []error {
 		}()
 		errs[i] = fn(i)
 	}
-	if n == 1 {
-		call(0)
-		return errs
-	}
-	slots := make(chan struct{}, maxParallelMembers)
-	var wg sync.WaitGroup
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			call(i)
-		})
-	}
-	wg.Wait()
+	parallel.Do(n, maxParallelMembers, call)
 	return errs
 }

@@ -5,9 +5,10 @@ import (
 	"context"
 	"runtime"
 	"slices"
-	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"mox/internal/parallel"
 )
 
 // Pattern is a text that is looked for.
@@ -196,12 +197,9 @@ func (s *Search) Match(ctx context.Context, ids []int64, found []Answer) error {
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(ids[a], ids[b]) })
 	n := min(runtime.GOMAXPROCS(0), (len(ids)+matchShare-1)/matchShare)
 	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for w := range n {
-		part := order[w*len(order)/n : (w+1)*len(order)/n]
-		wg.Go(func() { errs[w] = s.matchPart(ctx, part, ids, found) })
-	}
-	wg.Wait()
+	parallel.Do(n, n, func(w int) {
+		errs[w] = s.matchPart(ctx, order[w*len(order)/n:(w+1)*len(order)/n], ids, found)
+	})
 	return cmp.Or(errs...)
 }
 

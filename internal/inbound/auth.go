@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"mox/arc"
@@ -17,6 +16,7 @@ import (
 	"mox/dmarc"
 	"mox/dns"
 	"mox/internal/metrics"
+	"mox/internal/parallel"
 	"mox/iprev"
 	"mox/message"
 	"mox/mlog"
@@ -110,7 +110,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, arr Arrival, r io.Read
 	auth := &Auth{Arrival: arr}
 	auth.From, auth.FromErr = shownFrom(&h)
 	var dkimErr, arcErr error
-	err = parallel(ctx, a.log,
+	err = together(ctx, a.log,
 		func() { auth.IPRev = a.checkIPRev(ctx, arr.RemoteIP) },
 		func() { auth.SPF = a.checkSPF(ctx, arr) },
 		func() { auth.DKIM, dkimErr = a.checkDKIM(ctx, r, size) },
@@ -125,29 +125,17 @@ func (a *Authenticator) Authenticate(ctx context.Context, arr Arrival, r io.Read
 	return auth, nil
 }
 
-// parallel calls functions at the same time. A panic in one is an error.
-func parallel(ctx context.Context, log *slog.Logger, fns ...func()) error {
-	errs := make(chan error, len(fns))
-	var wg sync.WaitGroup
-	for _, fn := range fns {
-		wg.Go(func() {
-			defer func() {
-				if x := recover(); x != nil {
-					metrics.Panic(pkg)
-					log.ErrorContext(ctx, "unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
-					errs <- fmt.Errorf("panic: %v", x)
-				}
-			}()
-			fn()
-		})
-	}
-	wg.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-		return nil
-	}
+// together calls functions at the same time. A panic in one is an error.
+func together(ctx context.Context, log *slog.Logger, fns ...func()) (rerr error) {
+	defer func() {
+		if x := recover(); x != nil {
+			metrics.Panic(pkg)
+			log.ErrorContext(ctx, "unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
+			rerr = fmt.Errorf("panic: %v", x)
+		}
+	}()
+	parallel.Do(len(fns), len(fns), func(i int) { fns[i]() })
+	return nil
 }
 
 func (a *Authenticator) checkIPRev(ctx context.Context, ip netip.Addr) iprev.Result {

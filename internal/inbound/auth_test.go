@@ -12,6 +12,7 @@ import (
 	"mox/dkim"
 	"mox/dmarc"
 	"mox/dns"
+	"mox/internal/metrics"
 	"mox/internal/testkit"
 	"mox/message"
 	"mox/smtp"
@@ -219,4 +220,30 @@ func FuzzShownFrom(f *testing.F) {
 			t.Errorf("%d domains, %v", len(l), err)
 		}
 	})
+}
+
+// keyPanics is a resolver that panics when keys are looked up.
+type keyPanics struct{ dns.Resolver }
+
+func (r keyPanics) LookupTXT(ctx context.Context, name string) ([]string, dns.Result, error) {
+	if strings.Contains(name, "._domainkey.") {
+		panic("looking up a key")
+	}
+	return r.Resolver.LookupTXT(ctx, name)
+}
+
+// TestPanicInALookupIsAnError is not parallel: it counts panics. Keys of two signatures are
+// looked up in goroutines of their own, whose panics would end the server.
+func TestPanicInALookupIsAnError(t *testing.T) {
+	o := newOrigin(t, authZone)
+	a := o.authenticator()
+	a.resolver = keyPanics{a.resolver}
+	msg := o.sign("From: Joe <joe@signer.example>\r\n\r\nhello\r\n")
+	o.selector.ASCII = "s2"
+	msg = o.sign(msg)
+	before := metrics.PanicCount()
+	_, err := a.Authenticate(t.Context(), arrival(t, "<joe@signer.example>"), strings.NewReader(msg), int64(len(msg)))
+	if err == nil || !strings.Contains(err.Error(), "panic: looking up a key") || metrics.PanicCount() != before+1 {
+		t.Errorf("got %v, %d panics counted", err, metrics.PanicCount()-before)
+	}
 }

@@ -100,7 +100,7 @@ func (b *blocklists) lookup(ctx context.Context, zones []dns.Domain, ip netip.Ad
 			results[i] = b.ask(ctx, zone, ip)
 		}
 	}
-	if err := parallel(ctx, b.log, fns...); err != nil {
+	if err := together(ctx, b.log, fns...); err != nil {
 		b.log.ErrorContext(ctx, "asking blocklists", slog.Any("err", err))
 	}
 	return results
@@ -127,7 +127,7 @@ func (b *blocklists) ask(ctx context.Context, zone dns.Domain, ip netip.Addr) dn
 			metricDNSBL.WithLabelValues(zone.ASCII, string(r.Status)).Observe(time.Since(start).Seconds())
 		}
 	}
-	if err := parallel(ctx, b.log, check, look); err != nil {
+	if err := together(ctx, b.log, check, look); err != nil {
 		return dnsbl.Result{Zone: zone, Status: dnsbl.StatusTemperror, Err: err}
 	}
 	if d := healthDuration(health); d > 0 && !healthKnown {

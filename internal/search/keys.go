@@ -9,6 +9,7 @@ import (
 	"sync"
 	"weak"
 
+	"mox/internal/parallel"
 	"mox/internal/search/textindex"
 	"mox/message"
 	"mox/store"
@@ -370,16 +371,9 @@ func (k *Keys) read(ctx context.Context, mb Mailbox, positions []int, n needs) (
 	defer k.buildMu.Unlock()
 	parts := make([]*columnsRead, (len(positions)+readPart-1)/readPart)
 	errs := make([]error, len(parts))
-	var wg sync.WaitGroup
-	free := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for i := range parts {
-		free <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-free }()
-			parts[i], errs[i] = k.readPart(ctx, mb, positions[i*readPart:min((i+1)*readPart, len(positions))], n)
-		})
-	}
-	wg.Wait()
+	parallel.Do(len(parts), runtime.GOMAXPROCS(0), func(i int) {
+		parts[i], errs[i] = k.readPart(ctx, mb, positions[i*readPart:min((i+1)*readPart, len(positions))], n)
+	})
 	all := newColumnsRead(n)
 	for i, p := range parts {
 		if errs[i] != nil {
