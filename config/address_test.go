@@ -259,6 +259,22 @@ func TestQuotaOfAccountOverridesDefault(t *testing.T) {
 	}
 }
 
+func TestQuotaOfMessagesOverridesDefault(t *testing.T) {
+	t.Parallel()
+	static := change(t, testStatic, "LogLevel: info\n", "LogLevel: info\nQuotaMessages: 5000\n")
+	for n, want := range map[string]int64{"1000": 1000, "0": 5000, "-1": 0} {
+		s, err := testLoad(static, change(t, testDynamic, "QuotaMessageSize: 1000", "QuotaMessages: "+n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ann, _ := s.Account("ann")
+		bob, _ := s.Account("bob")
+		if ann.QuotaMessages != 5000 || bob.QuotaMessages != want {
+			t.Errorf("%s: got %d and %d", n, ann.QuotaMessages, bob.QuotaMessages)
+		}
+	}
+}
+
 func TestNewMakesSnapshotWithoutFiles(t *testing.T) {
 	t.Parallel()
 	s := testSnapshot(t)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -130,7 +131,8 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		LoginDisabled: f.LoginDisabled,
 		Destinations:  make(map[string]Destination, len(f.Destinations)),
 
-		QuotaMessageSize:             f.QuotaMessageSize,
+		QuotaMessageSize:             max(cmp.Or(f.QuotaMessageSize, s.quota), 0),
+		QuotaMessages:                max(cmp.Or(f.QuotaMessages, s.quotaMessages), 0),
 		MaxOutgoingMessagesPerDay:    c.perDay(field+".MaxOutgoingMessagesPerDay", f.MaxOutgoingMessagesPerDay, DefaultMaxOutgoingPerDay),
 		MaxFirstTimeRecipientsPerDay: c.perDay(field+".MaxFirstTimeRecipientsPerDay", f.MaxFirstTimeRecipientsPerDay, DefaultMaxFirstTimeRcptPerDay),
 		CRAMMD5:                      f.CRAMMD5,
@@ -141,10 +143,6 @@ func (c *checker) addAccount(s *Snapshot, name string, f AccountFields) {
 		c.addf(field+".KeepRejects", "needs RejectsMailbox")
 	}
 	c.accountJunk(field, &a, f)
-	if a.QuotaMessageSize == 0 {
-		a.QuotaMessageSize = s.quota
-	}
-	a.QuotaMessageSize = max(a.QuotaMessageSize, 0)
 	s.crammd5 = s.crammd5 || a.CRAMMD5
 	if _, ok := s.domains[a.Domain]; !ok && !a.Domain.IsZero() {
 		c.addf(field+".Domain", "domain %q is not in Domains", f.Domain)

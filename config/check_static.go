@@ -48,7 +48,8 @@ func (c *checker) checkStatic(s *Snapshot) {
 	s.UndeleteWindow, s.UndeleteSize = st.UndeleteWindow, st.UndeleteSize
 	c.notNegative("UndeleteSize", st.UndeleteSize)
 	c.notNegative("QuotaMessageSize", st.QuotaMessageSize)
-	s.quota = st.QuotaMessageSize
+	c.notNegative("QuotaMessages", st.QuotaMessages)
+	s.quota, s.quotaMessages = st.QuotaMessageSize, st.QuotaMessages
 	c.initialMailboxes(s)
 	s.postmaster = Recipient{
 		Account:     st.Postmaster.Account,

@@ -151,6 +151,7 @@ func TestErrorsOfMoxConfNameLineAndField(t *testing.T) {
 				"mox.conf:18: Listeners.public.Limits.ExemptNetworks[1]: \"example.org\" is not an IP address or network, such as 192.0.2.0/24"},
 		{"postmaster account", "\tAccount: ann\n", "\tAccount: eve\n", `mox.conf:22: Postmaster.Account: account "eve" is not in domains.conf`},
 		{"postmaster mailbox", "Mailbox: Postmaster", "Mailbox: a//b", `mox.conf:23: Postmaster.Mailbox: "a//b": mailbox name has an empty level`},
+		{"negative quota of messages", "LogLevel: info", "LogLevel: info\nQuotaMessages: -1", `mox.conf:4: QuotaMessages: cannot be negative`},
 		{"negative quota", "LogLevel: info", "LogLevel: info\nQuotaMessageSize: -1", `mox.conf:4: QuotaMessageSize: cannot be negative`},
 		{"initial mailboxes", "LogLevel: info", "LogLevel: info\nInitialMailboxes:\n\tSpecialUse:\n\t\tSent: inbox\n\tRegular:\n\t\t- a/b\n\t\t- Work\n\t\t- Work",
 			"mox.conf:6: InitialMailboxes.SpecialUse.Sent: Inbox is always created, do not list it\n" +

@@ -131,6 +131,8 @@ type AccountFields struct {
 
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of the account may be together, in bytes, instead of what mox.conf says. Negative: no limit."`
 
+	QuotaMessages int64 `sconf:"optional" sconf-doc:"How many messages the account may have, instead of what mox.conf says. Negative: no limit."`
+
 	UndeleteWindow time.Duration `sconf:"optional" sconf-doc:"For how long messages that were deleted can be brought back, by mox undelete, instead of what mox.conf says. Negative: not at all."`
 
 	UndeleteSize int64 `sconf:"optional" sconf-doc:"How many bytes of deleted messages are kept for that, instead of what mox.conf says."`

@@ -76,14 +76,16 @@ type Snapshot struct {
 
 	static     *outline                          // Of mox.conf. Nil if not from a file.
 	readKey    func(path string) ([]byte, error) // See [Options].
-	quota      int64                             // Default for accounts, 0 for none.
 	postmaster Recipient
-	tlsrpt     *Recipient          // For TLS reports about this host, or nil.
-	hostnames  map[dns.Domain]bool // For which postmaster is always taken: ours, and of listeners with SMTP.
-	domains    map[dns.Domain]Domain
-	accounts   map[string]Account
-	addresses  map[address]Recipient
-	crammd5    bool
+
+	quota, quotaMessages int64 // Defaults for accounts, 0 for none.
+
+	tlsrpt    *Recipient          // For TLS reports about this host, or nil.
+	hostnames map[dns.Domain]bool // For which postmaster is always taken: ours, and of listeners with SMTP.
+	domains   map[dns.Domain]Domain
+	accounts  map[string]Account
+	addresses map[address]Recipient
+	crammd5   bool
 
 	certHosts map[string][]dns.Domain    // By authority.
 	certNames map[string]map[string]bool // The same, in ASCII, and with false, names for which one is requested on demand.
@@ -237,6 +239,7 @@ type Account struct {
 	TrustedForwarders      []dns.Domain // Whose ARC seals are believed.
 
 	QuotaMessageSize int64 // In bytes; 0 for none.
+	QuotaMessages    int64 // Number of messages; 0 for none.
 
 	UndeleteWindow time.Duration            // Zero for that of the server, negative for none.
 	UndeleteSize   int64                    // In bytes; zero for that of the server.

@@ -49,6 +49,8 @@ type Static struct {
 
 	QuotaMessageSize int64 `sconf:"optional" sconf-doc:"How large the messages of an account may be together, in bytes, where the account says nothing else. Databases need some 15 percent on top. Zero: no limit."`
 
+	QuotaMessages int64 `sconf:"optional" sconf-doc:"How many messages an account may have, where the account says nothing else. Zero: no limit."`
+
 	MinimumFreeSpace int64 `sconf:"optional" sconf-doc:"How many bytes stay free on the file system of DataDir. With less, new mail is refused for the time being; reading, flagging and deleting go on. [524288000, which is 500 MiB] Negative: no minimum."`
 
 	UndeleteWindow time.Duration `sconf:"optional" sconf-doc:"For how long deleted messages stay on disk, so that they can be brought back. They do not count for quota. [168h, which is 7 days] Negative: they are removed as soon as no mail program shows them any more."`

@@ -14,7 +14,7 @@ var capabilities = []imap.Cap{
 	imap.CapID, imap.CapNamespace, imap.CapBinary, imap.CapUnselect, imap.CapUIDPlus, imap.CapMove,
 	imap.CapMultiAppend, imap.CapESearch, imap.CapSearchRes, imap.CapWithin, imap.CapUTF8Accept,
 	imap.CapListExtended, imap.CapListStatus, imap.CapSpecialUse, imap.CapCreateSpecial, imap.CapChildren,
-	imap.CapStatusSize, imap.CapQuota, imap.CapQuotaStorage, imap.CapSaveDate, imap.CapObjectID,
+	imap.CapStatusSize, imap.CapQuota, imap.CapQuotaStorage, imap.CapQuotaMessage, imap.CapSaveDate, imap.CapObjectID,
 	imap.CapCondStore, imap.CapQResync, imap.CapUIDOnly, imap.CapPartial, imap.CapInProgress, imap.CapMetadata,
 	imap.CapListMetadata, imap.CapNotify, imap.CapSort, imap.CapSortDisplay, imap.CapESort, imap.CapMultiSearch, imap.CapContextSearch,
 	imap.CapContextSort, imap.CapThreadSubject, imap.CapThreadRefs,

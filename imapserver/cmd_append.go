@@ -49,13 +49,13 @@ func runAppend(ctx context.Context, s *session, name string) (reply, error) {
 // appending is an APPEND being read.
 type appending struct {
 	*session
-	name    string
-	mailbox store.Mailbox
-	msgs    []store.NewMessage
-	total   int64 // Octets of all messages.
-	freed   int64 // Octets of the message that is replaced.
-	memory  int   // Octets of those that wait in memory.
-	files   int
+	name     string
+	mailbox  store.Mailbox
+	msgs     []store.NewMessage
+	replaced int64       // Messages that are replaced.
+	more     store.Usage // All messages, without those.
+	memory   int         // Octets of those that wait in memory.
+	files    int
 }
 
 // close gives back the spools.
@@ -157,8 +157,9 @@ func (a *appending) room(m *store.NewMessage, size int64) error {
 	if size > a.c.opts.MaxMessageSize-m.Spool.Size() {
 		return imap.No(imap.CodeTooBig, "message is larger than the limit")
 	}
-	a.total += size
-	return a.account.CheckSpace(a.total - a.freed)
+	a.more.Messages = int64(len(a.msgs)) - a.replaced
+	a.more.Size += size
+	return a.account.CheckSpace(a.more)
 }
 
 // literal reads the literal that was announced.

@@ -57,7 +57,7 @@ func runReplace(ctx context.Context, s *selected, req *replaceRequest) (reply, e
 	if !ok {
 		return reply{}, store.ErrNoMessage
 	}
-	a := appending{session: s.session, name: req.name, freed: latest.At(pos).Size}
+	a := appending{session: s.session, name: req.name, replaced: 1, more: store.Usage{Size: -latest.At(pos).Size}}
 	defer a.close()
 	if err := a.message(); err != nil {
 		return reply{}, err

@@ -106,28 +106,41 @@ func runGetQuota(_ context.Context, s *session, root string) (reply, error) {
 	return reply{}, nil
 }
 
+// runGetQuotaRoot answers for all names: "the mailbox name parameter doesn't have to
+// reference an existing mailbox". RFC 9208 §4.1.2
 func runGetQuotaRoot(_ context.Context, s *session, name string) (reply, error) {
-	mb, err := s.mailbox(name)
-	if err != nil {
-		return reply{}, err
+	if mb, err := s.mailbox(name); err == nil {
+		name = mb.Name
 	}
 	s.c.enc.Raw("* QUOTAROOT ")
-	s.c.enc.Mailbox(mb.Name)
+	s.c.enc.Mailbox(name)
 	s.c.enc.Raw(` ""` + "\r\n")
 	s.writeQuota()
 	return reply{}, nil
 }
 
-// writeQuota writes what is used and allowed, if there is a limit. RFC 9208 §4.2.1
+// writeQuota writes what is used and allowed, if there are limits. RFC 9208 §4.2.1, §5.1,
+// §5.2
 func (s *session) writeQuota() {
-	limit := s.account.QuotaLimit()
-	if limit <= 0 {
+	t, size, messages := s.account.Tree(), s.account.QuotaLimit(), s.account.QuotaMessages()
+	if size == 0 && messages == 0 {
 		return
 	}
 	enc := s.c.enc
-	enc.Raw(`* QUOTA "" (STORAGE `)
-	enc.Number(uint64(storageUnits(s.account.Tree().Size())))
-	enc.SP()
-	enc.Number(uint64(limit / 1024))
-	enc.Raw(")\r\n")
+	enc.Raw(`* QUOTA "" `)
+	enc.Open()
+	if size > 0 {
+		enc.Name("STORAGE")
+		enc.Number(uint64(storageUnits(t.Size())))
+		enc.SP()
+		enc.Number(uint64(size / 1024))
+	}
+	if messages > 0 {
+		enc.Name("MESSAGE")
+		enc.Number(uint64(t.Messages()))
+		enc.SP()
+		enc.Number(uint64(messages))
+	}
+	enc.Close()
+	enc.CRLF()
 }

@@ -50,7 +50,7 @@ func scriptServer(t *testing.T, s *script.Script) *testServer {
 		}
 		return n
 	}
-	setup := testSetup{quota: number("quota")}
+	setup := testSetup{quota: number("quota"), messages: number("quotamessages")}
 	setup.store = func(o *store.Options) { o.Tombstones = number("tombstones") }
 	var ca *testkit.CA
 	setup.listener = func(l *ListenerOptions) {

@@ -168,6 +168,7 @@ func (x *fakeExchange) Close()                  {}
 // testSetup is how a test wants its server.
 type testSetup struct {
 	quota    int64
+	messages int64 // Limit on their number.
 	store    func(*store.Options)
 	options  func(*Options)
 	listener func(*ListenerOptions)
@@ -200,7 +201,7 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 		ts.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: mlog.LevelTracedata}))
 	}
 	var texts *textindex.Indexer
-	so := store.Options{Dir: ts.dir, Log: ts.log, Quota: func(string) int64 { return setup.quota }, Contents: func(account string, erased bool) {
+	so := store.Options{Dir: ts.dir, Log: ts.log, Quota: func(string) int64 { return setup.quota }, QuotaMessages: func(string) int64 { return setup.messages }, Contents: func(account string, erased bool) {
 		texts.Wake(account, erased)
 	}}
 	if setup.store != nil {

@@ -200,11 +200,35 @@ func (a *Account) Name() string { return a.name }
 func (a *Account) Tree() *Tree { return a.tree.Load() }
 
 // QuotaLimit returns the limit on the sum of message sizes in octets, zero for none.
-func (a *Account) QuotaLimit() int64 {
-	if a.store.opts.Quota == nil {
+func (a *Account) QuotaLimit() int64 { return a.limit(a.store.opts.Quota) }
+
+// QuotaMessages returns the limit on the number of messages, zero for none.
+func (a *Account) QuotaMessages() int64 { return a.limit(a.store.opts.QuotaMessages) }
+
+func (a *Account) limit(of func(account string) int64) int64 {
+	if of == nil {
 		return 0
 	}
-	return max(0, a.store.opts.Quota(a.name))
+	return max(0, of(a.name))
+}
+
+// Usage is what quota counts: a number of messages, and the sum of sizes in octets.
+type Usage struct{ Messages, Size int64 }
+
+// plus returns the sum.
+func (u Usage) plus(o Usage) Usage { return Usage{u.Messages + o.Messages, u.Size + o.Size} }
+
+// quota returns the limits, zero for none.
+func (a *Account) quota() Usage { return Usage{a.QuotaMessages(), a.QuotaLimit()} }
+
+// allows returns ErrOverQuota if more does not fit in a quota. What takes no more of one
+// that is exceeded already is fine.
+func (quota Usage) allows(used, more Usage) error {
+	over := func(limit, used, more int64) bool { return limit > 0 && more > 0 && used+more > limit }
+	if over(quota.Messages, used.Messages, more.Messages) || over(quota.Size, used.Size, more.Size) {
+		return ErrOverQuota
+	}
+	return nil
 }
 
 // Release gives back an account that Store.Account or Store.Ensure returned.

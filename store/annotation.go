@@ -93,7 +93,7 @@ func (tx *Tx) setAnnotation(mailboxID int64, c AnnotationChange) (bool, error) {
 	if tx.state.Annotations > MaxAnnotations || tx.state.AnnotationBytes > MaxAnnotationBytes {
 		return false, fmt.Errorf("%w: %d annotations with %d octets", ErrLimit, MaxAnnotations, MaxAnnotationBytes)
 	}
-	if err := tx.checkQuota(tx.state.AnnotationBytes); err != nil {
+	if err := tx.checkQuota(Usage{Size: tx.state.AnnotationBytes}); err != nil {
 		return false, err
 	}
 	if an.ID != 0 {

@@ -90,10 +90,11 @@ func (a *Account) appendAll(ctx context.Context, r *appendRequest, msgs []NewMes
 	if len(msgs) > maxBatch {
 		return nil, fmt.Errorf("%w: %d messages at once", ErrTooLarge, len(msgs))
 	}
+	r.more.Messages += int64(len(msgs))
 	for _, m := range msgs {
-		r.size += m.size()
+		r.more.Size += m.size()
 	}
-	if err := a.admit(msgs, r.size-r.freed); err != nil {
+	if err := a.admit(msgs, r.more); err != nil {
 		return nil, err
 	}
 	r.msgs, r.done = make([]*prepared, len(msgs)), make(chan struct{})
@@ -158,23 +159,20 @@ func (a *Account) writeOne(ctx context.Context, m NewMessage, r *appendRequest) 
 
 func (m *NewMessage) size() int64 { return int64(len(m.Prefix)) + m.Spool.Size() }
 
-// CheckSpace reports early, before a message of so many octets is received, that
-// it would be refused. Errors: ErrNoSpace, ErrOverQuota.
-func (a *Account) CheckSpace(size int64) error {
+// CheckSpace reports early, before messages are received, that they would be refused.
+// Errors: ErrNoSpace, ErrOverQuota.
+func (a *Account) CheckSpace(more Usage) error {
 	if floor := a.store.opts.Floor; floor != nil {
-		if err := floor.Check(size); err != nil {
+		if err := floor.Check(more.Size); err != nil {
 			return fmt.Errorf("%w: %w", ErrNoSpace, err)
 		}
 	}
-	if limit := a.QuotaLimit(); limit > 0 && a.Tree().Size()+size > limit {
-		return ErrOverQuota
-	}
-	return nil
+	return a.quota().allows(a.Tree().usage(), more)
 }
 
 // admit refuses early, before anything is written, what will be refused anyway.
-func (a *Account) admit(msgs []NewMessage, total int64) error {
-	if err := a.CheckSpace(total); err != nil {
+func (a *Account) admit(msgs []NewMessage, more Usage) error {
+	if err := a.CheckSpace(more); err != nil {
 		return err
 	}
 	t := a.Tree()
@@ -317,8 +315,7 @@ func (a *Account) removeFiles(l ...int64) {
 // appendRequest is an Append that waits for its commit.
 type appendRequest struct {
 	msgs   []*prepared
-	size   int64
-	freed  int64                                // Octets of messages that then removes.
+	more   Usage                                // Without what then removes.
 	then   func(tx *Tx, stored []Message) error // Nil for nothing.
 	result []Message
 	err    error
@@ -479,17 +476,16 @@ func (c *committer) commitTogether(batch []*appendRequest, synced func() error) 
 	results := make([][]Message, len(batch))
 	// Whoever waits has been promised an answer: no caller's context ends this.
 	err := c.a.Update(context.Background(), func(tx *Tx) error {
-		size := tx.state.Size
-		limit := c.a.QuotaLimit()
+		used, quota := tx.state.usage(), c.a.quota()
 		for _, r := range batch {
 			if r.err != nil {
 				continue
 			}
-			if r.err = tx.check(r); r.err == nil && limit > 0 && size+r.size-r.freed > limit {
-				r.err = ErrOverQuota
+			if r.err = tx.check(r); r.err == nil {
+				r.err = quota.allows(used, r.more)
 			}
 			if r.err == nil {
-				size += r.size - r.freed
+				used = used.plus(r.more)
 			}
 		}
 		for i, r := range batch {

@@ -288,3 +288,50 @@ func TestPanicWhileParsingIsAnErrorForTheMessage(t *testing.T) {
 		t.Errorf("got %v, %d panics counted", err, metrics.PanicCount()-before)
 	}
 }
+
+func TestQuotaOfMessagesCountsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	quota := int64(2)
+	a := testAccount(t, func(o *Options) { o.QuotaMessages = func(string) int64 { return quota } })
+	add := func(n int) error {
+		var l []NewMessage
+		for i := range n {
+			l = append(l, newMessage(t, a, testMessage(i)))
+		}
+		_, err := a.Append(ctx, l...)
+		return err
+	}
+	if err := add(3); !errors.Is(err, ErrOverQuota) {
+		t.Errorf("three of two: %v", err)
+	}
+	if err := add(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CheckSpace(Usage{Messages: 1}); !errors.Is(err, ErrOverQuota) {
+		t.Errorf("check of a third: %v", err)
+	}
+	if err := a.CheckSpace(Usage{Size: 1 << 30}); err != nil {
+		t.Errorf("check of octets: %v", err)
+	}
+	inbox, _ := a.Tree().ByName("Inbox")
+	copied := func() error {
+		return a.Update(ctx, func(tx *Tx) error {
+			_, err := tx.Copy(inbox.ID, []uint32{2}, inbox.ID)
+			return err
+		})
+	}
+	if err := copied(); !errors.Is(err, ErrOverQuota) {
+		t.Errorf("copy: %v", err)
+	}
+	quota = 1 // One too many now, which is no reason to refuse a replacement.
+	if _, err := a.Replace(ctx, inbox.ID, 1, newMessage(t, a, testMessage(9))); err != nil {
+		t.Errorf("replace: %v", err)
+	}
+	quota = 3
+	if err := copied(); err != nil {
+		t.Errorf("copy with room: %v", err)
+	}
+	if n := a.Tree().Messages(); n != 3 {
+		t.Errorf("%d messages", n)
+	}
+}

@@ -23,7 +23,7 @@ var (
 	ErrNotSubscribed = errors.New("not subscribed")
 	// ErrNoMessage: the message does not exist (any more).
 	ErrNoMessage = errors.New("no such message")
-	// ErrOverQuota: the account would exceed its limit on the sum of message sizes.
+	// ErrOverQuota: the account would exceed a limit on the number or sizes of messages.
 	ErrOverQuota = errors.New("over quota")
 	// ErrTooLarge: a single message, or a list in a request, is larger than allowed.
 	ErrTooLarge = errors.New("too large")

@@ -285,7 +285,7 @@ func (tx *Tx) transfer(srcID int64, uids []uint32, dstID int64, one func(src, ds
 }
 
 func (tx *Tx) copyMessage(src, dst *box, m *Message, uid uint32) error {
-	if err := tx.checkQuota(m.Size); err != nil {
+	if err := tx.checkQuota(Usage{1, m.Size}); err != nil {
 		return err
 	}
 	if err := tx.shareContent(m.ContentID); err != nil {
@@ -343,13 +343,8 @@ func (tx *Tx) place(dst *box, m *Message, uid uint32) error {
 	return nil
 }
 
-// checkQuota returns ErrOverQuota if size more octets do not fit.
-func (tx *Tx) checkQuota(size int64) error {
-	if limit := tx.a.QuotaLimit(); limit > 0 && tx.state.Size+size > limit {
-		return ErrOverQuota
-	}
-	return nil
-}
+// checkQuota returns ErrOverQuota if more does not fit.
+func (tx *Tx) checkQuota(more Usage) error { return tx.a.quota().allows(tx.state.usage(), more) }
 
 // SetThread mutes or collapses a thread. New replies to a muted thread arrive with
 // \Seen; those that are unseen now are marked \Seen.

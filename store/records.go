@@ -236,6 +236,9 @@ type state struct {
 	LessonRound     int64 // How often the filter was told to learn everything anew.
 }
 
+// usage returns what is used of the quota.
+func (s *state) usage() Usage { return Usage{s.Messages, s.Size} }
+
 // credentials is the singleton with what is stored of the account's password.
 type credentials struct {
 	ID int8 `bstore:"typename Credentials,noauto"` // Always 1.

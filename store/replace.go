@@ -3,7 +3,7 @@ package store
 import "context"
 
 // Replace stores a message, as Append does, and expunges another one in the same
-// transaction; only the difference of their sizes counts for the quota. The error is
+// transaction; only the difference counts for the quota. The error is
 // ErrNoMessage if there is none with that UID, besides those of Append. RFC 8508 §3.4
 func (a *Account) Replace(ctx context.Context, mailboxID int64, uid uint32, m NewMessage) (Message, error) {
 	ix, err := a.Index(ctx, mailboxID)
@@ -14,7 +14,7 @@ func (a *Account) Replace(ctx context.Context, mailboxID int64, uid uint32, m Ne
 	if !ok {
 		return Message{}, ErrNoMessage
 	}
-	r := &appendRequest{freed: ix.At(pos).Size}
+	r := &appendRequest{more: Usage{-1, -ix.At(pos).Size}}
 	r.then = func(tx *Tx, _ []Message) error {
 		gone, err := tx.expungeReplaced(mailboxID, uid)
 		if err == nil && len(gone) == 0 {

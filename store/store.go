@@ -49,6 +49,9 @@ type Options struct {
 	// or less is none. It is asked for each time, so that a config reload counts.
 	Quota func(account string) int64
 
+	// QuotaMessages returns an account's limit on the number of messages, as Quota does.
+	QuotaMessages func(account string) int64
+
 	// Policy returns what the configuration says of flags for junk in an account. It is
 	// asked for each time. Nil: nothing.
 	Policy func(account string) Policy

@@ -120,5 +120,8 @@ func (t *Tree) Subscriptions() []string { return t.shape.subs }
 // Messages returns the number of messages in the account.
 func (t *Tree) Messages() int64 { return t.state.Messages }
 
+// usage returns what is used of the quota.
+func (t *Tree) usage() Usage { return t.state.usage() }
+
 // Size returns the sum of message sizes in octets, which is what quota counts.
 func (t *Tree) Size() int64 { return t.state.Size }

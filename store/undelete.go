@@ -259,7 +259,7 @@ func (tx *Tx) undeleteTo(t *tombstone, mailbox string) (*box, error) {
 
 // undelete brings one message back, and reports whether it is still there.
 func (tx *Tx) undelete(b *box, t *tombstone) (m Message, ok bool, err error) {
-	if err := tx.checkQuota(t.Size); err != nil {
+	if err := tx.checkQuota(Usage{1, t.Size}); err != nil {
 		return m, false, err
 	}
 	if ok, err := tx.reviveContent(t.ContentID); err != nil || !ok {

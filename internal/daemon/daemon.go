@@ -173,6 +173,7 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 		Log:              d.logger("store"),
 		Floor:            d.floor,
 		Quota:            d.quota,
+		QuotaMessages:    d.quotaMessages,
 		Policy:           deliver.Policy(d.conf),
 		Known:            d.known,
 		Lessons:          func(account string) { d.training.Wake(account) },
@@ -401,6 +402,12 @@ func (d *Daemon) logger(pkg string) *slog.Logger {
 func (d *Daemon) quota(account string) int64 {
 	a, _ := d.conf.Snapshot().Account(account)
 	return a.QuotaMessageSize
+}
+
+// quotaMessages returns the limit on the number of messages of an account as it is now.
+func (d *Daemon) quotaMessages(account string) int64 {
+	a, _ := d.conf.Snapshot().Account(account)
+	return a.QuotaMessages
 }
 
 func initialMailboxes(im config.InitialMailboxes) store.InitialMailboxes {

@@ -38,14 +38,13 @@ func TestIMAPServeCommandLogsInWithoutPassword(t *testing.T) {
 			t.Error("connection is open")
 		}
 	}
-	admin := d.dial(t)
-	if err := admin.Do("accountdisabled", "mox", "moved"); err != nil {
+	if err := d.dial(t).Do("accountdisabled", "mox", "moved"); err != nil {
 		t.Fatal(err)
 	}
 	ended("* BYE log in again")
 	c = d.dial(t)
 	refused(t, c.Do("imapserve", LocalserveAddress), "login is disabled for account: moved")
-	if err := admin.Do("accountenable", "mox"); err != nil {
+	if err := d.dial(t).Do("accountenable", "mox"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Do("imapserve", LocalserveAddress); err != nil {
