@@ -21,6 +21,7 @@ type account struct {
 	domain   string
 	address  string
 	password string
+	quota    int64 // Octets of messages, zero is no limit.
 }
 
 // withAccounts makes a directory for localserve with more accounts, which have only
@@ -41,6 +42,9 @@ func withAccounts(t *testing.T, accounts []account) string {
 	b.WriteString("Accounts:\n")
 	for _, a := range append([]account{{name: "mox", domain: "localhost", address: user}}, accounts...) {
 		fmt.Fprintf(&b, "\t%s:\n\t\tDomain: %s\n\t\tDestinations:\n\t\t\t%s: nil\n", a.name, a.domain, a.address)
+		if a.quota > 0 {
+			fmt.Fprintf(&b, "\t\tQuotaMessageSize: %d\n", a.quota)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "domains.conf"), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)

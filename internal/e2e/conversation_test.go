@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ type conversation struct {
 	skip  string // Why the file is not run, if it is not.
 	edits []mpt.Edit
 	files []string // Run before.
+	quota int64    // Of the account, in octets. Zero is no limit.
 }
 
 // A state is that of a connection when a file starts.
@@ -43,7 +45,7 @@ func TestConversationsIMAP(t *testing.T) {
 	var accounts []account
 	for i := range names {
 		name := fmt.Sprintf("user%d", i)
-		accounts = append(accounts, account{name, "localhost", name + "@localhost", "password"})
+		accounts = append(accounts, account{name, "localhost", name + "@localhost", "password", imapConversations[names[i]].quota})
 	}
 	s := localserve(t, options{dir: withAccounts(t, accounts)})
 	t.Run("files", func(t *testing.T) {
@@ -68,7 +70,11 @@ func runnable(table map[string]conversation) []string {
 	return l
 }
 
-// checkTable fails if a file is not in the table, or the other way around.
+// citation is what the reason of a difference has.
+var citation = regexp.MustCompile(`RFC \d+ (§|Appendix )`)
+
+// checkTable fails if a file is not in the table, or the other way around, or a difference
+// is not one that an RFC allows.
 func checkTable(t *testing.T, dir string, table map[string]conversation) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -88,6 +94,11 @@ func checkTable(t *testing.T, dir string, table map[string]conversation) {
 		}
 		if c.skip != "" && len(c.edits) > 0 {
 			t.Errorf("%s has edits and is not run", name)
+		}
+		for _, e := range c.edits {
+			if !citation.MatchString(e.Why) {
+				t.Errorf("%s: difference without the section of an RFC: %s", name, e.Why)
+			}
 		}
 	}
 }
@@ -161,8 +172,8 @@ func TestConversationsSMTP(t *testing.T) {
 	dir := testkit.Shared(t, "testdata/scripts/smtp")
 	checkTable(t, dir, smtpConversations)
 	s := localserve(t, options{dir: withAccounts(t, []account{
-		{"bob", "mydomain.tld", "bob@mydomain.tld", "secretsecret"},
-		{"starttls", "mydomain.tld", "starttls@mydomain.tld", "secretsecret"},
+		{"bob", "mydomain.tld", "bob@mydomain.tld", "secretsecret", 0},
+		{"starttls", "mydomain.tld", "starttls@mydomain.tld", "secretsecret", 0},
 	})})
 	for _, name := range runnable(smtpConversations) {
 		t.Run(strings.TrimSuffix(name, ".test"), func(t *testing.T) {

@@ -1,31 +1,41 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"mox/internal/script/mpt"
+	"mox/store"
 )
 
 // Reasons of several edits.
 const (
 	whyOneSpace     = "RFC 9051 §9: where the grammar has SP there is one space"
-	whyOctets       = "the number of octets is one too high, so that the literal takes the CR of the end of the command"
+	whyOctets       = "RFC 9051 §4.3: the number of octets is one too high, so that the literal takes the CR of the end of the command"
 	whyUIDValidity  = "the value is the server's to choose, RFC 9051 §2.3.1.1"
 	whyEmptyList    = "RFC 9051 §9: a list of FETCH items has at least one"
 	whyReadOnly     = "RFC 9051 §7.1: PERMANENTFLAGS has what the client can change permanently, which after EXAMINE is nothing"
 	whyChildren     = "RFC 9051 §6.3.5 lets a server refuse to delete a mailbox that has children, with HASCHILDREN"
 	whySuperior     = "RFC 9051 §6.3.6: superior names SHOULD be created by RENAME"
 	whySubscribed   = "here new mailboxes are subscribed, which RFC 9051 §6.3.4 leaves open"
-	whyNamespace    = "a namespace of James; here there is one, without a prefix"
-	whyKeyword      = "new keywords are told with FLAGS; that PERMANENTFLAGS is sent again is not required"
+	whyNamespace    = "RFC 9051 §6.3.10: a namespace of James; here there is one, without a prefix"
+	whyKeyword      = "RFC 9051 §7.3.5: new keywords are told with FLAGS; PERMANENTFLAGS is required after SELECT (§6.3.2)"
 	whyMacro        = "RFC 9051 §9: macros stand alone, without parentheses"
 	whyBody         = "RFC 9051 §6.4.4 leaves to servers what BODY finds: here that is text that is shown, without HTML tags, header fields of attached messages and parts that are no text"
 	whyAuthenticate = "RFC 9051 §9: the mechanism is an atom, and the initial response not a literal"
-	whyEncoded      = "one more message has the word; James says itself that it misses that"
-	whyNew          = "NEW is for messages that are recent, a notion that RFC 9051 has removed"
+	whyEncoded      = "RFC 9051 §6.4.4: one more message has the word; James says itself that it misses that"
+	whyNew          = "RFC 9051 Appendix E: NEW is for messages that are recent, a notion that has been removed"
 	whyEntries      = "RFC 5464 §5: GETMETADATA has entries"
 	whyInboxName    = "RFC 9051 §5.1: the name of the inbox is case-insensitive; here it is written Inbox"
+	whyCondstore    = "RFC 7162 §3.1: a server that has CONDSTORE announces it; hiding it is a setting of James"
+	whyLimits       = "RFC 5464 §4.3: limits are the server's to choose, and what is beyond them has a response code"
+	whyQuotaRoot    = "RFC 9208 §3.2: names of quota roots are the server's to choose; here there is one, without a name"
+	whyQuotaStorage = "RFC 9208 §5: which resources have limits is the server's to choose; here it is STORAGE, in units of 1024 octets"
+	whyNotEnded     = "RFC 9051 §6.2.3: NO is for a password that is rejected; the connection is not ended here, but so slow that the third answer takes a minute, which on another one it does not"
+	whyRecent       = "RFC 9051 Appendix E: RECENT and \\Recent have been removed, and RFC 3501 §2.3.2 lets a server do without"
+	whyUse          = "RFC 6154 §3: a special use is given when a mailbox is created, and not guessed from its name"
 	whyID           = "RFC 2971 §3.2: what a server tells is its own choice"
 )
 
@@ -134,12 +144,12 @@ S: \* OK \[UIDNEXT .*\] Predicted next UID
 }
 S: 0008 OK \[READ-WRITE\] SELECT completed\.`,
 			New: `S: 0007 NO no`,
-			Why: `that users act for others is a setting of James`,
+			Why: `RFC 4616 §2: who may act for others is for the server to decide, and here nobody does`,
 		},
 		{
 			Old: `SELECT imapuser`,
 			New: `SELECT INBOX`,
-			Why: `there is no mailbox "imapuser"`,
+			Why: `RFC 9051 §5.1: INBOX is the mailbox that each user has; there is no "imapuser"`,
 		},
 	}},
 	"BadTag.test":                          {state: greeting},
@@ -164,13 +174,13 @@ C: 3b STORE 1 +FLAGS.SILENT`,
 S: \* 1 RECENT
 S: 3b OK`,
 			New: `S: 3b OK`,
-			Why: `the message has been told before`,
+			Why: `RFC 9051 §7.4.1: the message has been told before`,
 		},
 		{
 			Old: `S: \* 1 FETCH \(FLAGS \(\\Flagged \\Recent\)\)
 S: 4b`,
 			New: `S: 4b`,
-			Why: `the flags are not a change for a client that has never seen the message`,
+			Why: `RFC 9051 §7.5.2: the flags are not a change for a client that has never seen the message`,
 		},
 	}},
 	"ConcurrentExpungeResponse.test":        {state: authenticated},
@@ -178,9 +188,12 @@ S: 4b`,
 	"ConcurrentFetchResponse.test":          {state: authenticated},
 	"ConcurrentRenameSelected.test":         {state: authenticated},
 	"ConcurrentRenameSelectedSub.test":      {state: authenticated},
-	"CondstoreDisable.test":                 {skip: `about a setting of James that hides CONDSTORE`},
-	"CondstoreEnable.test":                  {state: authenticated},
-	"Copy.test":                             {state: selected},
+	"CondstoreDisable.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `^((?!CONDSTORE).)*$`, New: `\* CAPABILITY .* CONDSTORE .*`, Why: whyCondstore},
+		{Old: `\* ENABLED`, New: `\* ENABLED CONDSTORE`, Why: whyCondstore},
+	}},
+	"CondstoreEnable.test": {state: authenticated},
+	"Copy.test":            {state: selected},
 	"Create.test": {state: authenticated, edits: []mpt.Edit{
 		{
 			Old: `C: 15 CREATE ..
@@ -201,19 +214,19 @@ S: \* LIST \(\\HasNoChildren\) "." "one.two"
 `,
 			New: `C: 21 LIST "" one*
 `,
-			Why: `not created, see above`,
+			Why: `RFC 3501 §5.1.3: not created, see above`,
 		},
 		{
 			Old: `S: a12 OK`,
 			New: `S: a12 NO`,
-			Why: `not created, see above`,
+			Why: `RFC 3501 §5.1.3: not created, see above`,
 		},
 	}},
 	"CreateErrorWithLongName.test": {state: authenticated, edits: []mpt.Edit{
 		{
 			Old: `123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1`,
 			New: `123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x123456789x1`,
-			Why: `here names can have 1000 octets`,
+			Why: `RFC 9051 §6.3.4: which names are refused is for the server to decide; here they can have 1000 octets`,
 		},
 		{
 			Old: `S: A1 BAD`,
@@ -271,11 +284,13 @@ S: ro1 OK`,
 			Why: whyID,
 		},
 	}},
-	"IllegalTag.test":          {state: greeting},
-	"InboxAddMessages.test":    {state: authenticated},
-	"InboxDeleteMessages.test": {skip: `not a test: empties the inbox after other files, and here each file has an account of its own`},
-	"JustTag.test":             {state: greeting},
-	"ListMailboxes.test":       {state: authenticated},
+	"IllegalTag.test":       {state: greeting},
+	"InboxAddMessages.test": {state: authenticated},
+	"InboxDeleteMessages.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `S: OK DELETE`, New: `S: a OK DELETE`, Why: `RFC 9051 §2.2.2: the response that completes a command has its tag`},
+	}},
+	"JustTag.test":       {state: greeting},
+	"ListMailboxes.test": {state: authenticated},
 	"ListNamespace.test": {state: authenticated, edits: []mpt.Edit{
 		{
 			Old: `S: \* LIST \(\\Noselect\) \"\.\" \"\#private\"`,
@@ -324,7 +339,7 @@ S: b2 OK
 C: b3 CREATE "mailbox #17"
 S: b3 OK
 C: a3 LIST`,
-			Why: `the mailboxes are made by the program around the file`,
+			Why: `RFC 9051 §6.3.4: mailboxes are there when they are created, which the program around the file does`,
 		},
 	}},
 	"ListSubscribed.test": {state: authenticated, edits: []mpt.Edit{
@@ -351,9 +366,12 @@ S: \* LIST \(\\HasChildren\) \"\.\" "listtest1" \(\"CHILDINFO\" \(\"SUBSCRIBED\"
 		},
 	}},
 	"ListWithPercentWildcardInMailboxName.test": {state: authenticated},
-	"Login.test":             {state: greeting},
-	"LoginThreeStrikes.test": {skip: `James disconnects after three failed logins; no RFC asks for that, and here each further attempt is answered more slowly`},
-	"Logout.test":            {state: greeting},
+	"Login.test": {state: greeting},
+	"LoginThreeStrikes.test": {state: greeting, edits: []mpt.Edit{
+		{Old: `S: \* BYE Login`, New: `S: a005 NO Login`, Why: whyNotEnded},
+		{Old: `C: a005`, New: "REINIT\nC: a005", Why: whyNotEnded},
+	}},
+	"Logout.test": {state: greeting},
 	"Metadata.test": {state: authenticated, edits: []mpt.Edit{
 		{Old: `\* METADATA "INBOX" `, New: `\* METADATA Inbox `, Why: whyInboxName},
 		{Old: `\* METADATA "mailboxTest" `, New: `\* METADATA mailboxTest `, Why: "RFC 9051 §9: an atom is as good as a quoted string"},
@@ -378,8 +396,14 @@ S: m08`, New: `S: m08`, Why: "RFC 5464 §5: a METADATA response has at least one
 	"MetadataWithBinaryData.test": {state: authenticated, edits: []mpt.Edit{
 		{Old: `\* METADATA "INBOX" `, New: `\* METADATA Inbox `, Why: whyInboxName},
 	}},
-	"MetadataWithLimitation.test": {skip: `about a setting of James for fewer and smaller entries`},
-	"Move.test":                   {state: selected},
+	"MetadataWithLimitation.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `{1025}`, New: fmt.Sprintf(`{%d}`, store.MaxAnnotationSize+1), Why: whyLimits},
+		{Old: `End)`, New: strings.Repeat("a", store.MaxAnnotationSize-1024) + `End)`, Why: whyLimits},
+		{Old: `a1 NO`, New: fmt.Sprintf(`a1 NO \[METADATA MAXSIZE %d\]`, store.MaxAnnotationSize), Why: whyLimits},
+		{Old: `C: 10 CREATE`, New: manyAnnotations(11, store.MaxAnnotations-1) + `C: 10 CREATE`, Why: whyLimits},
+		{Old: `a4 NO`, New: `a4 NO \[METADATA TOOMANY\]`, Why: whyLimits},
+	}},
+	"Move.test": {state: selected},
 	"MoveNoMSG.test": {state: selected, edits: []mpt.Edit{
 		{
 			Old: `S: a4 BAD`,
@@ -398,15 +422,28 @@ S: m08`, New: `S: m08`, Why: "RFC 5464 §5: a METADATA response has at least one
 	"NoTag.test":     {state: greeting},
 	"Noop.test":      {state: authenticated},
 	"ObjectId.test":  {state: selected},
-	"Quota.test":     {skip: `limits the number of messages (RFC 9208 §5.4), in a namespace "#private"; here storage is limited, in one namespace`},
-	"Recent.test":    {skip: `all of it is about \Recent and RECENT, which RFC 9051 has removed and RFC 3501 §2.3.2 lets a server do without`},
+	"Quota.test": {state: authenticated, quota: 1024, edits: []mpt.Edit{
+		{Old: `S: \* QUOTA #private&imapuser \(MESSAGE 6 7\)
+`, New: ``, Why: whyQuotaStorage},
+		{Old: `S: \* QUOTA #private&imapuser \(MESSAGE 7 7\)
+`, New: ``, Why: whyQuotaStorage},
+		{Old: `S: A007 NO SETQUOTA`, New: `S: A007 BAD SETQUOTA`, Why: `RFC 9208 §4.1.3: SETQUOTA comes with QUOTASET, which is not announced here`},
+		{Old: `STORAGE 1 5242880`, New: `STORAGE 1 1`, Why: whyQuotaStorage},
+		{Old: `#private.imapuser.test`, New: `test`, Why: whyNamespace},
+		{Old: `"#private\.imapuser\.test" #private&imapuser`, New: `test ""`, Why: whyQuotaRoot},
+		{Old: `#private&imapuser`, New: `""`, Why: whyQuotaRoot},
+	}},
+	"Recent.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `\* SEARCH 1`, New: `\* SEARCH`, Why: whyRecent},
+		{Old: `(\\Recent\)`, New: `(\)`, Why: whyRecent},
+	}},
 	"Rename.test": {state: authenticated, edits: slices.Concat(searchSetup, []mpt.Edit{
 		oneSpace,
 		octets4174,
 		{
 			Old: `S: A131 (.)*`,
 			New: `S: A131 NO`,
-			Why: `there is no such mailbox`,
+			Why: `RFC 9051 §6.3.2: there is no such mailbox`,
 		},
 	})},
 	"RenameHierarchy.test": {state: selected, edits: []mpt.Edit{
@@ -451,13 +488,33 @@ S: A4 OK`,
 			Why: whyOneSpace,
 		},
 	}},
-	"Replace.test":              {skip: `REPLACE (RFC 8508) comes with a later issue`},
-	"SelectAppend.test":         {state: authenticated},
-	"SelectEmpty.test":          {state: authenticated},
-	"SelectInbox.test":          {state: authenticated},
-	"SelectUnseen.test":         {state: authenticated},
-	"SelectedStateCleanup.test": {skip: `not a test: removes what SelectedStateSetup.test makes, and here each file has an account of its own`},
-	"SelectedStateSetup.test":   {state: authenticated},
+	"Replace.test": {state: authenticated, edits: []mpt.Edit{
+		{
+			Old: `S: \* 3 EXISTS
+S: \* 1 EXPUNGE
+`,
+			New: `S: \* 1 EXPUNGE
+S: \* 2 EXISTS
+`,
+			Why: `RFC 9051 §7.5.1: EXPUNGE makes the numbers of messages after it one less; here it comes first, so that EXISTS has one less too`,
+		},
+	}},
+	"SelectAppend.test": {state: authenticated},
+	"SelectEmpty.test":  {state: authenticated},
+	"SelectInbox.test":  {state: authenticated},
+	"SelectUnseen.test": {state: authenticated},
+	"SelectedStateCleanup.test": {state: selected, edits: []mpt.Edit{
+		{
+			Old: `C: a1 DELETE selected
+S: .*`,
+			New: `C: a0 UNSELECT
+S: a0 OK
+C: a1 DELETE selected
+S: a1 OK`,
+			Why: `RFC 9051 §6.3.5: the mailbox is there, as each file has an account of its own; it is not deleted while it is selected here`,
+		},
+	}},
+	"SelectedStateSetup.test": {state: authenticated},
 	"Status.test": {state: authenticated, edits: []mpt.Edit{
 		{
 			Old: `(  MESSAGES  )`,
@@ -521,5 +578,45 @@ S: A9`,
 	"ValidNonAuthenticated.test": {state: authenticated},
 	"ValidSelected.test":         {state: authenticated},
 	"Welcome.test":               {state: greeting},
-	"XList.test":                 {skip: `XLIST is a private command that RFC 6154 replaced, and the special uses come from the names of the mailboxes`},
+	"XList.test": {state: authenticated, edits: []mpt.Edit{
+		{Old: `CREATE Spam`, New: `CREATE Spam (USE (\Junk))`, Why: whyUse},
+		{Old: `CREATE Trash`, New: `CREATE Trash (USE (\Trash))`, Why: whyUse},
+		{Old: `CREATE Sent`, New: `CREATE Sent (USE (\Sent))`, Why: whyUse},
+		{Old: `CREATE Drafts`, New: `CREATE Drafts (USE (\Drafts))`, Why: whyUse},
+		{Old: `CREATE Archive`, New: `CREATE Archive (USE (\Archive))`, Why: whyUse},
+		{
+			Old: `SUB {
+S: \* XLIST \(\\HasNoChildren \\Inbox\) \"\.\" "INBOX"
+S: \* XLIST \(\\HasNoChildren \\Drafts\) \"\.\" "Drafts"
+S: \* XLIST \(\\HasNoChildren \\Sent\) \"\.\" "Sent"
+S: \* XLIST \(\\HasNoChildren \\Spam\) \"\.\" "Spam"
+S: \* XLIST \(\\HasNoChildren \\Trash\) \"\.\" "Trash"
+}
+S: 10 OK XLIST`,
+			New: `S: 10 BAD XLIST`,
+			Why: `RFC 6154 §1: XLIST is what SPECIAL-USE has replaced; to us it is an unknown command`,
+		},
+		{
+			Old: `C: A12 SUBSCRIBE Sent`,
+			New: `C: u0 UNSUBSCRIBE Spam
+S: u0 OK done
+C: u1 UNSUBSCRIBE Trash
+S: u1 OK done
+C: u2 UNSUBSCRIBE Drafts
+S: u2 OK done
+C: u3 UNSUBSCRIBE Archive
+S: u3 OK done
+C: A12 SUBSCRIBE Sent`,
+			Why: whySubscribed,
+		},
+	}},
+}
+
+// manyAnnotations returns commands that add annotations to those of the inbox.
+func manyAnnotations(first, last int) string {
+	var b strings.Builder
+	for i := first; i <= last; i++ {
+		fmt.Fprintf(&b, "C: a2 SETMETADATA INBOX (/private/comment%d \"Comment\")\nS: a2 OK done\n", i)
+	}
+	return b.String()
 }

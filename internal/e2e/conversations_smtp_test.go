@@ -28,7 +28,7 @@ var oldAuth = []mpt.Edit{{
 var longPassword = []mpt.Edit{{
 	Old: "C: c2VjcmV0\n",
 	New: "C: c2VjcmV0c2VjcmV0\n",
-	Why: "passwords have at least 8 characters here",
+	Why: "RFC 4616 §2: which passwords there are is for the server to decide; here they have at least 8 characters",
 }}
 
 // smtpConversations says what is done with each file of testdata/scripts/smtp. Those
