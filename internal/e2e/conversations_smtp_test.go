@@ -21,7 +21,7 @@ var noAuth = []mpt.Edit{
 // oldAuth is for replies to EHLO for submission.
 var oldAuth = []mpt.Edit{{
 	Old: "S: 250-AUTH=LOGIN PLAIN\n",
-	Why: "the form with = was for clients of before RFC 2554",
+	Why: "RFC 4954 §4: the form with = was for clients of before RFC 2554",
 }}
 
 // longPassword is for the password of the files, which is too short here.
