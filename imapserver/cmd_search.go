@@ -10,6 +10,7 @@ import (
 	"mox/imap"
 	"mox/imap/wire"
 	"mox/internal/search"
+	"mox/internal/search/textindex"
 	"mox/store"
 )
 
@@ -146,8 +147,11 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
-	texts := s.texts(ctx)
-	defer texts.Close()
+	var texts *textindex.Reader
+	if p.AsksTexts() {
+		texts = s.texts(ctx)
+		defer texts.Close()
+	}
 	// find returns at most n matches, ascending, the last ones if that is wanted.
 	find := func(n int64, last bool) (l []int) {
 		if err != nil {

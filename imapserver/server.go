@@ -325,6 +325,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		s.done.Wait()
+		s.keys.Close()
 		close(done)
 	}()
 	select {

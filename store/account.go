@@ -46,7 +46,9 @@ type Account struct {
 
 	opening *opening // For Release.
 
-	tree atomic.Pointer[Tree]
+	tree  atomic.Pointer[Tree]
+	epoch atomic.Int64 // See DigestEpoch.
+	ahead atomic.Int64 // When the database was last read ahead, in nanoseconds.
 
 	mu     sync.Mutex // Serialises changes. Guards failed, closed.
 	failed error      // After a write to the database failed: the account is read-only.
@@ -195,6 +197,23 @@ func (im InitialMailboxes) list() []initialMailbox {
 
 // Name returns the name of the account.
 func (a *Account) Name() string { return a.name }
+
+// ColumnsDir is the directory for what others derive from digests. What is in it can be made
+// again; it is removed when a message is erased, or parsed again.
+func (a *Account) ColumnsDir() string { return filepath.Join(a.dir, "columns") }
+
+// DigestEpoch changes when messages were parsed again, so that what was derived from digests
+// is to be forgotten.
+func (a *Account) DigestEpoch() int64 { return a.epoch.Load() }
+
+// forgetDerived has others forget what they derived from digests.
+func (a *Account) forgetDerived() error {
+	a.epoch.Add(1)
+	if err := a.store.fs.RemoveAll(a.ColumnsDir()); err != nil {
+		return fmt.Errorf("remove what was derived from digests: %w", err)
+	}
+	return nil
+}
 
 // Tree returns the mailboxes as of the last commit.
 func (a *Account) Tree() *Tree { return a.tree.Load() }

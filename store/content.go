@@ -105,6 +105,9 @@ func (a *Account) Sweep(ctx context.Context) error {
 		} else if n == 0 {
 			break
 		}
+		if err := a.store.fs.RemoveAll(a.ColumnsDir()); err != nil {
+			return fmt.Errorf("remove what was derived from digests: %w", err)
+		}
 		if err := a.removeGone(ctx, a.Update); err != nil {
 			return err
 		}

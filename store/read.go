@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"time"
 
 	"github.com/mjl-/bstore"
 
@@ -19,6 +21,34 @@ const (
 	// loadBatch is that for loading an index, which copies less.
 	loadBatch = 5000
 )
+
+const (
+	// aheadRecords is how many records must be about to be read for the whole database to
+	// be read ahead, at most aheadSize bytes, and once in aheadInterval: they lie all over
+	// it, and to wait for the disk for each page takes ten times as long.
+	aheadRecords  = 4000
+	aheadSize     = 1 << 30
+	aheadInterval = time.Minute
+)
+
+// readAhead is called before n records are read.
+func (a *Account) readAhead(n int) {
+	now := a.store.opts.Now().UnixNano()
+	last := a.ahead.Load()
+	if n < aheadRecords || last != 0 && now-last < int64(aheadInterval) || !a.ahead.CompareAndSwap(last, now) {
+		return
+	}
+	path := filepath.Join(a.dir, dbName)
+	a.store.work.Go(func() {
+		info, err := a.store.fs.Stat(path)
+		if err == nil {
+			err = safefile.ReadAhead(path, min(info.Size(), aheadSize))
+		}
+		if err != nil {
+			a.log.Debug("reading the database ahead", "err", err)
+		}
+	})
+}
 
 // Index returns the latest version of a mailbox's messages. It is loaded when it
 // is not in memory. The error is ErrNoMailbox when the mailbox does not exist.
@@ -63,6 +93,9 @@ var errReload = errors.New("index must be loaded again")
 // it, which are applied last: mutations carry the whole new state, so it does not
 // matter which of them the records read here include already.
 func (a *Account) loadIndex(ctx context.Context, s *indexSlot) {
+	if mb, ok := a.Tree().ByID(s.id); ok {
+		a.readAhead(int(mb.Counts.Messages))
+	}
 	chunks, err := a.readIndex(ctx, s.id)
 	// No commit may come between looking at the tree and filling the slot.
 	a.mu.Lock()
@@ -159,6 +192,9 @@ func (a *Account) Digests(ctx context.Context, contentIDs []int64, fn func(i int
 	var batch [readBatch]*content
 	for start := 0; start < len(contentIDs); start += readBatch {
 		ids := contentIDs[start:min(start+readBatch, len(contentIDs))]
+		if start == 0 {
+			a.readAhead(len(contentIDs))
+		}
 		if err := a.contents(ctx, ids, batch[:len(ids)]); err != nil {
 			return err
 		}

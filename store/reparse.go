@@ -106,7 +106,7 @@ func (a *Account) replaceContents(ctx context.Context, l []content) error {
 	for _, ct := range l {
 		a.store.cache.dropContent(a, ct.ID)
 	}
-	return err
+	return errors.Join(err, a.forgetDerived())
 }
 
 // correctSizes gives messages the size of their content, and returns how many had another

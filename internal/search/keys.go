@@ -27,8 +27,12 @@ type Keys struct {
 	recent list.List // Of *slot, the last used first.
 	size   int64
 
-	buildMu sync.Mutex // Held by those who read many digests: one at a time, by all processors.
+	saving  sync.WaitGroup // Goroutines that write columns to files.
+	buildMu sync.Mutex     // Held by those who read many digests: one at a time, by all processors.
 }
+
+// Close waits for what is being written.
+func (k *Keys) Close() { k.saving.Wait() }
 
 // NewKeys returns Keys that use at most max bytes of memory between commands.
 func NewKeys(max int64) *Keys {
@@ -44,14 +48,16 @@ type Mailbox struct {
 }
 
 func (mb *Mailbox) slotKey() slotKey {
-	return slotKey{weak.Make(mb.Owner), mb.Index.Mailbox(), mb.Index.UIDValidity()}
+	return slotKey{weak.Make(mb.Owner), mb.Index.Mailbox(), mb.Index.UIDValidity(), mb.Owner.DigestEpoch()}
 }
 
-// slotKey says which mailbox a table is of. What UIDs stand for never changes in it.
+// slotKey says which mailbox a table is of. What UIDs stand for never changes in it, nor,
+// until the epoch does, what is known of that.
 type slotKey struct {
 	owner       weak.Pointer[store.Account]
 	mailbox     int64
 	uidValidity uint32
+	epoch       int64 // Of digests.
 }
 
 // slot holds the table of a mailbox.
@@ -63,6 +69,19 @@ type slot struct {
 	mu      sync.Mutex // Held while the table is extended.
 	table   *table
 	refused map[textKey]bool // Texts that are too much.
+
+	saveMu  sync.Mutex     // Held while columns are written to files. Guards what follows.
+	written map[string]int // Files that were written, and of how many messages.
+}
+
+// save writes columns to files.
+func (s *slot) save(t *table, mb Mailbox) {
+	s.saveMu.Lock()
+	defer s.saveMu.Unlock()
+	if s.written == nil {
+		s.written = map[string]int{}
+	}
+	t.save(mb, s.written)
 }
 
 // table has columns of messages, the rows, in the order of their UIDs. It is immutable.
@@ -153,9 +172,16 @@ func (k *Keys) get(ctx context.Context, mb Mailbox, positions []int, n needs) (*
 	for i := range all {
 		all[i] = i
 	}
-	t, err := t.extend(ctx, k, mb, all, n)
+	loaded, err := k.load(ctx, t, mb, all, n)
 	if err != nil {
 		return nil, nil, err
+	}
+	t, err = loaded.extend(ctx, k, mb, all, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t != loaded {
+		k.saving.Go(func() { s.save(t, mb) })
 	}
 	if t != s.table {
 		s.table = t
@@ -245,6 +271,11 @@ func (t *table) extend(ctx context.Context, k *Keys, mb Mailbox, positions []int
 	if len(missing) == 0 && t.has(n) {
 		return t, nil
 	}
+	if t.links != nil && t.links.names == nil && len(missing) > 0 {
+		o := *t
+		o.links = nil // They are from a file, and cannot be extended.
+		t = &o
+	}
 	if len(t.uids) > 0 && !t.has(n) {
 		return t.addColumns(ctx, k, mb, positions, n)
 	}
@@ -286,19 +317,7 @@ func (t *table) addColumns(ctx context.Context, k *Keys, mb Mailbox, positions [
 	if err != nil {
 		return nil, err
 	}
-	for kind, c := range t.columns {
-		if o.columns[kind] == nil {
-			o.columns[kind] = c
-		}
-	}
-	if o.links == nil {
-		o.links = t.links
-	}
-	for key, c := range t.texts {
-		if o.texts[key] == nil {
-			o.texts[key] = c
-		}
-	}
+	o.adopt(t)
 	return o, nil
 }
 

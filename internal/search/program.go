@@ -83,6 +83,9 @@ type Options struct {
 	Progress func(done int)
 }
 
+// AsksTexts reports whether the text index is of use for the program.
+func (p *Program) AsksTexts() bool { return len(p.patterns) > 0 }
+
 // Run calls yield with the position of each message that matches, in order, until it
 // returns false. An error is one of the database or of the context.
 func (p *Program) Run(ctx context.Context, mail Mail, opts Options, yield func(pos int) bool) error {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -211,5 +213,107 @@ func TestRadixSortsLikeComparing(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("%v sorted are %v, want %v", r.values, got, want)
 		}
+	}
+}
+
+// A server that was just started reads columns from files.
+func TestColumnsAreKeptInFiles(t *testing.T) {
+	t.Parallel()
+	m, x := indexed(t)
+	add := func(n int) {
+		var msgs []newMessage
+		for i := range n {
+			msgs = append(msgs, newMessage{fmt.Sprintf("From: a%d@x\nSubject: s%d\nMessage-ID: <%d@x>\nReferences: <%d@x>\nDate: %d Nov 2026 10:00:00 +0000\n\nx\n", i%77, i%99, i, i/2, 1+i%28), "", now})
+		}
+		m.add(msgs...)
+	}
+	for range savedRows / 100 {
+		add(100)
+	}
+	fresh := func() *Keys {
+		k := NewKeys(1 << 24)
+		t.Cleanup(k.Close)
+		return k
+	}
+	// answers returns what is found by all means, and how many digests were read for it.
+	answers := func() (s string, digests int) {
+		k := fresh()
+		defer k.Close()
+		m.digests = 0
+		mb := Mailbox{Mail: m, Owner: m.Account, Index: m.index()}
+		for _, by := range []string{"SUBJECT DATE", "REVERSE FROM SUBJECT"} {
+			s += m.sort(k, m.index(), by, m.positions()) + "\n"
+		}
+		threads, err := k.Thread(context.Background(), mb, m.positions(), imap.ThreadReferences)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.keys = k
+		found, _ := m.runTexts(t, text(imap.SearchFrom, "a1"), x, false)
+		sent, _ := m.runTexts(t, date(imap.SearchSentOn, "7-Nov-2026"), x, false)
+		return fmt.Sprint(s, threads, found, sent), m.digests
+	}
+	want, n := answers()
+	if n == 0 {
+		t.Error("no digests were read at first")
+	}
+	if got, n := answers(); got != want || n != 0 {
+		t.Errorf("%d digests were read after that, or another answer was given", n)
+	}
+	// Of new messages only, but for references.
+	add(1)
+	if _, n := answers(); n > 2*savedRows {
+		t.Errorf("%d digests were read for one new message", n)
+	}
+	// Damaged files are not used.
+	files, err := filepath.Glob(filepath.Join(m.ColumnsDir(), "*"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	want, _ = answers()
+	for i, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			b = b[:len(b)/2]
+		} else {
+			b[len(b)/3]++
+		}
+		if err := os.WriteFile(path, b, 0660); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, n := answers(); got != want || n == 0 {
+		t.Errorf("%d digests were read with damaged files, or another answer was given", n)
+	}
+}
+
+// What was parsed again is sorted by what was found then.
+func TestColumnsOfMessagesThatWereParsedAgainAreForgotten(t *testing.T) {
+	t.Parallel()
+	m := newMailbox(t)
+	m.add(toSort...)
+	k := NewKeys(1 << 20)
+	before := m.sort(k, m.index(), "SUBJECT", m.positions())
+	epoch := m.DigestEpoch()
+	m.digests = 0
+	if after := m.sort(k, m.index(), "SUBJECT", m.positions()); after != before || m.digests != 0 {
+		t.Errorf("%d digests were read", m.digests)
+	}
+	path := filepath.Join(m.dir, "accounts", "mjl", store.ContentPath(m.index().At(0).ContentID))
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(b, []byte("Subject: Re: banana"), []byte("Subject: Re: abbbbb"), 1), 0660); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.store.Repair(context.Background(), "mjl", store.RepairReparse, ""); err != nil {
+		t.Fatal(err)
+	}
+	if after := m.sort(k, m.index(), "SUBJECT", m.positions()); after == before || m.DigestEpoch() == epoch {
+		t.Errorf("sorted as before: %s", after)
 	}
 }
