@@ -186,6 +186,9 @@ var cmdImportList = command{
 	words: "import list",
 	args:  "account",
 	help: `List the imports of an account that are running or were interrupted.
+
+One that was interrupted can go on until it expires, a week after its last messages. Then
+mailboxes that are not visible yet are removed; messages that it has added to others stay.
 `,
 	setup: func(*flag.FlagSet) runFunc {
 		return func(ctx context.Context, e *env, args []string) error {
@@ -197,9 +200,9 @@ var cmdImportList = command{
 				return err
 			}
 			tw := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(tw, "ID\tSTARTED\tLAST\tMESSAGES\tBYTES\tMAILBOX\tSOURCE")
+			fmt.Fprintln(tw, "ID\tSTARTED\tLAST\tEXPIRES\tMESSAGES\tBYTES\tMAILBOX\tSOURCE")
 			for _, st := range l {
-				fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%q\t%s\n", st.ID, st.Started.Format(time.DateTime), st.Updated.Format(time.DateTime), st.Stored, st.Octets, st.Mailbox, st.Source)
+				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%q\t%s\n", st.ID, st.Started.Format(time.DateTime), st.Updated.Format(time.DateTime), st.Updated.Add(transfer.Lifetime).Format(time.DateTime), st.Stored, st.Octets, st.Mailbox, st.Source)
 			}
 			return tw.Flush()
 		}

@@ -44,6 +44,10 @@ type Options struct {
 	Store  *store.Store
 	Log    *slog.Logger
 	Now    func() time.Time // Nil is time.Now.
+
+	// Expire ends what was begun in an account long ago, before what was deleted is erased.
+	// Nil is nothing.
+	Expire func(ctx context.Context, a *store.Account) error
 }
 
 // Keeper does what package retention is for.
@@ -138,10 +142,13 @@ func (k *Keeper) account(ctx context.Context, conf config.Account, sweep bool) (
 			return fmt.Errorf("mailbox %q: %w", name, err)
 		}
 	}
-	if sweep {
-		return a.Sweep(ctx)
+	if !sweep {
+		return nil
 	}
-	return nil
+	if k.opts.Expire != nil {
+		err = k.opts.Expire(ctx, a)
+	}
+	return errors.Join(err, a.Sweep(ctx))
 }
 
 // mailbox expunges what came into a mailbox before a time. Messages of which that is not

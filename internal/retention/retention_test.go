@@ -123,3 +123,15 @@ func TestNothingGoesWithoutRetention(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+func TestWhatHasExpiredEndsBeforeASweep(t *testing.T) {
+	t.Parallel()
+	x := newTest(t)
+	n := 0
+	x.keep.opts.Expire = func(context.Context, *store.Account) error { n++; return nil }
+	x.run(false)
+	x.run(true)
+	if n != 1 {
+		t.Errorf("called %d times", n)
+	}
+}

@@ -110,14 +110,44 @@ const abortBatch = 200
 // which nobody has seen, go at once; those in other mailboxes are expunged, where they are
 // still there.
 func (t *Transfers) Abort(ctx context.Context, a *store.Account, id string) (State, error) {
+	return t.abort(ctx, a, id, func(j *journal) bool { return true })
+}
+
+// Expire ends the imports of an account that can no longer go on, and aborts that were
+// interrupted. Of an import, what nobody has seen is removed; messages that it has added to
+// mailboxes that were there before stay, because people may use them.
+func (t *Transfers) Expire(ctx context.Context, a *store.Account) error {
+	l, err := t.Imports(ctx, a)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, st := range l {
+		_, err := t.abort(ctx, a, st.ID, func(j *journal) bool {
+			if j.Aborting {
+				return true
+			}
+			j.Boxes = slices.DeleteFunc(j.Boxes, func(b journalBox) bool { return !b.Hidden })
+			return time.Since(j.Updated) > Lifetime
+		})
+		if err != nil && !errors.Is(err, ErrRunning) && !errors.Is(err, ErrNoImport) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// abort removes what the journal of an import says, and forgets it. Unwanted can change
+// the journal first, and says whether the import is to end.
+func (t *Transfers) abort(ctx context.Context, a *store.Account, id string, unwanted func(*journal) bool) (State, error) {
 	release, err := t.alone(a.Name(), notePrefix+id)
 	if err != nil {
 		return State{}, fmt.Errorf("import %s: %w", id, err)
 	}
 	defer release()
 	j, err := readJournal(ctx, a, id)
-	if err != nil {
-		return State{}, err
+	if err != nil || !unwanted(&j) {
+		return j.State, err
 	}
 	j.Aborting = true
 	if err := a.Update(ctx, j.write); err != nil {
@@ -133,7 +163,7 @@ func (t *Transfers) Abort(ctx context.Context, a *store.Account, id string) (Sta
 			return j.State, err
 		}
 	}
-	t.opts.Log.InfoContext(ctx, "import was aborted", "account", a.Name(), "import", id, "source", j.Source, "messages", j.Stored)
+	t.opts.Log.InfoContext(ctx, "import was aborted", "account", a.Name(), "import", id, "source", j.Source, "messages", j.Stored, "updated", j.Updated)
 	return j.State, a.Update(ctx, func(tx *store.Tx) error { return tx.SetNote(notePrefix+id, nil) })
 }
 

@@ -30,6 +30,9 @@ const (
 	batchSize     = 4 << 20
 )
 
+// Lifetime is how long after its last batch an import that is not complete can go on.
+const Lifetime = 7 * 24 * time.Hour
+
 // Limits on copying from another server.
 const (
 	pullTimeout   = 5 * time.Minute // Longest wait for the server.

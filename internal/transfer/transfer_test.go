@@ -290,6 +290,54 @@ func TestImportsGoOnWhereTheyWere(t *testing.T) {
 	}
 }
 
+// TestImportsThatDoNotGoOnEnd has imports of different age, into a new mailbox and into one
+// that is there.
+func TestImportsThatDoNotGoOnEnd(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		mailbox             string
+		age                 time.Duration
+		running, aborting   bool
+		wantImports, wantIn int // In the inbox.
+	}{
+		{"New", Lifetime - time.Hour, false, false, 1, 0},
+		{"New", Lifetime + time.Hour, false, false, 0, 0},
+		{"New", Lifetime + time.Hour, true, false, 1, 0},
+		{"Inbox", Lifetime - time.Hour, false, false, 1, batchMessages},
+		{"Inbox", Lifetime + time.Hour, false, false, 0, batchMessages},
+		{"Inbox", time.Hour, false, true, 0, 0}, // Somebody wanted it, and it was interrupted.
+	} {
+		t.Run(fmt.Sprintf("%+v", tc), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var sent bytes.Buffer
+			tcheck(t, Send(&sent, newMbox(strings.NewReader(mboxOf(batchMessages+50)), ""), w.st.TempDir(), func(Item, int64) {}))
+			im, err := w.Import(ctx, w.a, ImportOptions{Mailbox: tc.mailbox})
+			tcheck(t, err)
+			_, err = im.Receive(ctx, bytes.NewReader(sent.Bytes()[:sent.Len()-1000]))
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("stream that ends: %v", err)
+			}
+			if tc.running {
+				defer im.Close()
+			} else {
+				im.Close()
+			}
+			im.j.Updated, im.j.Aborting = time.Now().Add(-tc.age), tc.aborting
+			tcheck(t, w.a.Update(ctx, im.j.write))
+			tcheck(t, w.Expire(ctx, w.a))
+			l, err := w.Imports(ctx, w.a)
+			tcheck(t, err)
+			if n := len(content(t, w.a)); len(l) != tc.wantImports || n != tc.wantIn {
+				t.Errorf("%d imports, %d messages", len(l), n)
+			}
+			if len(l) == 0 && int(w.a.Tree().Messages()) != tc.wantIn {
+				t.Errorf("%d messages, with those that are hidden", w.a.Tree().Messages())
+			}
+		})
+	}
+}
+
 // resume goes on with an import, first with something else.
 func (w *world) resume(st State, n int) {
 	w.t.Helper()
