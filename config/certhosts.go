@@ -55,7 +55,9 @@ func (s *Snapshot) certificateHosts() {
 				add(l, Subdomain("autoconfig", d.Domain))
 				// Outlook finds the server with a SRV record, other programs do not know of that.
 				names, name := s.certNames[l.TLS.ACME], Subdomain("autodiscover", d.Domain).ASCII
-				names[name] = names[name]
+				if !names[name] {
+					names[name] = false
+				}
 			}
 			if l.MTASTSHTTPS.Enabled && !l.MTASTSHTTPS.NonTLS && d.MTASTS != nil {
 				add(l, Subdomain("mta-sts", d.Domain))
