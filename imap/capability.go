@@ -52,6 +52,7 @@ const (
 	CapNamespace       Cap = "NAMESPACE"             // RFC 2342 §5
 	CapStatusSize      Cap = "STATUS=SIZE"           // RFC 8438 §3
 	CapAppendLimit     Cap = "APPENDLIMIT"           // RFC 7889 §2, may have "=" and a number.
+	CapMessageLimit    Cap = "MESSAGELIMIT"          // RFC 9738 §3, with "=" and a number.
 	CapQuota           Cap = "QUOTA"                 // RFC 9208 §3.1.1
 	CapQuotaStorage    Cap = "QUOTA=RES-STORAGE"     // RFC 9208 §3.1.1
 	CapQuotaMessage    Cap = "QUOTA=RES-MESSAGE"     // RFC 9208 §3.1.1

@@ -28,6 +28,7 @@ const (
 	CodeInProgress           Code = "INPROGRESS"           // RFC 9585 §4
 	CodeInUse                Code = "INUSE"                // RFC 9051 §7.1
 	CodeLimit                Code = "LIMIT"                // RFC 9051 §7.1
+	CodeMessageLimit         Code = "MESSAGELIMIT"         // RFC 9738 §3.1, followed by a limit and perhaps a UID.
 	CodeMetadataMaxSize      Code = "METADATA MAXSIZE"     // RFC 5464 §4.3, followed by a number.
 	CodeMetadataNoPrivate    Code = "METADATA NOPRIVATE"   // RFC 5464 §4.3
 	CodeMetadataTooMany      Code = "METADATA TOOMANY"     // RFC 5464 §4.3

@@ -1,5 +1,7 @@
 package imap
 
+import "math"
+
 // Limits of search programs.
 const (
 	MaxSearchKeys  = 1000 // Keys in a program, counting those inside others.
@@ -19,6 +21,9 @@ const (
 
 	SearchSeq // A set of message sequence numbers: Set.
 	SearchUID // UID: Set.
+
+	SearchUIDAfter  // UIDAFTER: Number, a UID. RFC 9738 §3.2
+	SearchUIDBefore // UIDBEFORE: Number, a UID. RFC 9738 §3.2
 
 	SearchFlag       // ANSWERED, SEEN, KEYWORD $Junk ...: Flag, a single one, is set.
 	SearchNotFlag    // UNANSWERED, UNSEEN, UNKEYWORD $Junk ...: Flag is not set.
@@ -86,6 +91,8 @@ var searchOps = [...]struct {
 	SearchOr:                {"OR", ArgKeys},
 	SearchNot:               {"NOT", ArgKeys},
 	SearchUID:               {"UID", ArgSet},
+	SearchUIDAfter:          {"UIDAFTER", ArgNZNumber},
+	SearchUIDBefore:         {"UIDBEFORE", ArgNZNumber},
 	SearchKeyword:           {"KEYWORD", ArgKeyword},
 	SearchNotKeyword:        {"UNKEYWORD", ArgKeyword},
 	SearchNew:               {"NEW", ArgNone},
@@ -179,6 +186,17 @@ type ModSeqEntry struct {
 // only make sense in the selected mailbox and not with UIDONLY (RFC 9586 §3).
 func (k *SearchKey) UsesSeqs() bool {
 	return k.Any(func(k *SearchKey) bool { return k.Op == SearchSeq })
+}
+
+// UIDs returns the UIDs that UIDAFTER or UIDBEFORE stands for. RFC 9738 §3.2
+func (k *SearchKey) UIDs() (r Ranges) {
+	switch n := uint32(k.Number); {
+	case k.Op == SearchUIDBefore && n > 1:
+		r.AddRange(1, n-1)
+	case k.Op == SearchUIDAfter && n < math.MaxUint32:
+		r.AddRange(n+1, math.MaxUint32)
+	}
+	return r
 }
 
 // Any reports whether f is true for the key or for any key in it.

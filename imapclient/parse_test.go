@@ -106,6 +106,8 @@ func TestStatusResponses(t *testing.T) {
 		{"OK [MODIFIED 7,9] Conditional STORE failed", Status{Type: "OK", Code: Code{Name: "MODIFIED", Raw: "MODIFIED 7,9", UIDs: set(7, 7, 9, 9)}, Text: "Conditional STORE failed"}},
 		{"OK [MAILBOXID (F2212ea87-6097-4256-9d51-71338625)] Success", Status{Type: "OK", Code: Code{Name: "MAILBOXID", Raw: "MAILBOXID (F2212ea87-6097-4256-9d51-71338625)", ID: "F2212ea87-6097-4256-9d51-71338625"}, Text: "Success"}},
 		// RFC 9585 §4
+		{"OK [MESSAGELIMIT 1000 23221] x", Status{Type: "OK", Code: Code{Name: "MESSAGELIMIT", Raw: "MESSAGELIMIT 1000 23221", Num: 1000, LastUID: 23221}, Text: "x"}},
+		{"NO [MESSAGELIMIT 1000] x", Status{Type: "NO", Code: Code{Name: "MESSAGELIMIT", Raw: "MESSAGELIMIT 1000", Num: 1000}, Text: "x"}},
 		{`OK [INPROGRESS ("A001" 454 1000)] Still working`, Status{Type: "OK", Code: Code{Name: "INPROGRESS", Raw: `INPROGRESS ("A001" 454 1000)`, Progress: &CodeProgress{imap.Str("A001"), imap.Number{Value: 454, OK: true}, imap.Number{Value: 1000, OK: true}}}, Text: "Still working"}},
 		{`OK [INPROGRESS (NIL NIL NIL)] x`, Status{Type: "OK", Code: Code{Name: "INPROGRESS", Raw: `INPROGRESS (NIL NIL NIL)`, Progress: &CodeProgress{}}, Text: "x"}},
 		{"OK [INPROGRESS] x", Status{Type: "OK", Code: Code{Name: "INPROGRESS", Raw: "INPROGRESS"}, Text: "x"}},
@@ -176,6 +178,7 @@ func TestMalformedStatusResponses(t *testing.T) {
 		{"a zero", "OK [UIDNEXT 0] x", "", "expected number without leading zero at column 15, in resp-text-code"},
 		{"more arguments", "OK [UIDNEXT 1 2] x", "", "expected ']' at column 16"},
 		{"an unknown metadata code", "OK [METADATA FOO] x", "", "unknown METADATA code before this at column 19, in resp-text-code"},
+		{"a limit of zero", "OK [MESSAGELIMIT 0] x", "", "expected number without leading zero at column 20, in resp-text-code"},
 		{"a goal of zero", "OK [INPROGRESS (NIL 0 0)] x", "", "goal without progress before this at column 27, in resp-text-code"},
 		{"a goal without progress", "OK [INPROGRESS (NIL NIL 5)] x", "", "goal without progress before this at column 29, in resp-text-code"},
 		{"a tag in a literal", "OK [INPROGRESS ({1}\r\na 1 2)] x", "", "expected quoted tag or NIL at column 19, in resp-text-code"},

@@ -39,6 +39,12 @@ func (p *parser) code() Code {
 	case imap.CodeModified:
 		p.NeedSP()
 		c.UIDs = p.NeedStaticSet()
+	case imap.CodeMessageLimit: // RFC 9738 §5
+		p.NeedSP()
+		c.Num = uint64(p.NeedNZNumber())
+		if p.TrySP() {
+			c.LastUID = p.NeedNZNumber()
+		}
 	case imap.CodeMailboxID:
 		p.NeedSP()
 		p.NeedByte('(')

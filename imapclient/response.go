@@ -31,11 +31,12 @@ func (s Status) err() *imap.Error {
 type Code struct {
 	Name        imap.Code     // First word in upper case, or "METADATA MAXSIZE" and the like. Empty for no code.
 	Raw         imap.Code     // All of it, as sent.
-	Num         uint64        // UIDNEXT, UIDVALIDITY, UNSEEN, HIGHESTMODSEQ, METADATA LONGENTRIES and MAXSIZE.
+	Num         uint64        // UIDNEXT, UIDVALIDITY, UNSEEN, HIGHESTMODSEQ, MESSAGELIMIT, METADATA LONGENTRIES and MAXSIZE.
 	Words       []string      // CAPABILITY, PERMANENTFLAGS, BADCHARSET, BADEVENT.
 	UIDValidity uint32        // APPENDUID, COPYUID.
 	Source      imap.NumSet   // COPYUID: UIDs of the originals, in the order of UIDs.
 	UIDs        imap.NumSet   // APPENDUID, COPYUID: UIDs of the new messages. MODIFIED: those not changed.
+	LastUID     uint32        // MESSAGELIMIT: the lowest UID that was processed, 0 if it is not known.
 	ID          string        // MAILBOXID.
 	Progress    *CodeProgress // INPROGRESS, nil if it has no arguments.
 }

@@ -30,6 +30,7 @@ func (c *conn) caps() []string {
 		l = append(l, string(imap.CapURLAuth))
 	}
 	l = append(l, string(imap.CapAppendLimit)+"="+strconv.FormatInt(c.opts.MaxMessageSize, 10))
+	l = append(l, string(imap.CapMessageLimit)+"="+strconv.Itoa(c.srv.opts.MessageLimit))
 	if c.sess != nil {
 		if c.io.deflate == nil {
 			l = append(l, string(imap.CapCompressDeflate))

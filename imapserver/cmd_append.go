@@ -126,8 +126,8 @@ func (a *appending) begin(m *store.NewMessage) error {
 	if err != nil {
 		return tryCreate(err)
 	}
-	if len(a.msgs) == maxAppendMessages {
-		return imap.No(imap.CodeLimit, "too many messages at once")
+	if limit := min(maxAppendMessages, a.c.srv.opts.MessageLimit); len(a.msgs) == limit {
+		return imap.No(limitCode(limit, 0), "too many messages at once")
 	}
 	a.mailbox = mb
 	m.MailboxID = mb.ID

@@ -34,32 +34,40 @@ func parseCopy(d *wire.Decoder) *copyRequest {
 
 // runCopy copies messages, all or none, to a mailbox, which may be the selected one.
 func runCopy(ctx context.Context, s *selected, req *copyRequest) (reply, error) {
-	code, err := s.transfer(ctx, req, (*store.Tx).Copy)
+	uids, err := s.uidList(req.set, req.uid)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, lowest := s.limitUIDs(uids); lowest > 0 {
+		return reply{}, imap.No(limitCode(s.c.srv.opts.MessageLimit, lowest), "too many messages to copy at once, try fewer")
+	}
+	code, err := s.transfer(ctx, req.name, uids, (*store.Tx).Copy)
 	return reply{code: code}, err
 }
 
-// runMove moves messages, all or none. COPYUID is told before the messages disappear:
-// "servers are REQUIRED to send" it in an untagged OK. RFC 6851 §4.3
+// runMove moves messages, all or none within the limit. COPYUID is told before the messages
+// disappear: "servers are REQUIRED to send" it in an untagged OK. RFC 6851 §4.3
 func runMove(ctx context.Context, s *selected, req *copyRequest) (reply, error) {
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	code, err := s.transfer(ctx, req, (*store.Tx).Move)
+	uids, err := s.uidList(req.set, req.uid)
+	if err != nil {
+		return reply{}, err
+	}
+	uids, lowest := s.limitUIDs(uids)
+	code, err := s.transfer(ctx, req.name, uids, (*store.Tx).Move)
 	if err == nil && code != "" {
 		s.c.enc.Status("", "OK", code, "moved")
 		s.expunged = true
 	}
-	return reply{expunged: err == nil && code != ""}, err
+	return reply{expunged: err == nil && code != "", lowest: lowest}, err
 }
 
 // transfer copies or moves messages, and returns the code that tells which UIDs they
 // got. It is empty if there was none.
-func (s *selected) transfer(ctx context.Context, req *copyRequest, op func(*store.Tx, int64, []uint32, int64) ([]store.Copied, error)) (imap.Code, error) {
-	uids, err := s.uidList(req.set, req.uid)
-	if err != nil {
-		return "", err
-	}
-	dst, err := s.mailbox(req.name)
+func (s *selected) transfer(ctx context.Context, name string, uids []uint32, op func(*store.Tx, int64, []uint32, int64) ([]store.Copied, error)) (imap.Code, error) {
+	dst, err := s.mailbox(name)
 	if err != nil {
 		return "", tryCreate(err)
 	}

@@ -15,7 +15,7 @@ func runExpunge(ctx context.Context, s *selected, _ struct{}) (reply, error) {
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	n, err := s.expunge(ctx, anyUID)
+	n, err := s.expungeAll(ctx)
 	return reply{expunged: n > 0}, err
 }
 
@@ -32,26 +32,44 @@ func runUIDExpunge(ctx context.Context, s *selected, set imap.NumSet) (reply, er
 	if err := s.writable(); err != nil {
 		return reply{}, err
 	}
-	n, err := s.expunge(ctx, s.uids(set).Contains)
-	return reply{expunged: n > 0}, err
+	uids, err := s.expungeable(ctx, s.uids(set).Contains)
+	if err != nil {
+		return reply{}, err
+	}
+	uids, lowest := s.limitUIDs(uids)
+	n, err := s.expunge(ctx, uids)
+	return reply{expunged: n > 0, lowest: lowest}, err
 }
 
-func anyUID(uint32) bool { return true }
-
-// expunge removes the wanted messages marked \Deleted, but not those that the client has
-// not been told of. It returns how many.
-func (s *selected) expunge(ctx context.Context, wanted func(uid uint32) bool) (n int, err error) {
-	latest, err := s.latest(ctx)
+// expungeAll removes all messages marked \Deleted that the client knows of, of which it
+// returns the number: "the server MUST NOT impose any message limit when processing
+// EXPUNGE", nor CLOSE. RFC 9738 §3.1
+func (s *selected) expungeAll(ctx context.Context) (n int, err error) {
+	uids, err := s.expungeable(ctx, func(uint32) bool { return true })
 	if err != nil {
 		return 0, err
 	}
-	var uids []uint32
+	return s.expunge(ctx, uids)
+}
+
+// expungeable returns the UIDs of the wanted messages marked \Deleted, without those that
+// the client has not been told of.
+func (s *selected) expungeable(ctx context.Context, wanted func(uid uint32) bool) (uids []uint32, err error) {
+	latest, err := s.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for pos := range latest.MatchFlags(imap.FlagDeleted, imap.FlagDeleted) {
 		uid := latest.At(pos).UID
 		if uid < s.known.UIDNext() && wanted(uid) {
 			uids = append(uids, uid)
 		}
 	}
+	return uids, nil
+}
+
+// expunge removes those of the messages that are marked \Deleted. It returns how many.
+func (s *selected) expunge(ctx context.Context, uids []uint32) (n int, err error) {
 	if len(uids) == 0 {
 		return 0, nil
 	}

@@ -67,6 +67,10 @@ func runFetch(ctx context.Context, s *selected, req *fetchRequest) (reply, error
 	if f.latest, err = s.latest(ctx); err != nil {
 		return reply{}, err
 	}
+	lowest, err := f.limit()
+	if err != nil {
+		return reply{}, err
+	}
 	if f.needs != needsIndex {
 		// Message data is in the transcript only where that is asked for.
 		s.c.io.level = mlog.LevelTracedata
@@ -78,7 +82,12 @@ func runFetch(ctx context.Context, s *selected, req *fetchRequest) (reply, error
 	if err := f.markSeen(); err != nil {
 		return reply{}, err
 	}
-	return f.reply()
+	rep, err := f.reply()
+	if err != nil {
+		s.c.replyLimit(&reply{code: imap.CodeCorruption, lowest: lowest})
+	}
+	rep.lowest = lowest
+	return rep, err
 }
 
 // needs says how much of a message must be read.
@@ -96,6 +105,7 @@ type fetcher struct {
 	ctx context.Context
 	fetchModifiers
 	intervals []interval
+	limited   []int // Positions, instead of the intervals if they have too many messages.
 	items     []fetchItem
 	needs     needs
 	setsSeen  bool
@@ -206,6 +216,15 @@ func (f *fetcher) run() error {
 
 // wanted iterates over the messages to be told about.
 func (f *fetcher) wanted() iter.Seq2[int, store.Item] {
+	if f.limited != nil {
+		return func(yield func(int, store.Item) bool) {
+			for _, pos := range f.limited {
+				if !yield(pos, itemAt(f.known, pos)) {
+					return
+				}
+			}
+		}
+	}
 	if f.changed {
 		return f.changedSince(f.latest, f.intervals, f.since)
 	}

@@ -75,7 +75,7 @@ func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, err
 	if req.modSeq {
 		s.enableCondStore()
 	}
-	saved := s.saved
+	saved, lowest := s.saved, s.limitSearch(req)
 	res, err := s.searchSelected(ctx, req)
 	if err != nil {
 		var e *imap.Error
@@ -96,7 +96,7 @@ func runSearch(ctx context.Context, s *selected, req *searchRequest) (reply, err
 		s.writeESearch(res, req, nil)
 	}
 	s.openContext(req, res, saved, false)
-	return reply{keepsSeqs: req.program.Key.UsesSeqs()}, nil
+	return reply{keepsSeqs: req.program.Key.UsesSeqs(), lowest: lowest}, nil
 }
 
 // checkProgram refuses what a client has enabled not to be right. Commands other than

@@ -114,7 +114,7 @@ func mailboxID(id int64) string { return search.MailboxIDPrefix + strconv.Format
 // mailbox.
 func runClose(ctx context.Context, s *selected, _ struct{}) (reply, error) {
 	if !s.readOnly {
-		_, err := s.expunge(ctx, anyUID)
+		_, err := s.expungeAll(ctx)
 		if err != nil && err != errGone && !errors.Is(err, store.ErrNoMailbox) {
 			return reply{}, err
 		}

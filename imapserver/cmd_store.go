@@ -67,6 +67,7 @@ func runStore(ctx context.Context, s *selected, req *storeRequest) (reply, error
 	if len(uids) == 0 {
 		return reply{}, nil
 	}
+	uids, lowest := s.limitUIDs(uids)
 	res, err := s.setFlags(ctx, uids, req.change, req.since)
 	if err != nil {
 		return reply{}, err
@@ -83,12 +84,12 @@ func runStore(ctx context.Context, s *selected, req *storeRequest) (reply, error
 	}
 	switch {
 	case len(modified) > 0:
-		return reply{code: imap.CodeModified.Set(s.fromUIDs(modified, req.uid)), text: "some messages have changed"}, nil
+		return reply{code: imap.CodeModified.Set(s.fromUIDs(modified, req.uid)), text: "some messages have changed", lowest: lowest}, nil
 	case len(res.Missing) > 0:
 		// Expunged by another session, which cannot be told now. RFC 2180 §4.2.1
-		return reply{code: imap.CodeExpungeIssued, text: "some messages are gone"}, nil
+		return reply{code: imap.CodeExpungeIssued, text: "some messages are gone", lowest: lowest}, nil
 	}
-	return reply{}, nil
+	return reply{lowest: lowest}, nil
 }
 
 // setFlags changes flags of messages that have not changed after since, if that is not

@@ -232,7 +232,7 @@ func TestSeveralMessagesHaveLimits(t *testing.T) {
 		t.Errorf("got %q", line)
 	}
 	c.send("b APPEND Inbox%s", strings.Repeat(msg, maxAppendMessages+1))
-	c.line("b NO [LIMIT]")
+	c.line(fmt.Sprintf("b NO [MESSAGELIMIT %d]", maxAppendMessages))
 	c.send("c STATUS Inbox (MESSAGES)")
 	c.line(fmt.Sprintf("* STATUS Inbox (MESSAGES %d)", maxAppendMessages))
 	c.line("c OK")

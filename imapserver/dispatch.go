@@ -23,6 +23,10 @@ type reply struct {
 	// mod-sequences are told how far they know, unless there is a code. RFC 7162 §3.2.7
 	expunged bool
 
+	// lowest is the lowest UID of the messages that the command was done for, if it was not
+	// done for all because of the limit on their number, else zero. RFC 9738 §3.1
+	lowest uint32
+
 	// keepsSeqs is set if no EXPUNGE may be sent before the reply, as for commands with
 	// that flag.
 	keepsSeqs bool
@@ -121,6 +125,7 @@ func (c *conn) dispatch(ctx context.Context, k *call) error {
 	if sess := c.sess; rep.expunged && rep.code == "" && sess.condStore && sess.sel != nil {
 		rep.code = imap.CodeHighestModSeq.Num(uint64(sess.sel.modSeq))
 	}
+	c.replyLimit(&rep)
 	if rep.text == "" {
 		rep.text = k.name + " done"
 	}

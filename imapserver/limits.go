@@ -26,6 +26,10 @@ const (
 // Limits on what a client can ask for. Those on lines, literals and lists are the ones of
 // package wire; those on search programs, names and keywords the ones of package imap.
 const (
+	// messageLimit is how many messages one command can be about. It is more than mailboxes
+	// have, because clients that do not know of it take a part for the whole. RFC 9738 §4.1
+	messageLimit = 1000000
+
 	maxAppendMessages = 500     // Messages in one APPEND: what store.Append takes.
 	maxURLs           = 100     // URLs in one GENURLAUTH or URLFETCH.
 	maxCatenateParts  = 1000    // Parts in one CATENATE.

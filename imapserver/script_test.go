@@ -61,12 +61,15 @@ func scriptServer(t *testing.T, s *script.Script) *testServer {
 			l.TLSConfig = ca.ServerConfig(t, "localhost")
 		}
 	}
-	if v, ok := s.Get("clock"); ok {
-		now, err := time.Parse(time.RFC3339, v)
-		if err != nil {
-			t.Fatalf("clock: %v", err)
+	setup.options = func(o *Options) {
+		o.MessageLimit = int(number("messagelimit"))
+		if v, ok := s.Get("clock"); ok {
+			now, err := time.Parse(time.RFC3339, v)
+			if err != nil {
+				t.Fatalf("clock: %v", err)
+			}
+			o.Now = func() time.Time { return now }
 		}
-		setup.options = func(o *Options) { o.Now = func() time.Time { return now } }
 	}
 	ts := newTestServer(t, setup)
 	ts.ca = ca

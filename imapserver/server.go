@@ -51,6 +51,10 @@ type Options struct {
 	// below is no limit.
 	MaxConnections int
 
+	// MessageLimit is how many messages one command can be about. Zero is a million. RFC
+	// 9738 §3
+	MessageLimit int
+
 	Now   func() time.Time    // Nil is time.Now.
 	Delay func(time.Duration) // Slows down clients with failed logins; nil sleeps.
 }
@@ -125,6 +129,9 @@ func New(opts Options) *Server {
 	}
 	if opts.Delay == nil {
 		opts.Delay = time.Sleep
+	}
+	if opts.MessageLimit <= 0 {
+		opts.MessageLimit = messageLimit
 	}
 	metrics.PanicPackages(pkgName)
 	table := byName(commandTable())

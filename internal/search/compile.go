@@ -157,6 +157,8 @@ func (c *compiler) leaf(key *imap.SearchKey) node {
 		return c.sequence(key.Set)
 	case imap.SearchUID:
 		return node{op: opUIDs, set: c.uids(key.Set)}
+	case imap.SearchUIDAfter, imap.SearchUIDBefore:
+		return node{op: opUIDs, set: key.UIDs()}
 	case imap.SearchFlag:
 		return node{op: opFlags, mask: key.Flag, want: key.Flag}
 	case imap.SearchNotFlag:
