@@ -31,6 +31,20 @@ type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all commands, in the order of the help text.
 func commands() []command {
+	return slices.Concat(
+		serverCommands(),
+		dataCommands(),
+		configCommands(),
+		loginCommands(),
+		queueCommands(),
+		protocolCommands(),
+		junkCommands(),
+		programCommands(),
+	)
+}
+
+// serverCommands are about the server, and mail that it is given.
+func serverCommands() []command {
 	return []command{
 		cmdServe,
 		cmdQuickstart,
@@ -50,6 +64,12 @@ func commands() []command {
 		cmdSendersBlock,
 		cmdSendersRemove,
 		cmdReputation,
+	}
+}
+
+// dataCommands are about what is kept on disk.
+func dataCommands() []command {
+	return []command{
 		cmdRetrain,
 		cmdSearchRebuild,
 		cmdBackupList,
@@ -83,6 +103,13 @@ func commands() []command {
 		cmdUpgradeStatus,
 		cmdUpgradeFinish,
 		cmdUpgradeBack,
+		cmdGenTestData,
+	}
+}
+
+// configCommands are about the configuration.
+func configCommands() []command {
+	return []command{
 		cmdConfigTest,
 		cmdConfigCheck,
 		cmdConfigDescribeStatic,
@@ -119,6 +146,12 @@ func commands() []command {
 		cmdConfigDNSCheck,
 		cmdConfigDescribeSendmail,
 		cmdClientConfig,
+	}
+}
+
+// loginCommands are about how users log in.
+func loginCommands() []command {
+	return []command{
 		cmdTLSPubKeyList,
 		cmdTLSPubKeyGet,
 		cmdTLSPubKeyAdd,
@@ -128,6 +161,12 @@ func commands() []command {
 		cmdAppPasswordAdd,
 		cmdAppPasswordRemove,
 		cmdLoginAttempts,
+	}
+}
+
+// queueCommands are about the queue.
+func queueCommands() []command {
+	return []command{
 		cmdQueueList,
 		cmdQueueHold,
 		cmdQueueUnhold,
@@ -146,6 +185,12 @@ func commands() []command {
 		cmdQueueSuppressAdd,
 		cmdQueueSuppressRemove,
 		cmdQueueSuppressLookup,
+	}
+}
+
+// protocolCommands are about messages, DNS and other servers, for looking into things.
+func protocolCommands() []command {
+	return []command{
 		cmdMessageParse,
 		cmdDNSLookup,
 		cmdSPFParse,
@@ -174,11 +219,23 @@ func commands() []command {
 		cmdDANEDialMX,
 		cmdDANEMakeRecord,
 		cmdSMTPDial,
+	}
+}
+
+// junkCommands are about junk filters in files.
+func junkCommands() []command {
+	return []command{
 		cmdJunkTrain,
 		cmdJunkTest,
 		cmdJunkCheck,
 		cmdJunkAnalyze,
 		cmdJunkPlay,
+	}
+}
+
+// programCommands are about the program itself.
+func programCommands() []command {
+	return []command{
 		cmdCheckUpdate,
 		cmdUpdatesGenKey,
 		cmdUpdatesPubKey,

@@ -59,7 +59,11 @@ func TestUpgrade(t *testing.T) {
 		t.Skip("builds earlier versions: make upgradetest")
 	}
 	for _, version := range upgradeVersions(t) {
-		t.Run(version, func(t *testing.T) { testUpgrade(t, buildVersion(t, version)) })
+		t.Run(version, func(t *testing.T) {
+			old := buildVersion(t, version)
+			testUpgradeOfTestData(t, old)
+			testUpgrade(t, old)
+		})
 	}
 }
 
@@ -113,6 +117,30 @@ func testUpgrade(t *testing.T, old string) {
 	}
 	s = localserve(t, options{dir: dir})
 	s.checkUpgraded()
+}
+
+// testUpgradeOfTestData takes over what an earlier version has made with all kinds of
+// databases, if it has the command for that, and gives it back.
+func testUpgradeOfTestData(t *testing.T, old string) {
+	data := filepath.Join(testkit.DataDir(t), "made")
+	if _, code := run(t, "", old, "help", "gentestdata"); code != 0 {
+		t.Log("this version makes no test data")
+		return
+	}
+	succeed(t, "", old, "gentestdata", data)
+	do := func(args ...string) string {
+		out, code := mox(t, append(args, data)...)
+		if code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", args, code, out)
+		}
+		return out
+	}
+	do("verifydata")
+	if strings.Contains(do("upgrade", "status"), ".db\t") { // Formats have changed since.
+		do("upgrade", "back", "-yes")
+	}
+	succeed(t, "", old, "verifydata", data)
+	do("verifydata")
 }
 
 // startVersion starts a server of an earlier version.
