@@ -147,6 +147,8 @@ func (s *session) search(ctx context.Context, req *searchRequest, scope search.S
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
+	ctx, stop := s.c.whileConnected(ctx)
+	defer stop()
 	var texts *textindex.Reader
 	if p.AsksTexts() {
 		texts = s.texts(ctx)

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mox/imap"
@@ -48,6 +49,8 @@ type conn struct {
 	bad      int    // Commands in a row that broke the protocol.
 	failures int    // Failed authentications.
 	logout   bool   // The client said LOGOUT.
+
+	closing atomic.Bool // The client has closed its side, as whileConnected saw.
 
 	inputLevel slog.Level // Of the transcript, for the command being read.
 

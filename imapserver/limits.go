@@ -19,6 +19,7 @@ const (
 	lingerTimeout    = time.Second      // For a client with compression to close the connection after us.
 	refuseTimeout    = time.Second      // To tell a client that it is not served.
 	searchTimeout    = 10 * time.Minute // For one SEARCH, SORT or THREAD in one mailbox.
+	hangupInterval   = time.Second      // Between looks whether a client that searches has gone.
 	progressInterval = 10 * time.Second // Between responses that tell that a command is worked on. RFC 9585 §4
 	keepAlive        = 5 * time.Minute  // Between TCP keep-alive probes.
 )

@@ -31,14 +31,48 @@ func (c *conn) tellProgress(done, goal int) {
 }
 
 // progress returns a function to be called as work goes on, which tells the client at
-// times.
+// times, and once when it has closed its side.
 func (c *conn) progress(goal int) func(done int) {
 	next := c.srv.opts.Now().Add(c.srv.progressInterval)
+	asked := false
 	return func(done int) {
-		if now := c.srv.opts.Now(); done < goal && !now.Before(next) {
+		closing := !asked && c.closing.Load()
+		if now := c.srv.opts.Now(); done < goal && (closing || !now.Before(next)) {
 			next = now.Add(c.srv.progressInterval)
+			asked = asked || closing
 			c.tellProgress(done, goal)
 		}
+	}
+}
+
+// whileConnected returns a context that ends when the client is known to be gone, for what
+// may take long, and a function that ends looking.
+//
+// A client that has closed its side may still wait for the answer. If it does not, its
+// system says so when it is told something, which progress does.
+func (c *conn) whileConnected(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	nc, done := c.nc, make(chan struct{})
+	var look func()
+	look = func() {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		sent, gone := hungUp(nc)
+		if gone {
+			cancel()
+			return
+		}
+		c.closing.Store(sent)
+		time.AfterFunc(c.srv.hangupInterval, look)
+	}
+	timer := time.AfterFunc(c.srv.hangupInterval, look)
+	return ctx, func() {
+		close(done)
+		timer.Stop()
+		cancel()
 	}
 }
 

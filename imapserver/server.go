@@ -108,7 +108,8 @@ type Server struct {
 	urlKeys  sync.Mutex // Held while keys of mailboxes are made or removed.
 	deflated sync.Pool  // Of *bytes.Buffer, for writing compressed data.
 
-	progressInterval time.Duration // That of limits.go, but in tests.
+	progressInterval time.Duration // Those of limits.go, but in tests.
+	hangupInterval   time.Duration
 
 	counted atomic.Int64 // Connections that count for MaxConnections.
 
@@ -141,7 +142,7 @@ func New(opts Options) *Server {
 		}
 	}
 	return &Server{
-		opts: opts, log: opts.Log, table: table, progressInterval: progressInterval,
+		opts: opts, log: opts.Log, table: table, progressInterval: progressInterval, hangupInterval: hangupInterval,
 		keys:      search.NewKeys(sortMemory),
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{},
 	}
