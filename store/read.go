@@ -189,19 +189,24 @@ func (a *Account) contentRecord(ctx context.Context, id int64) (*content, error)
 // with what is known of the message without opening its file. An id that does
 // not exist (any more) is passed a nil digest. The digest must not be changed.
 func (a *Account) Digests(ctx context.Context, contentIDs []int64, fn func(i int, d message.Digest) error) error {
-	var batch [readBatch]*content
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.readAhead(len(contentIDs))
+	var queue []*batch // What is read while fn is called.
+	next := 0
 	for start := 0; start < len(contentIDs); start += readBatch {
-		ids := contentIDs[start:min(start+readBatch, len(contentIDs))]
-		if start == 0 {
-			a.readAhead(len(contentIDs))
+		for ; next < len(contentIDs) && len(queue) < batchesAhead; next += readBatch {
+			queue = append(queue, a.startBatch(ctx, contentIDs[next:min(next+readBatch, len(contentIDs))]))
 		}
-		if err := a.contents(ctx, ids, batch[:len(ids)]); err != nil {
+		l, err := queue[0].wait()
+		if err != nil {
 			return err
 		}
-		for i := range ids {
+		queue = queue[1:]
+		for i, ct := range l {
 			var d message.Digest
-			if batch[i] != nil {
-				d = batch[i].Digest
+			if ct != nil {
+				d = ct.Digest
 			}
 			if err := fn(start+i, d); err != nil {
 				return err
@@ -211,9 +216,42 @@ func (a *Account) Digests(ctx context.Context, contentIDs []int64, fn func(i int
 	return nil
 }
 
-// contents fills l with the records of ids, nil for those that do not exist.
-func (a *Account) contents(ctx context.Context, ids []int64, l []*content) error {
-	missing := a.store.cache.fill(a, ids, l)
+// batchesAhead is how many batches of records are in memory, of which others are read while
+// one is looked at.
+const batchesAhead = 3
+
+// A batch is records that are being read.
+type batch struct {
+	l    []*content
+	err  error
+	done chan struct{} // Nil when it was read at once.
+}
+
+// startBatch begins to read records: what is not in memory in a goroutine.
+func (a *Account) startBatch(ctx context.Context, ids []int64) *batch {
+	b := &batch{l: make([]*content, len(ids))}
+	if missing := a.store.cache.fill(a, ids, b.l); missing < scanBatch {
+		b.err = a.readContents(ctx, ids, b.l, missing)
+		return b
+	}
+	b.done = make(chan struct{})
+	go func() {
+		defer close(b.done)
+		b.err = a.readContents(ctx, ids, b.l, len(ids))
+	}()
+	return b
+}
+
+func (b *batch) wait() ([]*content, error) {
+	if b.done != nil {
+		<-b.done
+	}
+	return b.l, b.err
+}
+
+// readContents fills l, as far as it is nil, with the records of ids, of which so many are
+// missing. Those that do not exist stay nil.
+func (a *Account) readContents(ctx context.Context, ids []int64, l []*content, missing int) error {
 	if missing == 0 {
 		return nil
 	}

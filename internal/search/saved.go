@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"mox/store"
 )
@@ -46,14 +48,25 @@ func savedName(ix *store.Index, column string) string {
 
 func (k columnKind) savedName() string { return fmt.Sprintf("sort%d", k) }
 
-// savedName returns the end of the name of a file, empty if texts are not kept in one: what
-// clients ask for must not become many files, or names that are none.
+// savedName returns the end of the name of a file, empty if texts are not kept in one:
+// clients can ask for fields of any name.
 func (k textKey) savedName() string {
 	if k.op != opHeader {
 		return fmt.Sprintf("text%d", k.op)
 	}
-	return ""
+	if len(k.field) > maxSavedField || strings.Trim(k.field, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return ""
+	}
+	return savedFields + k.field
 }
+
+const (
+	// Of files of header fields, maxSavedFields of a mailbox, with names that are not longer
+	// than maxSavedField.
+	savedFields    = "field-"
+	maxSavedFields = 8
+	maxSavedField  = 40
+)
 
 const savedLinks = "links"
 
@@ -277,9 +290,16 @@ func (t *table) save(mb Mailbox, written map[string]int) {
 		if n := written[name]; name == "" || n > 0 && rows < n+n/10 {
 			return
 		}
-		written[name] = rows
 		dir := mb.Owner.ColumnsDir()
 		path := filepath.Join(dir, savedName(mb.Index, name))
+		if strings.HasPrefix(name, savedFields) {
+			// The pattern is a good one, so that there is no error.
+			l, _ := filepath.Glob(filepath.Join(dir, savedName(mb.Index, savedFields+"*")))
+			if len(l) >= maxSavedFields && !slices.Contains(l, path) {
+				return
+			}
+		}
+		written[name] = rows
 		// A file that is not complete after a crash is not taken for one.
 		tmp := path + ".new"
 		err := os.MkdirAll(dir, 0770)
