@@ -164,10 +164,9 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 	return d, nil
 }
 
-// open opens what is on disk, and makes the engines that work with it.
-func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
+// openStore opens the store of accounts, and with it takes the data directory.
+func (d *Daemon) openStore(ctx context.Context, s *config.Snapshot) (err error) {
 	d.floor = safefile.NewFloor(safefile.FloorOptions{Path: s.DataDir, Min: s.MinimumFreeSpace})
-	var err error
 	d.store, err = store.Open(ctx, store.Options{
 		Dir:              s.DataDir,
 		Log:              d.logger("store"),
@@ -190,6 +189,11 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	}
 	removeStale(d.store.TempDir(), d.log)
 	d.rememberBackups(s.DataDir)
+	return nil
+}
+
+// openDatabases opens those that are for all accounts.
+func (d *Daemon) openDatabases(ctx context.Context, s *config.Snapshot) (err error) {
 	d.queueDB, err = queuedb.Open(ctx, queuedb.Options{Dir: s.DataDir, Log: d.logger("queuedb"), Floor: d.floor, Known: d.known})
 	if err != nil {
 		return err
@@ -203,9 +207,18 @@ func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
 	if d.tlsDB, err = tlsrptdb.Open(ctx, s.DataDir); err != nil {
 		return err
 	}
-	if err := d.openTrace(ctx, s); err != nil {
+	return d.openTrace(ctx, s)
+}
+
+// open opens what is on disk, and makes the engines that work with it.
+func (d *Daemon) open(ctx context.Context, s *config.Snapshot) error {
+	if err := d.openStore(ctx, s); err != nil {
 		return err
 	}
+	if err := d.openDatabases(ctx, s); err != nil {
+		return err
+	}
+	var err error
 	d.checker, err = identity.New(identity.Options{
 		Store:        d.store,
 		Config:       d.conf,

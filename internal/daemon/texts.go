@@ -2,13 +2,11 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"mox/config"
 	"mox/internal/ctl"
@@ -41,53 +39,20 @@ func (d *Daemon) ctlSearchRebuild(ctx context.Context, c *ctl.Conn) error {
 	} else if _, ok := s.Account(names[0]); !ok {
 		return noAccount(names[0])
 	}
-	if err := c.WriteOK(); err != nil {
-		return err
-	}
-	w := c.StreamWriter()
-	var errs []error
-	for _, name := range names {
-		if err := d.rebuildTexts(ctx, w, name); err != nil {
-			errs = append(errs, fmt.Errorf("account %s: %w", name, err))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return w.Close()
+	return forAccounts(ctx, c, names, d.rebuildTexts)
 }
 
 // rebuildTexts makes the text index of an account anew, and writes how far that is.
 func (d *Daemon) rebuildTexts(ctx context.Context, w io.Writer, name string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var stats atomic.Pointer[fts.Stats]
 	stats.Store(&fts.Stats{})
-	ended := make(chan error, 1)
-	go func() {
-		ended <- d.texts.Rebuild(ctx, name, func(s fts.Stats) { stats.Store(&s) })
-	}()
-	tick := time.NewTicker(progressInterval)
-	defer tick.Stop()
-	var werr error
-	for {
-		select {
-		case <-tick.C:
-			if werr == nil {
-				if _, werr = fmt.Fprintf(w, "%s: %d messages so far\n", name, stats.Load().Messages); werr != nil {
-					cancel() // Nobody waits for it any more. The rest is done in the background.
-				}
-			}
-		case err := <-ended:
-			if err = errors.Join(werr, err); err != nil {
-				return err
-			}
-			s := stats.Load()
-			_, err = fmt.Fprintf(w, "%s: %d messages with %d bytes of text, in a file of %d bytes\n", name, s.Messages, s.Text, s.Size)
-			return err
-		}
+	err := withProgress(ctx, w, func(ctx context.Context) error {
+		return d.texts.Rebuild(ctx, name, func(s fts.Stats) { stats.Store(&s) })
+	}, func() string { return fmt.Sprintf("%s: %d messages so far", name, stats.Load().Messages) })
+	if err != nil {
+		return err
 	}
+	s := stats.Load()
+	_, err = fmt.Fprintf(w, "%s: %d messages with %d bytes of text, in a file of %d bytes\n", name, s.Messages, s.Text, s.Size)
+	return err
 }

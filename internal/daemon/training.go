@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"sync/atomic"
-	"time"
 
 	"mox/internal/ctl"
 	"mox/internal/training"
@@ -16,10 +13,6 @@ import (
 	"mox/smtp"
 	"mox/store"
 )
-
-// progressInterval is how often a client that waits is told how far its command is. It
-// is well below the time that it waits for a next line.
-const progressInterval = 5 * time.Second
 
 // makeTraining makes what keeps and trains the junk filters of accounts.
 func (d *Daemon) makeTraining(dir string) error {
@@ -56,7 +49,7 @@ func (d *Daemon) ctlRetrain(ctx context.Context, c *ctl.Conn) error {
 		}
 	} else {
 		names = nil
-		for _, name := range slices.Sorted(maps.Keys(s.Dynamic.Accounts)) {
+		for _, name := range accountNames(s) {
 			if a, _ := s.Account(name); a.JunkFilter != nil {
 				names = append(names, name)
 			}
@@ -65,59 +58,25 @@ func (d *Daemon) ctlRetrain(ctx context.Context, c *ctl.Conn) error {
 			return errors.New("no account has a JunkFilter in domains.conf")
 		}
 	}
-	if err := c.WriteOK(); err != nil {
-		return err
-	}
-	w := c.StreamWriter()
-	var errs []error
-	for _, name := range names {
-		if err := d.retrain(ctx, w, name); err != nil {
-			errs = append(errs, fmt.Errorf("account %s: %w", name, err))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return w.Close()
+	return forAccounts(ctx, c, names, d.retrain)
 }
 
 // retrain makes the junk filter of an account anew, and writes how far that is.
 func (d *Daemon) retrain(ctx context.Context, w io.Writer, name string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var done, total atomic.Int64
 	var stats junk.Stats
-	ended := make(chan error, 1)
-	go func() {
-		var err error
+	err := withProgress(ctx, w, func(ctx context.Context) (err error) {
 		stats, err = d.training.Retrain(ctx, name, func(n, of int) {
 			done.Store(int64(n))
 			total.Store(int64(of))
 		})
-		ended <- err
-	}()
-	tick := time.NewTicker(progressInterval)
-	defer tick.Stop()
-	var werr error
-	for {
-		select {
-		case <-tick.C:
-			if werr == nil {
-				if _, werr = fmt.Fprintf(w, "%s: %d of %d lessons learned\n", name, done.Load(), total.Load()); werr != nil {
-					cancel() // Nobody waits for it any more. The rest is learned in the background.
-				}
-			}
-		case err := <-ended:
-			if err = errors.Join(werr, err); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(w, "%s: %d lessons, %d not junk and %d junk, %d words\n", name, stats.Ham+stats.Spam, stats.Ham, stats.Spam, stats.Words)
-			return err
-		}
+		return err
+	}, func() string { return fmt.Sprintf("%s: %d of %d lessons learned", name, done.Load(), total.Load()) })
+	if err != nil {
+		return err
 	}
+	_, err = fmt.Fprintf(w, "%s: %d lessons, %d not junk and %d junk, %d words\n", name, stats.Ham+stats.Spam, stats.Ham, stats.Spam, stats.Words)
+	return err
 }
 
 // accountArgs reads the parameters of a command, of which the first is an account, and
