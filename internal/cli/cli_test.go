@@ -234,7 +234,7 @@ func TestCommandsNeedARunningServer(t *testing.T) {
 	for _, args := range [][]string{{"stop"}, {"status"}, {"loglevels"}, {"deliver", "mox@localhost"}, {"setaccountpassword", "mox"}} {
 		mox(t, "some password\n", append([]string{"-config", path}, args...)...).want(t, 1, "", "mox is not running")
 	}
-	mox(t, "\n", "-config", path, "setaccountpassword", "mox").want(t, 1, "", "no password on standard input")
+	mox(t, "\n", "-config", path, "setaccountpassword", "mox").want(t, 1, "", "there is no password")
 }
 
 func TestVerifyDataAndCompactWorkOnDataWithoutServer(t *testing.T) {

@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -166,18 +164,5 @@ func (e *env) secret(ctx context.Context, f pullFlags) (string, error) {
 	case os.Getenv(passwordVariable) != "":
 		return os.Getenv(passwordVariable), nil
 	}
-	e.tell("password for " + f.opts.Login + " at " + f.opts.Host + ", as a line on standard input:")
-	return firstLine(e.in)
-}
-
-// firstLine returns a line that is a secret.
-func firstLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, maxPasswordLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", errors.New("there is no password or token")
-	}
-	return line, nil
+	return e.readPassword(ctx, "password for "+f.opts.Login+" at "+f.opts.Host)
 }

@@ -1,19 +1,18 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"strings"
 )
 
 var cmdSetAccountPassword = command{
 	words: "setaccountpassword",
 	args:  "account",
 	help: `Set the password of an account, read as a line from standard input.
+
+On a terminal, what is typed is not shown.
 
 The name of the account is that in domains.conf, not an email address. The password
 must have at least 8 characters. The server must be running.
@@ -23,20 +22,13 @@ must have at least 8 characters. The server must be running.
 	setup: func(*flag.FlagSet) runFunc { return runSetAccountPassword },
 }
 
-// maxPasswordLine is how much of standard input can be a password, in octets.
-const maxPasswordLine = 4096
-
 func runSetAccountPassword(ctx context.Context, e *env, args []string) (rerr error) {
 	if len(args) != 1 {
 		return usageError("")
 	}
-	password, err := bufio.NewReader(io.LimitReader(e.in, maxPasswordLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read password: %w", err)
-	}
-	password = strings.TrimRight(password, "\r\n")
-	if password == "" {
-		return errors.New("no password on standard input")
+	password, err := e.readPassword(ctx, "new password of account "+args[0])
+	if err != nil {
+		return err
 	}
 	c, err := e.server(ctx)
 	if err != nil {
