@@ -2,7 +2,8 @@
 // the binary, run it as "mox localserve" on a data directory, and drive it over
 // loopback sockets. Benchmarks of single packages are beside their code.
 //
-//	go test -run '^$' -bench . ./internal/bench          # all: some 20 minutes
+//	go test -run '^$' -bench . ./internal/bench          # all: some 40 minutes
+//	go test -run '^$' -bench 'Read|Bulk' ./internal/bench  # beside Dovecot: some 15 minutes
 //	go test -run '^$' -bench . -short ./internal/bench   # 2,000 messages: under a minute
 //
 // What depends on the disk is measured in rounds of a second, each next to a probe of
@@ -11,10 +12,9 @@
 // not. Nothing here fails because something is slow; a wrong or missing answer, an
 // error in the server's log or a panic does fail.
 //
-// The results are lines for benchstat, and a table at the end. Figures of Dovecot are
-// those of its measurement on a machine of this class, and, if it is installed, of a
-// Dovecot that is started here with the configuration in testdata and does the same
-// for the same client.
+// The results are lines for benchstat, and a table at the end. Figures of Dovecot are, if it
+// is installed, those of a Dovecot that is started here with the configuration in testdata
+// and does the same for the same client, in turn.
 //
 // Client and server share the processors, so the clients do little: they send
 // commands made before, and look for the end of the answer without parsing it. What a
