@@ -39,7 +39,7 @@ func (a *Account) readAhead(n int) {
 		return
 	}
 	path := filepath.Join(a.dir, dbName)
-	a.store.work.Go(func() {
+	go func() { // Nobody needs to wait for it, not even Close.
 		info, err := a.store.fs.Stat(path)
 		if err == nil {
 			err = safefile.ReadAhead(path, min(info.Size(), aheadSize))
@@ -47,7 +47,7 @@ func (a *Account) readAhead(n int) {
 		if err != nil {
 			a.log.Debug("reading the database ahead", "err", err)
 		}
-	})
+	}()
 }
 
 // Index returns the latest version of a mailbox's messages. It is loaded when it
