@@ -23,6 +23,13 @@ func TestMadeTestDataIsInOrderAndHasAllKindsOfDatabases(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
+	conf := filepath.Join(t.TempDir(), "mox.conf")
+	static := "DataDir: " + dir + "\nLogLevel: info\nHostname: mox.example\nListeners:\n\tlocal:\n\t\tIPs:\n\t\t\t- 127.0.0.1\nPostmaster:\n\tAccount: test0\n\tMailbox: Inbox\n"
+	if err := os.WriteFile(conf, []byte(static), 0600); err != nil {
+		t.Fatal(err)
+	}
+	mox(t, "", "-config", conf, "compact").want(t, 0, "accounts/test2/junkfilter.db: ", "")
+	mox(t, "", "verifydata", dir).want(t, 0, "3 accounts, 3 messages, ", "")
 	q, err := queuedb.Open(t.Context(), queuedb.Options{Dir: dir, Log: mlog.Discard()})
 	if err != nil {
 		t.Fatal(err)
