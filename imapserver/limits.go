@@ -29,7 +29,7 @@ const (
 const (
 	// messageLimit is how many messages one command can be about. It is more than mailboxes
 	// have, because clients that do not know of it take a part for the whole. RFC 9738 §4.1
-	messageLimit = 1000000
+	messageLimit = 10_000_000
 
 	maxAppendMessages = 500     // Messages in one APPEND: what store.Append takes.
 	maxURLs           = 100     // URLs in one GENURLAUTH or URLFETCH.

@@ -51,7 +51,7 @@ type Options struct {
 	// below is no limit.
 	MaxConnections int
 
-	// MessageLimit is how many messages one command can be about. Zero is a million. RFC
+	// MessageLimit is how many messages one command can be about. Zero is ten million. RFC
 	// 9738 §3
 	MessageLimit int
 
