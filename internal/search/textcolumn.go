@@ -51,8 +51,9 @@ func (c *textColumn) row(i int) []byte {
 
 func (c *textColumn) size() int64 { return int64(len(c.text)) + 5*int64(len(c.ends)) }
 
-// addDigest adds the row of a message from its digest. Open is set if that does not have it.
-func (c *textColumn) addDigest(key textKey, d message.Digest) (open bool) {
+// addDigest adds the row of a message from its digest, open if that does not have it all.
+func (c *textColumn) addDigest(key textKey, d message.Digest) {
+	open := false
 	switch key.op {
 	case opSent:
 		if day, ok := d.SentDay(); ok {
@@ -68,7 +69,6 @@ func (c *textColumn) addDigest(key textKey, d message.Digest) (open bool) {
 		open = d.SearchCut()
 	}
 	c.endRow(open)
-	return open
 }
 
 // appendValues appends the decoded and folded values of a field that the digest has.
