@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -75,6 +76,9 @@ func (e *env) pull(ctx context.Context, account string, f pullFlags) (rerr error
 		b, err := os.ReadFile(f.cafile)
 		if err != nil {
 			return err
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(b) {
+			return fmt.Errorf("there is no certificate in %s", f.cafile)
 		}
 		f.opts.CAs = string(b)
 	}

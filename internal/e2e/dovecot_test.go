@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	osuser "os/user"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,8 +53,15 @@ service imap-login {
 `
 
 // dovecot starts a Dovecot with an empty inbox, and returns a client that has selected it.
-// Its data is where other users can be.
 func dovecot(t testing.TB) *imapclient.Client {
+	t.Helper()
+	c, _ := startDovecot(t, "", func(string) {})
+	return c
+}
+
+// startDovecot is dovecot with more configuration, in which $DIR is a directory that
+// prepare can write files to. Its data is where other users can be.
+func startDovecot(t testing.TB, extra string, prepare func(dir string)) (c *imapclient.Client, port string) {
 	t.Helper()
 	path := testkit.Tool(t, "dovecot")
 	u, err := osuser.Current()
@@ -69,20 +77,18 @@ func dovecot(t testing.TB) *imapclient.Client {
 	dir, err := os.MkdirTemp("", "mox-e2e-dovecot-")
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	prepare(dir)
+	port = freePort(t)
+	conf := filepath.Join(dir, "dovecot.conf")
+	text := fmt.Sprintf(dovecotConfig, dir, u.Username, g.Name, port) + strings.ReplaceAll(extra, "$DIR", dir)
+	check(t, os.WriteFile(conf, []byte(text), 0o644))
 	if len(drop) > 0 {
 		check(t, os.Chmod(dir, 0o755))
-		out, err := exec.Command("chown", u.Uid+":"+u.Gid, dir).CombinedOutput()
+		out, err := exec.Command("chown", "-R", u.Uid+":"+u.Gid, dir).CombinedOutput()
 		if err != nil {
 			t.Fatalf("chown: %v\n%s", err, out)
 		}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	check(t, err)
-	check(t, ln.Close())
-	conf := filepath.Join(dir, "dovecot.conf")
-	check(t, os.WriteFile(conf, fmt.Appendf(nil, dovecotConfig, dir, u.Username, g.Name, port), 0o644))
 	args := append(drop, path, "-F", "-c", conf)
 	p := testkit.Start(t, exec.Command(args[0], args[1:]...))
 	t.Cleanup(func() { _ = p.Stop() }) // Before the directory goes.
@@ -96,14 +102,14 @@ func dovecot(t testing.TB) *imapclient.Client {
 		}
 	}
 	ctx := testContext(t)
-	c, err := imapclient.New(ctx, nc, imapclient.Options{})
+	c, err = imapclient.New(ctx, nc, imapclient.Options{})
 	check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	_, err = c.Login(ctx, user, password)
 	check(t, err)
 	_, err = c.Select(ctx, "INBOX", imapclient.SelectOptions{})
 	check(t, err)
-	return c
+	return c, port
 }
 
 func check(t testing.TB, err error) {

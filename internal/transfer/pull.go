@@ -216,8 +216,8 @@ func (p *puller) connect(ctx context.Context) error {
 
 // tlsFinal makes errors final that are about a certificate.
 func tlsFinal(err error) error {
-	if errors.As(err, new(*tls.CertificateVerificationError)) {
-		return final(err)
+	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+		return final(fmt.Errorf("certificate of the other server is not accepted, -cafile is for authorities of its own: %w", bad))
 	}
 	return err
 }
