@@ -3,7 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,8 +14,8 @@ import (
 type judgeTest struct {
 	*testing.T
 	*Account
-	told  int   // How often Options.Lessons was called.
-	first int64 // Content id that is called 1.
+	told      int     // How often Options.Lessons was called.
+	delivered []int64 // Ids of contents, which need not follow one another.
 }
 
 func newJudgeTest(t *testing.T, p Policy, change ...func(*Options)) *judgeTest {
@@ -65,14 +65,14 @@ func (j *judgeTest) deliver(mailbox string, o *Origin, change ...func(m *NewMess
 	if err != nil {
 		j.Fatal(err)
 	}
-	if j.first == 0 {
-		j.first = l[0].ContentID
-	}
+	j.delivered = append(j.delivered, l[0].ContentID)
 	return l[0]
 }
 
 // nr returns the number of the content of a message in the order of delivery.
-func (j *judgeTest) nr(m Message) int64 { return m.ContentID - j.first + 1 }
+func (j *judgeTest) nr(m Message) int { return j.number(m.ContentID) }
+
+func (j *judgeTest) number(contentID int64) int { return slices.Index(j.delivered, contentID) + 1 }
 
 func (j *judgeTest) flag(m Message, op FlagOp, f Flags) {
 	j.Helper()
@@ -144,7 +144,7 @@ func (j *judgeTest) lessons() string {
 		if r.Undo {
 			s = "undo " + s
 		}
-		texts = append(texts, fmt.Sprintf("%s %d", s, r.ContentID-j.first+1))
+		texts = append(texts, fmt.Sprintf("%s %d", s, j.number(r.ContentID)))
 	}
 	if row > 0 && j.LastLesson() != row {
 		j.Errorf("last row is %d, account says %d", row, j.LastLesson())
