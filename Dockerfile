@@ -4,7 +4,7 @@
 # For trying out, without any configuration:
 #
 #   docker run --rm -e MOXCONF=/mox/localserve/mox.conf \
-#     -p 1025:1025 -p 1143:1143 -p 1465:1465 -p 1587:1587 -p 1993:1993 \
+#     -p 1025:1025 -p 1080:1080 -p 1143:1143 -p 1443:1443 -p 1465:1465 -p 1587:1587 -p 1993:1993 \
 #     mox localserve -dir /mox/localserve -ip 0.0.0.0
 
 FROM golang:1.26-alpine AS build

@@ -23,10 +23,12 @@ var cmdLocalserve = command{
 	help: `Run a mail server for trying things out, on this machine only.
 
 The services are on the usual ports plus 1000: SMTP on 1025, submission on 1587 and
-1465, IMAP on 1143 and 1993. The first time, a directory with a configuration, data, and a
-certificate for localhost is made. There is one account, mox@localhost with password
-moxmoxmox. No mail leaves the machine: what is sent, to any address, is delivered to
-that account, or to one that you add to domains.conf.
+1465, IMAP on 1143 and 1993, HTTP on 1080 and 1443, for settings of mail programs,
+policies and web handlers, of which one shows the files of the directory that it is
+started in. The first time, a directory with a configuration, data, and a certificate
+for localhost is made. There is one account, mox@localhost with password moxmoxmox. No
+mail leaves the machine: what is sent, to any address, is delivered to that account, or
+to one that you add to domains.conf.
 
 Addresses can simulate failures by the end of their localpart: "temperror",
 "permerror", "timeout" (no answer for an hour) or an SMTP code of three digits, as in
@@ -131,6 +133,8 @@ var services = map[string]string{
 	"Submissions": "submission after login, with TLS",
 	"IMAP":        "IMAP, STARTTLS possible",
 	"IMAPS":       "IMAP with TLS",
+	"HTTP":        "web, files here: http://%s" + daemon.LocalserveFiles,
+	"HTTPS":       "web with TLS, settings for mail programs: https://%s/mail/config-v1.1.xml?emailaddress=" + daemon.LocalserveAddress,
 	"MetricsHTTP": "Prometheus metrics, http://%s/metrics",
 }
 
@@ -143,7 +147,7 @@ func writeBanner(w io.Writer, path string, d *daemon.Daemon) {
 		addr := sock.Addr().String()
 		text := services[sock.Service]
 		if strings.Contains(text, "%s") {
-			text = fmt.Sprintf(text, addr)
+			text = fmt.Sprintf(text, local(sock.Addr()))
 		}
 		fmt.Fprintf(&b, "  %-12s %-18s %s\n", strings.ToLower(sock.Service), addr, text)
 		if first[sock.Service] == "" {

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +54,7 @@ func TestLocalserveSaysWhatListensWhereAndWhatToTry(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "mox")
 	p, addrs := localserve(t, dir)
-	for _, service := range []string{"smtp", "submission", "submissions", "imap", "imaps", "metricshttp"} {
+	for _, service := range []string{"smtp", "submission", "submissions", "imap", "imaps", "http", "https", "metricshttp"} {
 		c, err := net.Dial("tcp", addrs[service])
 		if err != nil {
 			t.Errorf("%s: %v", service, err)
@@ -61,6 +65,25 @@ func TestLocalserveSaysWhatListensWhereAndWhatToTry(t *testing.T) {
 	for _, want := range []string{"mox@localhost", "moxmoxmox", dir, "swaks --server localhost:", "curl -u ", "stop"} {
 		if !strings.Contains(p.Output(), want) {
 			t.Errorf("no %q in output", want)
+		}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(testkit.ReadFile(t, filepath.Join(dir, "localhost.crt"))) {
+		t.Fatal("no certificate")
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: testkit.ProcessTimeout}
+	for path, want := range map[string]string{"/workdir/": "localserve_test.go", "/mail/config-v1.1.xml?emailaddress=mox@localhost": "<username>mox@localhost</username>"} {
+		m := regexp.MustCompile(`https?://localhost:\d+` + regexp.QuoteMeta(path)).FindString(p.Output())
+		resp, err := client.Get(m)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s, %v, no %q in\n%s", m, resp.Status, err, want, body)
 		}
 	}
 }

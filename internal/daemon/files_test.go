@@ -47,7 +47,7 @@ func TestInitLocalserveMakesACompleteDirectory(t *testing.T) {
 	if err := s.CheckFiles(); err != nil {
 		t.Error(err)
 	}
-	want := map[string]int{"SMTP": 1025, "Submission": 1587, "Submissions": 1465, "IMAP": 1143, "IMAPS": 1993, "MetricsHTTP": 1081}
+	want := map[string]int{"SMTP": 1025, "Submission": 1587, "Submissions": 1465, "IMAP": 1143, "IMAPS": 1993, "HTTP": 1080, "HTTPS": 1443, "MetricsHTTP": 1081}
 	for _, service := range s.Listeners[0].Services() {
 		if want[service.Name] != service.Port {
 			t.Errorf("%s: got port %d, expected %d", service.Name, service.Port, want[service.Name])

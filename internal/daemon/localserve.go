@@ -29,6 +29,8 @@ const (
 	// LocalserveCert is the name of the file with the certificate, for clients to
 	// verify with.
 	LocalserveCert = "localhost.crt"
+	// LocalserveFiles is the path at which the files of the directory are that it was started in.
+	LocalserveFiles = "/workdir/"
 
 	localserveKey      = "localhost.key"
 	localserveListener = "local"
@@ -42,6 +44,8 @@ var localservePorts = map[string]int{
 	"Submissions": 465,
 	"IMAP":        143,
 	"IMAPS":       993,
+	"HTTP":        80,
+	"HTTPS":       443,
 	"MetricsHTTP": 81,
 }
 
@@ -142,6 +146,10 @@ func localserveConfig(ip netip.Addr) (config.Static, config.Dynamic) {
 	l.IMAP.Enabled = true
 	l.IMAP.NoRequireSTARTTLS = true
 	l.IMAPS.Enabled = true
+	l.AutoconfigHTTPS.Enabled = true
+	l.MTASTSHTTPS.Enabled = true
+	l.WebserverHTTP.Enabled = true
+	l.WebserverHTTPS.Enabled = true
 	l.MetricsHTTP.Enabled = true
 	static := config.Static{
 		DataDir:    "data",
@@ -159,6 +167,13 @@ func localserveConfig(ip netip.Addr) (config.Static, config.Dynamic) {
 		Accounts: map[string]config.AccountFields{
 			smtpserver.LocalserveAccount: localserveAccount(),
 		},
+		WebHandlers: []config.WebHandlerFields{{
+			LogName:               "workdir",
+			Domain:                "localhost",
+			PathRegexp:            "^" + LocalserveFiles,
+			DontRedirectPlainHTTP: true,
+			WebStatic:             &config.WebStaticFields{StripPrefix: LocalserveFiles, Root: ".", ListFiles: true},
+		}},
 	}
 	return static, dynamic
 }
@@ -194,6 +209,10 @@ func LocalservePorts(base int) config.Override {
 			l.Submissions.Port = base + localservePorts["Submissions"]
 			l.IMAP.Port = base + localservePorts["IMAP"]
 			l.IMAPS.Port = base + localservePorts["IMAPS"]
+			l.AutoconfigHTTPS.Port = base + localservePorts["HTTPS"]
+			l.MTASTSHTTPS.Port = base + localservePorts["HTTPS"]
+			l.WebserverHTTP.Port = base + localservePorts["HTTP"]
+			l.WebserverHTTPS.Port = base + localservePorts["HTTPS"]
 			l.MetricsHTTP.Port = base + localservePorts["MetricsHTTP"]
 			listeners[name] = l
 		}
