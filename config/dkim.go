@@ -150,27 +150,29 @@ func (s *Snapshot) SignsFor(from dns.Domain) (Domain, bool) {
 	return Domain{}, false
 }
 
-// errKeyFile means that a key file has something else in it.
-var errKeyFile = errors.New("not a private key")
-
 // loadKey reads a file with a private key and checks that it can sign.
 func (s *Snapshot) loadKey(path string) (crypto.Signer, error) {
-	read := s.readKey
-	if read == nil {
-		read = readKeyFile
-	}
-	data, err := read(path)
+	data, err := s.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	key, err := dkim.ParsePrivateKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", path, errKeyFile, trimPkg(err))
+		return nil, fmt.Errorf("%s: not a private key: %s", path, trimPkg(err))
 	}
 	return key, nil
 }
 
-// readKeyFile reads a file with a private key.
+// ReadFile reads a file with a secret that the configuration names. Those that only root can
+// read are as they were at the start, or at the last reload.
+func (s *Snapshot) ReadFile(path string) ([]byte, error) {
+	if s.readKey == nil {
+		return readKeyFile(path)
+	}
+	return s.readKey(path)
+}
+
+// readKeyFile reads a file with a secret.
 func readKeyFile(path string) (data []byte, rerr error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -179,7 +181,7 @@ func readKeyFile(path string) (data []byte, rerr error) {
 	defer func() { rerr = errors.Join(rerr, f.Close()) }()
 	data, err = io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err == nil && len(data) > maxKeyFile {
-		err = fmt.Errorf("%s: %w: larger than %d bytes", path, errKeyFile, maxKeyFile)
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxKeyFile)
 	}
 	return data, err
 }

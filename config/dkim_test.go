@@ -106,7 +106,7 @@ func TestErrorsOfDKIMNameTheField(t *testing.T) {
 	for name, tc := range map[string]struct{ from, to, want string }{
 		"no such key":           {"dkim/rsa.pem", "dkim/none.pem", "Selectors.2026a.PrivateKeyFile: open " + filepath.Join(dir, "dkim/none.pem") + ": no such file or directory"},
 		"no key in file":        {"dkim/rsa.pem", "dkim/empty.pem", "Selectors.2026a.PrivateKeyFile: " + filepath.Join(dir, "dkim/empty.pem") + ": not a private key: no PEM block"},
-		"large key file":        {"dkim/rsa.pem", "dkim/large.pem", "Selectors.2026a.PrivateKeyFile: " + filepath.Join(dir, "dkim/large.pem") + ": not a private key: larger than 32768 bytes"},
+		"large key file":        {"dkim/rsa.pem", "dkim/large.pem", "Selectors.2026a.PrivateKeyFile: " + filepath.Join(dir, "dkim/large.pem") + " is larger than 32768 bytes"},
 		"sha1":                  {"Hash: sha256", "Hash: sha1", "Selectors.2026b.Hash: sha1 is not possible"},
 		"other hash":            {"Hash: sha256", "Hash: md5", `Selectors.2026b.Hash: "md5" is not a hash`},
 		"without From":          {"- from\n", "- To\n", "Selectors.2026b.Headers: From must be among"},

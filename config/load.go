@@ -43,7 +43,8 @@ type Options struct {
 	Log       *slog.Logger
 	Overrides []Override
 
-	// ReadKey reads files with private keys that domains.conf names. Nil: [os.ReadFile].
+	// ReadKey reads files with private keys that domains.conf names, and those that
+	// [Snapshot.ReadFile] is called for. Nil: [os.ReadFile].
 	ReadKey func(path string) ([]byte, error)
 }
 

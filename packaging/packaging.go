@@ -13,3 +13,6 @@ const (
 	ServiceConfig    = "/etc/mox/mox.conf"
 	ServiceWritePath = "/etc/mox /var/lib/mox"
 )
+
+// ServiceNetlink is in [Service] for listeners that do not say which addresses are theirs.
+const ServiceNetlink = " AF_NETLINK"

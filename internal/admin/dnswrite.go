@@ -35,7 +35,7 @@ func OpenZone(ctx context.Context, s *config.Snapshot, resolver dns.Resolver, do
 	if !ok {
 		return nil, errorf(ErrNotFound, "domain %s has no DNSProvider in domains.conf", domain)
 	}
-	provider, err := certs.NewDNSProvider(conf)
+	provider, err := certs.NewDNSProvider(conf, s.ReadFile)
 	if err != nil {
 		return nil, err
 	}

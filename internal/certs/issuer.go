@@ -78,7 +78,7 @@ func (m *Manager) newClient(conf config.ACME) (*client, error) {
 		c.http = m.httpSolver
 		return c, nil
 	}
-	provider, err := newDNSProvider(*conf.DNS01, m.opts.ReadFile)
+	provider, err := NewDNSProvider(*conf.DNS01, m.opts.ReadFile)
 	if err != nil {
 		return nil, err
 	}

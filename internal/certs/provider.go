@@ -2,7 +2,6 @@ package certs
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/libdns/cloudflare"
@@ -25,14 +24,9 @@ type DNSProvider interface {
 	libdns.RecordDeleter
 }
 
-// NewDNSProvider returns who has records, with the secrets from its file. It writes those
-// of DNS-01, RFC 8555 §8.4, among others.
-func NewDNSProvider(d config.DNS01) (DNSProvider, error) {
-	return newDNSProvider(d, os.ReadFile)
-}
-
-// newDNSProvider is NewDNSProvider with what reads files.
-func newDNSProvider(d config.DNS01, read func(path string) ([]byte, error)) (DNSProvider, error) {
+// NewDNSProvider returns who has records, with the secrets from its file, which read reads. It
+// writes those of DNS-01, RFC 8555 §8.4, among others.
+func NewDNSProvider(d config.DNS01, read func(path string) ([]byte, error)) (DNSProvider, error) {
 	path := d.TokenFile
 	if d.Provider == config.ProviderRFC2136 {
 		path = d.KeyFile

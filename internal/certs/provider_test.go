@@ -137,15 +137,15 @@ func TestProvidersTakeTheirSecretFromAFile(t *testing.T) {
 			if err := os.WriteFile(file, []byte(strings.Repeat("secret\n", n)), 0600); err != nil {
 				t.Fatal(err)
 			}
-			if p, err := NewDNSProvider(config.DNS01{Provider: name, TokenFile: file}); (err == nil && p != nil) != (n == secrets) {
+			if p, err := NewDNSProvider(config.DNS01{Provider: name, TokenFile: file}, os.ReadFile); (err == nil && p != nil) != (n == secrets) {
 				t.Errorf("%s with %d secrets: %v, %v", name, n, p, err)
 			}
 		}
 	}
-	if _, err := NewDNSProvider(config.DNS01{Provider: "other", TokenFile: path}); err == nil {
+	if _, err := NewDNSProvider(config.DNS01{Provider: "other", TokenFile: path}, os.ReadFile); err == nil {
 		t.Error("unknown provider: no error")
 	}
-	if _, err := NewDNSProvider(config.DNS01{Provider: config.ProviderGandi, TokenFile: path + "x"}); err == nil {
+	if _, err := NewDNSProvider(config.DNS01{Provider: config.ProviderGandi, TokenFile: path + "x"}, os.ReadFile); err == nil {
 		t.Error("missing file: no error")
 	}
 }

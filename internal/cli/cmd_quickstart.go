@@ -19,13 +19,15 @@ var cmdQuickstart = command{
 	help: `Make the configuration of a new server, with an account for an address.
 
 It is run once, on the machine that is to be the mail server, by root and in a directory
-for the server, such as its home directory. It looks at the name and addresses of the
-machine, at DNS, at the ports, at whether other mail servers can be reached, and at lists
-of senders of spam, and says what it finds: what is wrong is for you to put right, before
-or after. Then it writes mox.conf and domains.conf with documentation and keys to directory
-config, and an account to directory data; nothing is overwritten, and if something fails
-nothing of it stays. It prints the password of the account, the records to publish in DNS as
-for a zone file, and what to do next. All but the password is kept in quickstart.log.
+for the server, such as its home directory, which becomes root's. Others must not be
+able to replace it, and the server must get there. It looks at the name and addresses of
+the machine, at DNS, at the ports, at whether other mail servers can be reached, and at
+lists of senders of spam, and says what it finds: what is wrong is for you to put right,
+before or after. Then it writes mox.conf and domains.conf with documentation and keys to
+directory config, and an account to directory data; nothing is overwritten, and if
+something fails nothing of it stays. It prints the password of the account, the records
+to publish in DNS as for a zone file, and what to do next. All but the password is kept
+in quickstart.log.
 
 The server runs as a user of its own, mox if no other name or number is given. It gets its
 certificates from Let's Encrypt, for which connections to ports 443 and 80 must reach it.

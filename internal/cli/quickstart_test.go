@@ -12,6 +12,9 @@ import (
 func TestQuickstartWritesWhatCanBeUsed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0755); err != nil { // So that the user of the server gets there.
+		t.Fatal(err)
+	}
 	conf := "-config=" + filepath.Join(dir, "config", "mox.conf")
 	server := dnsServer(t, "com NS ns.example\nmx.example.org A 192.0.2.1\n")
 	args := []string{conf, server, "quickstart", "-skipdial", "-hostname", "mx.example.org"}

@@ -45,5 +45,11 @@ func (c *Child) Listen(ctx context.Context, network, address string) (net.Listen
 // ReadFile is [os.ReadFile].
 func (c *Child) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
+// CheckPlace is for Linux only.
+func CheckPlace(string, Account) error { return nil }
+
+// Reclaim does nothing.
+func Reclaim(string, Account, *slog.Logger) {}
+
 // Confine does nothing.
 func Confine(*config.Snapshot, *slog.Logger) error { return nil }

@@ -24,16 +24,21 @@ func KeyFiles(s *config.Snapshot) [][]string {
 			groups = append(groups, []string{path})
 		}
 	}
+	var secrets []string
 	for _, name := range slices.Sorted(maps.Keys(s.ACME)) {
 		a := s.ACME[name]
-		paths := []string{a.EABKeyFile}
+		secrets = append(secrets, a.EABKeyFile)
 		if a.DNS01 != nil {
-			paths = append(paths, a.DNS01.TokenFile, a.DNS01.KeyFile)
+			secrets = append(secrets, a.DNS01.TokenFile, a.DNS01.KeyFile)
 		}
-		for _, path := range paths {
-			if path != "" {
-				groups = append(groups, []string{path})
-			}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.DNSProviders)) {
+		p := s.DNSProviders[name]
+		secrets = append(secrets, p.TokenFile, p.KeyFile)
+	}
+	for _, path := range secrets {
+		if path != "" {
+			groups = append(groups, []string{path})
 		}
 	}
 	return groups

@@ -230,7 +230,7 @@ func TestRootOpensWhatTheConfigurationNames(t *testing.T) {
 	for _, f := range keyFiles(s, someone) {
 		paths = append(paths, f.path)
 	}
-	if want := []string{filepath.Join(dir, "config", "tls", "cert.pem"), "/etc/ssl/private/key.pem"}; !slices.Equal(paths, want) {
+	if want := []string{filepath.Join(dir, "config", "tls", "cert.pem"), "/etc/ssl/private/key.pem", "/etc/mox-secret/token"}; !slices.Equal(paths, want) {
 		t.Errorf("files are %q, expected %q", paths, want)
 	}
 	lmtp := filepath.Join(dir, "sockets", "lmtp")

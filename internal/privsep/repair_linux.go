@@ -78,6 +78,9 @@ func prepare(s *config.Snapshot, a Account, log *slog.Logger) error {
 	r.config(s, confDir, dataDir)
 	r.data(dataDir, confDir, made)
 	r.trusted(confDir)
+	if err := CheckPlace(filepath.Dir(confDir), a); err != nil {
+		log.Warn("configuration is in an unsafe place", mlog.Err(err))
+	}
 	if r.changed > 0 {
 		log.Info("permissions were put right", "changed", r.changed, "user", a.Name)
 	}

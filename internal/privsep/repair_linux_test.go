@@ -37,6 +37,10 @@ Listeners:
 		LMTP:
 			Enabled: true
 			Socket: ../sockets/lmtp
+DNSProviders:
+	desec:
+		Provider: desec
+		TokenFile: /etc/mox-secret/token
 Postmaster:
 	Account: ann
 	Mailbox: Postmaster
@@ -89,6 +93,9 @@ func TestPermissionsArePutRight(t *testing.T) {
 	t.Parallel()
 	testkit.NeedRoot(t, "owners of files")
 	dir, s := newConf(t)
+	if err := os.Chmod(filepath.Dir(dir), 0755); err != nil {
+		t.Fatal(err)
+	}
 	conf, data := filepath.Join(dir, "config"), filepath.Join(dir, "data")
 	outside := filepath.Join(dir, "outside")
 	write(t, outside, "x", 0644)

@@ -11,6 +11,7 @@ import (
 
 	"mox/dns"
 	"mox/internal/admin"
+	"mox/internal/privsep"
 	"mox/smtp"
 )
 
@@ -105,10 +106,16 @@ func (q *quickstart) arguments() error {
 	if err := q.checkFree(); err != nil {
 		return err
 	}
-	if q.uid, q.gid, err = o.Machine.UserID(o.User); err != nil && o.Machine.Root() && !o.DryRun {
-		return err
+	q.uid, q.gid, err = o.Machine.UserID(o.User)
+	switch {
+	case !o.Machine.Root():
+		return nil
+	case err == nil:
+		return privsep.CheckPlace(q.workDir(), privsep.Account{Name: o.User, UID: q.uid, GID: q.gid})
+	case o.DryRun:
+		return nil
 	}
-	return nil
+	return err
 }
 
 // checks looks at the machine, DNS and the network, in an order in which each has what it

@@ -300,7 +300,19 @@ func TestFilesBelongToTheUserOfTheServer(t *testing.T) {
 	m := goodMachine()
 	m.root = true
 	w := newWorld(t, m, goodZone)
+	// Nobody else gets to where the directories of tests are.
+	err := Run(t.Context(), w.opts)
+	if err == nil || !strings.Contains(err.Error(), "cannot get through directory "+filepath.Dir(w.dir)) || len(w.files(t)) > 0 {
+		t.Errorf("in a directory of root alone: got error %v, files %q", err, w.files(t))
+	}
+	// A home directory is that of the user, at first.
+	if err := errors.Join(os.Chmod(filepath.Dir(w.dir), 0755), os.Chmod(w.dir, 0700), os.Chown(w.dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
 	w.run(t)
+	if info, err := os.Stat(w.dir); err != nil || info.Mode().Perm() != 0751 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("directory has not become root's: %v, %v", info, err)
+	}
 	for _, name := range w.files(t) {
 		info, err := os.Stat(filepath.Join(w.dir, name))
 		if err != nil {

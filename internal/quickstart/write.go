@@ -16,6 +16,7 @@ import (
 	"mox/internal/certs"
 	"mox/internal/daemon"
 	"mox/internal/identity"
+	"mox/internal/privsep"
 	"mox/internal/safefile"
 )
 
@@ -243,9 +244,12 @@ func (q *quickstart) writeLog() error {
 }
 
 // giveAway makes the user that the server runs as the owner of its files, and lets others
-// have no access. What root relies on at the next start stays root's: mox.conf, which the
-// user cannot replace in a directory that is sticky.
+// have no access. What root relies on at the next start stays root's, or becomes it: mox.conf,
+// which the user cannot replace in a directory that is sticky, and the directory of both.
 func (q *quickstart) giveAway() error {
+	if q.opts.Machine.Root() && q.uid != 0 {
+		privsep.Reclaim(q.workDir(), privsep.Account{Name: q.opts.User, UID: q.uid, GID: q.gid}, q.opts.Log)
+	}
 	for _, dir := range []string{q.configDir(), q.dataDir()} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {

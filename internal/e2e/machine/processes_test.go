@@ -5,6 +5,7 @@ package machine
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,6 +74,22 @@ func (w *world) testProcesses(t *testing.T) {
 		if warning := regexp.MustCompile(`.*not confined.*`).FindString(m.log(t)); warning != "" {
 			t.Errorf("the kernel has Landlock: %s", warning)
 		}
+	}
+	level := regexp.MustCompile(`Overall exposure level for mox\.service: (\d+\.\d+)`).FindStringSubmatch(m.run(t, "systemd-analyze", "security", "--no-pager", "mox.service"))
+	if level == nil {
+		t.Fatal("systemd says nothing of its exposure")
+	}
+	if f, err := strconv.ParseFloat(level[1], 64); err != nil || f > 2.6 {
+		t.Errorf("exposure level is %s, it must be at most 2.6", level[1])
+	}
+	inside := []string{"nsenter", "--target", child, "--mount", "--"}
+	if seen := m.run(t, append(inside, "find", "/home", "-maxdepth", "2", "-printf", "%p ")...); seen != "/home /home/mox /home/mox/config /home/mox/data " && seen != "/home /home/mox /home/mox/data /home/mox/config " {
+		t.Errorf("of home directories the server sees %s", seen)
+	}
+	// What is around them is empty and gone with the process.
+	_, _ = m.try(t, append(inside, "touch", "/home/mox/x")...)
+	if out, err := m.try(t, "ls", "/home/mox/x"); err == nil {
+		t.Errorf("the server can write beside its directories: %s", out)
 	}
 	if checked := m.mox(t, "config", "check"); regexp.MustCompile(`(?m)^failure `).MatchString(checked) {
 		t.Errorf("config check:\n%s", checked)
