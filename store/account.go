@@ -63,6 +63,8 @@ type Account struct {
 	spares spares
 
 	slots map[int64]*indexSlot // By mailbox id. Guarded by store.cache.mu.
+	files map[int64]uint32     // CRCs of files with indexes that are right, by mailbox id. Guarded by store.cache.mu.
+	saves bool                 // Indexes are written to files when the account is closed.
 
 	sessions sessions
 }
@@ -86,9 +88,11 @@ func openAccount(ctx context.Context, s *Store, name string) (a *Account, rerr e
 			rerr = errors.Join(fmt.Errorf("open account %q: %w", name, rerr), opened.close())
 		}
 	}()
+	a.listOrRemoveIndexes()
 	if err := a.openDB(ctx); err != nil {
 		return nil, err
 	}
+	a.saves = true
 	if err := a.removeGone(ctx, a.Update); err != nil {
 		return nil, fmt.Errorf("finish erasing: %w", err)
 	}
@@ -264,11 +268,17 @@ func (a *Account) close() error {
 		return nil
 	}
 	a.closed = true
-	a.store.cache.dropAccount(a)
+	loaded := a.store.cache.loadedIndexes(a)
+	files := a.store.cache.dropAccount(a)
 	a.dbmu.Lock()
 	defer a.dbmu.Unlock()
 	if a.db == nil {
 		return nil
+	}
+	if a.saves && a.failed == nil {
+		if err := a.saveIndexes(files, loaded); err != nil {
+			a.log.Warn("write mailbox indexes to files, to read them at the next start", "err", err)
+		}
 	}
 	err := a.db.Close()
 	a.db = nil

@@ -177,3 +177,40 @@ func BenchmarkMailbox(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIndexFile is what a mailbox costs after a start: to read the file, against the
+// records (BenchmarkMailbox), and what it costs to write the file at the end.
+func BenchmarkIndexFile(b *testing.B) {
+	for _, n := range []int{20000, 100000} {
+		ns := &noSync{safefile.OS}
+		a := testAccount(b, func(o *Options) { o.FS = ns })
+		fill(b, a, 0, n)
+		mb, _ := a.Tree().ByName(imap.Inbox)
+		ix, err := a.Index(ctx, mb.ID)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("messages=%d/write", n), func(b *testing.B) {
+			for b.Loop() {
+				if err := a.saveIndexes(nil, []*Index{ix}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			info, err := a.store.fs.Stat(a.indexPath(mb.ID))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(info.Size())/float64(n), "B/message")
+		})
+		b.Run(fmt.Sprintf("messages=%d/read", n), func(b *testing.B) {
+			if err := a.listIndexes(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if a.fileIndex(mb.ID) == nil {
+					b.Fatal("the file is not used")
+				}
+			}
+		})
+	}
+}

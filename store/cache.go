@@ -178,10 +178,12 @@ func (c *cache) dropContent(a *Account, id int64) {
 	}
 }
 
-// dropAccount forgets everything of an account.
-func (c *cache) dropAccount(a *Account) {
+// dropAccount forgets everything of an account, also which files with indexes are right,
+// and returns those.
+func (c *cache) dropAccount(a *Account) (files map[int64]uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	files, a.files = a.files, nil
 	for _, s := range a.slots {
 		c.dropSlot(s)
 	}
@@ -192,4 +194,5 @@ func (c *cache) dropAccount(a *Account) {
 		}
 		e = next
 	}
+	return files
 }

@@ -75,8 +75,8 @@ func (v *verifier) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read records: %w", err)
 	}
-	if v.skipFiles {
-		return nil
+	if err := v.indexFiles(ctx); err != nil || v.skipFiles {
+		return err
 	}
 	return v.files()
 }

@@ -93,10 +93,14 @@ var errReload = errors.New("index must be loaded again")
 // it, which are applied last: mutations carry the whole new state, so it does not
 // matter which of them the records read here include already.
 func (a *Account) loadIndex(ctx context.Context, s *indexSlot) {
-	if mb, ok := a.Tree().ByID(s.id); ok {
-		a.readAhead(int(mb.Counts.Messages))
+	chunks := a.fileIndex(s.id)
+	var err error
+	if chunks == nil {
+		if mb, ok := a.Tree().ByID(s.id); ok {
+			a.readAhead(int(mb.Counts.Messages))
+		}
+		chunks, err = a.readIndex(ctx, s.id)
 	}
-	chunks, err := a.readIndex(ctx, s.id)
 	// No commit may come between looking at the tree and filling the slot.
 	a.mu.Lock()
 	defer a.mu.Unlock()

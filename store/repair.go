@@ -74,6 +74,8 @@ func (s *Store) Repair(ctx context.Context, account string, kind RepairKind, mai
 	if err != nil {
 		return "", err
 	}
+	// Records were changed that an index in memory may not know of: none may be kept.
+	defer a.store.cache.dropAccount(a)
 	return repair(a, ctx)
 }
 

@@ -81,6 +81,8 @@ type Options struct {
 	IndexMemory    int64            // Bytes; zero is DefaultIndexMemory.
 	ContentMemory  int64            // Bytes; zero is DefaultContentMemory.
 	Now            func() time.Time // Nil is time.Now.
+
+	indexFileMessages int64 // See the constant, which is used for zero. Tests use a lower one.
 }
 
 // InitialMailboxes are created, and subscribed to, in a new account besides Inbox.
@@ -145,6 +147,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if opts.ContentMemory == 0 {
 		opts.ContentMemory = DefaultContentMemory
+	}
+	if opts.indexFileMessages == 0 {
+		opts.indexFileMessages = indexFileMessages
 	}
 	lock, err := safefile.LockDir(opts.Dir)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 var ctx = context.Background()
 
 func testOptions(t testing.TB) Options {
-	return Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)), indexFileMessages: 1}
 }
 
 // testAccount opens a store in a directory of its own with one account, which is

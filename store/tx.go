@@ -179,6 +179,7 @@ func (a *Account) publish(tx *Tx) {
 	t := tx.newTree()
 	c := a.store.cache
 	c.mu.Lock()
+	a.forgetFiles(tx)
 	for id, s := range a.slots {
 		mb, ok := t.ByID(id)
 		if !ok {

@@ -98,6 +98,9 @@ func verifyAccount(ctx context.Context, dataDir, name string, opts VerifyOptions
 		rep.Problems = append(rep.Problems, Problem{Account: name, Text: err.Error()})
 		return nil
 	}
+	if err := a.listIndexes(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Debug("not looking at files with mailbox indexes", "reason", err)
+	}
 	db, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: databaseTimeout, MustExist: true}, recordTypes...)
 	if err != nil {
 		rep.Problems = append(rep.Problems, Problem{Account: name, Text: fmt.Sprintf("opening database: %v", err)})

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"mox/imap"
+	"mox/internal/boltpages"
+)
+
+// randomIndex makes a mailbox with messages of all kinds. Wild ones have numbers of any size.
+func randomIndex(rnd *rand.Rand, n int, wild bool) (*Mailbox, *Index) {
+	mb := &Mailbox{ID: 1 + rnd.Int64N(100), UIDValidity: 1 + rnd.Uint32N(math.MaxUint32), UIDNext: 1, ModSeq: ModSeq(rnd.Int64())}
+	number := func(usual int64) int64 {
+		if wild && rnd.IntN(3) == 0 {
+			return int64(rnd.Uint64())
+		}
+		return usual
+	}
+	lists := [][]string{nil, nil, nil, {"$label1"}, {"a", "b"}, {"\xffodd", "caf\u00e9"}}
+	var muts []mutation
+	for i := range n {
+		gap := uint32(0)
+		if rnd.IntN(10) == 0 {
+			gap = rnd.Uint32N(1 << 12)
+		}
+		e := Entry{
+			UID: mb.UIDNext + gap, zone: int16(rnd.IntN(3)*60 - 60), MessageID: number(int64(i + 1)), ContentID: number(int64(i + 7)),
+			ThreadID: number(int64(i)), ModSeq: ModSeq(number(rnd.Int64N(1000))), CreateSeq: ModSeq(number(5)), Size: number(4000),
+			received: number(1.8e9), saved: number(rnd.Int64N(2) * 1.8e9), keywords: lists[rnd.IntN(len(lists))],
+		}
+		if wild {
+			e.zone = int16(rnd.Uint32())
+		}
+		f := Flags(rnd.IntN(int(imap.FlagsAll) + 1))
+		mb.UIDNext = e.UID + 1
+		mb.Counts.count(f, e.Size, 1)
+		muts = append(muts, mutation{uid: e.UID, flags: f, entry: e})
+	}
+	ix := newIndex(mb, mb.ModSeq, nil).apply(mb, mb.ModSeq, muts)
+	// Chunks of all sizes.
+	for range rnd.IntN(20) {
+		if ix.Len() == 0 {
+			break
+		}
+		pos := rnd.IntN(ix.Len())
+		mb.Counts.count(ix.Flags(pos), ix.At(pos).Size, -1)
+		ix = ix.apply(mb, mb.ModSeq, []mutation{{uid: ix.At(pos).UID, removed: true}})
+	}
+	return mb, ix
+}
+
+func TestAnIndexComesBackFromItsFile(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for i := range 60 {
+		n := []int{0, 1, 2, chunkSize - 1, chunkSize, chunkSize + 1, rnd.IntN(3000)}[i%7]
+		mb, ix := randomIndex(rnd, n, i%2 == 0)
+		b := appendIndex([]byte("before"), mb, ix)[len("before"):]
+		f, sum, err := parseIndex(b)
+		if err != nil {
+			t.Fatalf("%d messages: %v", n, err)
+		}
+		if _, want, err := checkSum(b); err != nil || sum != want {
+			t.Errorf("crc %x, want %x, %v", sum, want, err)
+		}
+		if !f.is(mb) {
+			t.Errorf("file of mailbox %+v says %+v", mb, f)
+		}
+		got := newIndex(mb, ix.ModSeq(), f.chunks)
+		if !sameMessages(ix, got) {
+			t.Fatalf("%d messages are others in the file", n)
+		}
+		for _, c := range f.chunks {
+			if c.len() > chunkSize || c.len() != len(c.flags) || slices.ContainsFunc(c.entries, func(e Entry) bool { return e.ModSeq > c.modSeq }) {
+				t.Fatalf("chunk of %d messages up to modseq %d", c.len(), c.modSeq)
+			}
+		}
+		for what, change := range map[string]func(*Mailbox){
+			"id": func(mb *Mailbox) { mb.ID++ }, "uidvalidity": func(mb *Mailbox) { mb.UIDValidity-- }, "uidnext": func(mb *Mailbox) { mb.UIDNext++ },
+			"modseq": func(mb *Mailbox) { mb.ModSeq-- }, "messages": func(mb *Mailbox) { mb.Messages++ }, "unseen": func(mb *Mailbox) { mb.Unseen++ },
+		} {
+			other := *mb
+			if change(&other); f.is(&other) {
+				t.Errorf("file is taken for that of a mailbox of another %s", what)
+			}
+		}
+	}
+}
+
+func TestADamagedIndexFileIsRecognised(t *testing.T) {
+	t.Parallel()
+	mb, ix := randomIndex(rand.New(rand.NewPCG(7, 8)), 50, false)
+	list := indexList{boltpages.Mark{Commit: 77, Checksum: math.MaxUint64}, map[int64]uint32{1: 5, 300: math.MaxUint32}}
+	for what, tc := range map[string]struct {
+		data  []byte
+		parse func([]byte) error
+	}{
+		"index": {appendIndex(nil, mb, ix), func(b []byte) error { _, _, err := parseIndex(b); return err }},
+		"list":  {list.appendTo(nil), func(b []byte) error { _, err := parseIndexList(b); return err }},
+	} {
+		if err := tc.parse(tc.data); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		for i := range tc.data {
+			if tc.parse(tc.data[:i]) == nil {
+				t.Errorf("%s cut to %d octets is taken for whole", what, i)
+			}
+			for bit := range 8 {
+				b := bytes.Clone(tc.data)
+				b[i] ^= 1 << bit
+				if tc.parse(b) == nil {
+					t.Errorf("%s with bit %d of octet %d changed is taken for whole", what, bit, i)
+				}
+			}
+		}
+		if tc.parse(append(bytes.Clone(tc.data), 0)) == nil {
+			t.Errorf("%s with more behind it is taken for whole", what)
+		}
+	}
+}
+
+func TestAListOfAnotherFormatOfRecordsIsNotUsed(t *testing.T) {
+	t.Parallel()
+	b := indexList{files: map[int64]uint32{1: 5}}.appendTo(nil)
+	b[1]++
+	if l, err := parseIndexList(appendSum(b[:len(b)-4], 0)); err == nil {
+		t.Errorf("got %+v", l)
+	}
+}
+
+// FuzzParseIndex has the reader read what has a right CRC, but may have been written by
+// nobody. What it takes is written and read again.
+func FuzzParseIndex(f *testing.F) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	for _, n := range []int{0, 1, 20} {
+		mb, ix := randomIndex(rnd, n, n == 20)
+		b := appendIndex(nil, mb, ix)
+		f.Add(b[:len(b)-4])
+	}
+	f.Add([]byte{indexFileVersion})
+	f.Add([]byte("\x01\x01\x01\x7f\x01\x01\x02\x01a\x02bc\x01\x01\x01\x01\x02\x02\x02\x02\x02\x02\x02\x02\x02"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, _, err := parseIndex(appendSum(bytes.Clone(b), 0))
+		if err != nil {
+			return
+		}
+		mb := &Mailbox{ID: file.mailboxID, UIDValidity: file.uidValidity, UIDNext: file.uidNext, ModSeq: file.modSeq, Counts: file.counts}
+		ix := newIndex(mb, mb.ModSeq, file.chunks)
+		var last uint32
+		for _, it := range ix.Range(0, ix.Len()) {
+			if it.UID <= last || it.UID >= mb.UIDNext {
+				t.Fatalf("uid %d after %d, uidnext %d", it.UID, last, mb.UIDNext)
+			}
+			last = it.UID
+		}
+		again, _, err := parseIndex(appendIndex(nil, mb, ix))
+		if err != nil || !again.is(mb) || !sameMessages(ix, newIndex(mb, mb.ModSeq, again.chunks)) {
+			t.Fatalf("written and read again: %+v, %v", again, err)
+		}
+	})
+}
+
+// FuzzParseIndexList does that for the list of files.
+func FuzzParseIndexList(f *testing.F) {
+	for _, l := range []indexList{{}, {boltpages.Mark{Commit: 1, Checksum: 2}, map[int64]uint32{3: 4, 5: 6}}} {
+		b := l.appendTo(nil)
+		f.Add(b[:len(b)-4])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := parseIndexList(appendSum(bytes.Clone(b), 0))
+		if err != nil {
+			return
+		}
+		if again, err := parseIndexList(l.appendTo(nil)); err != nil || fmt.Sprint(again) != fmt.Sprint(l) {
+			t.Fatalf("%+v was written and read as %+v, %v", l, again, err)
+		}
+	})
+}
