@@ -196,12 +196,12 @@ func itemNeeds(item imap.FetchItem) needs {
 	return needsIndex
 }
 
-// run writes a response for each message, in batches whose digests are held in memory.
+// run writes a response for each message, for those that must be read in batches.
 func (f *fetcher) run() error {
 	n := 0
 	for pos, it := range f.wanted() {
 		if f.needs == needsIndex {
-			f.message(pos, it, nil)
+			f.message(pos, it, nil, nil)
 		} else {
 			f.batch, f.ids = append(f.batch, pos), append(f.ids, it.ContentID)
 		}
@@ -245,17 +245,29 @@ func (f *fetcher) flushBatch() error {
 	if err := errors.Join(f.ctx.Err(), f.c.enc.Err()); err != nil {
 		return err
 	}
-	err := f.account.Digests(f.ctx, f.ids, func(i int, d message.Digest) error {
-		pos := f.batch[i]
-		f.message(pos, itemAt(f.known, pos), d)
-		return f.c.enc.Err()
-	})
+	var err error
+	if f.needs == needsFile {
+		err = f.account.Contents(f.ctx, f.ids, func(i int, c *store.Content) error {
+			var d message.Digest
+			if c != nil {
+				d = c.Digest()
+			}
+			f.message(f.batch[i], itemAt(f.known, f.batch[i]), d, c)
+			return f.c.enc.Err()
+		})
+	} else {
+		err = f.account.Digests(f.ctx, f.ids, func(i int, d message.Digest) error {
+			f.message(f.batch[i], itemAt(f.known, f.batch[i]), d, nil)
+			return f.c.enc.Err()
+		})
+	}
 	f.batch, f.ids = f.batch[:0], f.ids[:0]
 	return err
 }
 
-// message writes the response for one message.
-func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
+// message writes the response for one message, with its digest and itself as far as they
+// were needed for all.
+func (f *fetcher) message(pos int, it store.Item, d message.Digest, c *store.Content) {
 	if f.latest != f.known {
 		if p, ok := f.latest.Find(it.UID); ok {
 			it = itemAt(f.latest, p)
@@ -263,7 +275,7 @@ func (f *fetcher) message(pos int, it store.Item, d message.Digest) {
 			f.expunged = true // Its flags are those it had.
 		}
 	}
-	m := fetching{fetcher: f, Item: it, digest: d}
+	m := fetching{fetcher: f, Item: it, digest: d, content: c}
 	defer m.close()
 	marks := f.setsSeen && !it.Flags.Has(imap.FlagSeen)
 	if marks {

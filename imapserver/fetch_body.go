@@ -48,10 +48,13 @@ func (m *fetching) open() (*store.Content, error) {
 		return m.content, nil
 	}
 	m.opened = true
-	c, err := m.account.OpenContent(m.ctx, m.ContentID)
-	if err != nil {
-		m.fail(err)
-		return nil, err
+	c := m.content
+	if m.content = nil; c == nil {
+		var err error
+		if c, err = m.account.OpenContent(m.ctx, m.ContentID); err != nil {
+			m.fail(err)
+			return nil, err
+		}
 	}
 	// A file that was cut off is found before its size has been announced.
 	var last [1]byte

@@ -16,10 +16,10 @@ type fetching struct {
 	store.Item
 	digest message.Digest // Nil if the message has none any more, or none is needed.
 
-	content *store.Content // Nil until opened.
-	opened  bool
-	part    *message.Part // Root of the part tree, nil until needed.
-	err     error         // Why something could not be read.
+	content *store.Content // Nil until opened, or if it cannot be read.
+	opened  bool           // And that its file is complete was verified.
+	part    *message.Part  // Root of the part tree, nil until needed.
+	err     error          // Why something could not be read.
 }
 
 // close closes the file, if it was opened.

@@ -42,7 +42,7 @@ const (
 	maxIDName      = 30
 	maxIDValue     = 1024
 	maxUnseenBatch = 10000 // Messages marked \Seen in one transaction.
-	fetchBatch     = 200   // Messages whose digests are held while a client is written to.
+	fetchBatch     = 10000 // Messages that one list of those to be read has.
 	copyBuffer     = 32 << 10
 
 	maxContexts       = 20      // Searches of a session whose results are updated.

@@ -193,20 +193,7 @@ func (a *Account) contentRecord(ctx context.Context, id int64) (*content, error)
 // with what is known of the message without opening its file. An id that does
 // not exist (any more) is passed a nil digest. The digest must not be changed.
 func (a *Account) Digests(ctx context.Context, contentIDs []int64, fn func(i int, d message.Digest) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	a.readAhead(len(contentIDs))
-	var queue []*batch // What is read while fn is called.
-	next := 0
-	for start := 0; start < len(contentIDs); start += readBatch {
-		for ; next < len(contentIDs) && len(queue) < batchesAhead; next += readBatch {
-			queue = append(queue, a.startBatch(ctx, contentIDs[next:min(next+readBatch, len(contentIDs))]))
-		}
-		l, err := queue[0].wait()
-		if err != nil {
-			return err
-		}
-		queue = queue[1:]
+	return a.records(ctx, contentIDs, func(start int, l []*content) error {
 		for i, ct := range l {
 			var d message.Digest
 			if ct != nil {
@@ -216,13 +203,40 @@ func (a *Account) Digests(ctx context.Context, contentIDs []int64, fn func(i int
 				return err
 			}
 		}
+		return nil
+	})
+}
+
+// records calls fn for batches of records, in the order of ids, with the position of the
+// first. Those that do not exist are nil.
+func (a *Account) records(ctx context.Context, ids []int64, fn func(start int, l []*content) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.readAhead(len(ids))
+	var queue []*batch // What is read while fn is called.
+	next := 0
+	for start := 0; start < len(ids); start += recordBatch {
+		for ; next < len(ids) && len(queue) < batchesAhead; next += recordBatch {
+			queue = append(queue, a.startBatch(ctx, ids[next:min(next+recordBatch, len(ids))]))
+		}
+		l, err := queue[0].wait()
+		if err != nil {
+			return err
+		}
+		queue = queue[1:]
+		if err := fn(start, l); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// batchesAhead is how many batches of records are in memory, of which others are read while
-// one is looked at.
-const batchesAhead = 3
+// batchesAhead is how many batches of records are in memory, each of recordBatch, of which
+// others are read while one is looked at.
+const (
+	recordBatch  = 200
+	batchesAhead = 3
+)
 
 // A batch is records that are being read.
 type batch struct {
@@ -282,55 +296,6 @@ func (a *Account) readContents(ctx context.Context, ids []int64, l []*content, m
 	a.store.cache.addScanned(a, read...)
 	return nil
 }
-
-// Content is an open message: the header fields we added and the file as it was
-// received, read as one.
-type Content struct {
-	record *content
-	file   safefile.File
-}
-
-// OpenContent opens a message for reading. The error is ErrNoMessage when it does
-// not exist (any more). The caller must close it.
-func (a *Account) OpenContent(ctx context.Context, contentID int64) (*Content, error) {
-	c, err := a.OpenContentOnce(ctx, contentID)
-	if err == nil {
-		a.store.cache.addContents(a, c.record)
-	}
-	return c, err
-}
-
-// OpenContentOnce is OpenContent for those who read all messages of an account in turn.
-// What is known of them does not stay in memory, where it would replace what others read
-// again and again.
-func (a *Account) OpenContentOnce(ctx context.Context, contentID int64) (*Content, error) {
-	ct, err := a.contentRecord(ctx, contentID)
-	if err != nil {
-		return nil, err
-	}
-	f, err := a.store.fs.OpenFile(a.contentPath(contentID), 0, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open message file: %w", err)
-	}
-	return &Content{ct, f}, nil
-}
-
-// Size returns the size of the message in octets.
-func (c *Content) Size() int64 { return c.record.Size }
-
-// Prefix returns the header fields that we added in front. They must not be changed.
-func (c *Content) Prefix() []byte { return c.record.Prefix }
-
-// Digest returns what is known of the message without reading the file.
-func (c *Content) Digest() message.Digest { return c.record.Digest }
-
-// ReadAt reads the message, prefix first.
-func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
-	return readPrefixed(c.record.Prefix, c.file, p, off)
-}
-
-// Close closes the file.
-func (c *Content) Close() error { return c.file.Close() }
 
 // prefixed is a prefix and what follows, read as one.
 type prefixed struct {
