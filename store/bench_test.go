@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -203,7 +204,7 @@ func BenchmarkIndexFile(b *testing.B) {
 			b.ReportMetric(float64(info.Size())/float64(n), "B/message")
 		})
 		b.Run(fmt.Sprintf("messages=%d/read", n), func(b *testing.B) {
-			if err := a.listIndexes(); err != nil {
+			if err := errors.Join(a.saveIndexes(nil, []*Index{ix}), a.listIndexes()); err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {
