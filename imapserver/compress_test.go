@@ -138,19 +138,17 @@ func (w *bitWriter) take() []byte {
 func TestWhatIsInflatedCountsForTheLimits(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ input, want string }{
-		"a line that does not end": {"b1 NOOP " + strings.Repeat("x", 50<<20), "* BYE"},
+		"a line that does not end": {"b1 NOOP " + strings.Repeat("x", 20<<20), "* BYE"},
 		"a literal of a refused command": {
-			fmt.Sprintf("b1 APPEND missing {%d+}\r\n%s\r\n", 50<<20, strings.Repeat("x", 50<<20)), "* BYE [TOOBIG]"},
+			fmt.Sprintf("b1 APPEND missing {%d+}\r\n%s\r\n", 20<<20, strings.Repeat("x", 20<<20)), "* BYE [TOOBIG]"},
 		"a literal that is a string": {
 			fmt.Sprintf("b1 SELECT {%d+}\r\n%s\r\nb2 NOOP\r\n", 200<<10, strings.Repeat("x", 200<<10)), "b1 BAD [TOOBIG]"},
 		"a message beyond the limit": {
-			fmt.Sprintf("b1 APPEND Inbox {%d+}\r\n%s\r\n", 50<<20, strings.Repeat("x", 50<<20)), "* BYE [TOOBIG]"},
+			fmt.Sprintf("b1 APPEND Inbox {%d+}\r\n%s\r\n", 20<<20, strings.Repeat("x", 20<<20)), "* BYE [TOOBIG]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts := newTestServer(t, testSetup{listener: func(l *ListenerOptions) { l.MaxMessageSize = 1 << 20 }})
-			nc := ts.compressed()
-			var b bytes.Buffer
+			var b bytes.Buffer // Made first, as it may take longer than a connection waits.
 			w, _ := flate.NewWriter(&b, flate.BestCompression)
 			if _, err := io.Copy(w, strings.NewReader(c.input)); err != nil || w.Flush() != nil {
 				t.Fatal(err)
@@ -158,6 +156,8 @@ func TestWhatIsInflatedCountsForTheLimits(t *testing.T) {
 			if b.Len() > 300<<10 {
 				t.Fatalf("the bomb is large: %d octets", b.Len())
 			}
+			ts := newTestServer(t, testSetup{listener: func(l *ListenerOptions) { l.MaxMessageSize = 1 << 20 }})
+			nc := ts.compressed()
 			// The server may have closed the connection before it has read all.
 			go func() { _, _ = nc.Write(b.Bytes()) }()
 			readUntil(t, bufio.NewReader(flate.NewReader(nc)), c.want)

@@ -40,15 +40,14 @@ func initDir(t testing.TB, dir string, accounts ...string) {
 	if err != nil {
 		t.Fatalf("localserve -initonly: %v\n%s", err, out)
 	}
-	var b bytes.Buffer
+	b := bytes.NewBufferString("\nAccounts:\n")
 	for _, name := range accounts {
-		fmt.Fprintf(&b, "\t%s:\n\t\tDomain: localhost\n\t\tDestinations:\n\t\t\t%s@localhost: nil\n", name, name)
+		fmt.Fprintf(b, "\t%s:\n\t\tDomain: localhost\n\t\tDestinations:\n\t\t\t%s@localhost: nil\n", name, name)
 	}
-	// The accounts are the last section of the file.
-	f, err := os.OpenFile(filepath.Join(dir, "domains.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	path := filepath.Join(dir, "domains.conf")
+	data, err := os.ReadFile(path)
 	check(t, err)
-	_, err = f.Write(b.Bytes())
-	check(t, errors.Join(err, f.Close()))
+	check(t, os.WriteFile(path, bytes.Replace(data, []byte("\nAccounts:\n"), b.Bytes(), 1), 0o600))
 }
 
 // start runs mox localserve, and stops it at the end of the benchmark. With words, it
