@@ -8,6 +8,7 @@ import (
 
 	"mox/imap"
 	"mox/imap/wire"
+	"mox/internal/search"
 	"mox/message"
 	"mox/mlog"
 	"mox/store"
@@ -198,10 +199,13 @@ func itemNeeds(item imap.FetchItem) needs {
 
 // run writes a response for each message, for those that must be read in batches.
 func (f *fetcher) run() error {
+	if done, err := f.runColumn(); done || err != nil {
+		return err
+	}
 	n := 0
 	for pos, it := range f.wanted() {
 		if f.needs == needsIndex {
-			f.message(pos, it, nil, nil)
+			f.message(pos, it, known{})
 		} else {
 			f.batch, f.ids = append(f.batch, pos), append(f.ids, it.ContentID)
 		}
@@ -212,6 +216,68 @@ func (f *fetcher) run() error {
 		}
 	}
 	return f.flushBatch()
+}
+
+// runColumn writes all responses from what is kept of all messages together, if one item is
+// kept so and enough of them are asked for.
+func (f *fetcher) runColumn() (done bool, err error) {
+	n := 0
+	for _, iv := range f.intervals {
+		n += iv.end - iv.first
+	}
+	if f.needs != needsDigest || f.limited != nil || f.changed || n < f.known.Len()/columnShare {
+		return false, nil
+	}
+	data, err := f.column()
+	if data == nil {
+		return false, err
+	}
+	for pos, it := range f.wanted() {
+		if err := errors.Join(f.ctx.Err(), f.c.enc.Err()); err != nil {
+			return true, err
+		}
+		if b, ok := data.At(pos); ok {
+			f.message(pos, it, known{data: b})
+			continue
+		}
+		err := f.account.Digests(f.ctx, []int64{it.ContentID}, func(_ int, d message.Digest) error {
+			f.message(pos, it, known{digest: d})
+			return nil
+		})
+		if err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// column returns what is kept of all messages together of the only item that is not in the
+// index, nil if there is nothing.
+func (f *fetcher) column() (*search.Data, error) {
+	var it *fetchItem
+	for i := range f.items {
+		if f.items[i].needs == needsIndex {
+			continue
+		} else if it != nil {
+			return nil, nil
+		}
+		it = &f.items[i]
+	}
+	mb := search.Mailbox{Mail: f.account, Owner: f.account, Index: f.known}
+	switch it.Attr {
+	case imap.FetchBodyStructure:
+		return f.c.srv.keys.BodyStructures(f.ctx, mb)
+	case imap.FetchBodySection:
+		return f.c.srv.keys.HeaderFields(f.ctx, mb, it.Section.Fields)
+	}
+	return nil, nil
+}
+
+// known is what was read of a message, as far as it was needed.
+type known struct {
+	digest  message.Digest
+	content *store.Content
+	data    []byte // Of the only item that is not in the index.
 }
 
 // wanted iterates over the messages to be told about.
@@ -248,16 +314,16 @@ func (f *fetcher) flushBatch() error {
 	var err error
 	if f.needs == needsFile {
 		err = f.account.Contents(f.ctx, f.ids, func(i int, c *store.Content) error {
-			var d message.Digest
+			k := known{content: c}
 			if c != nil {
-				d = c.Digest()
+				k.digest = c.Digest()
 			}
-			f.message(f.batch[i], itemAt(f.known, f.batch[i]), d, c)
+			f.message(f.batch[i], itemAt(f.known, f.batch[i]), k)
 			return f.c.enc.Err()
 		})
 	} else {
 		err = f.account.Digests(f.ctx, f.ids, func(i int, d message.Digest) error {
-			f.message(f.batch[i], itemAt(f.known, f.batch[i]), d, nil)
+			f.message(f.batch[i], itemAt(f.known, f.batch[i]), known{digest: d})
 			return f.c.enc.Err()
 		})
 	}
@@ -265,9 +331,8 @@ func (f *fetcher) flushBatch() error {
 	return err
 }
 
-// message writes the response for one message, with its digest and itself as far as they
-// were needed for all.
-func (f *fetcher) message(pos int, it store.Item, d message.Digest, c *store.Content) {
+// message writes the response for one message.
+func (f *fetcher) message(pos int, it store.Item, k known) {
 	if f.latest != f.known {
 		if p, ok := f.latest.Find(it.UID); ok {
 			it = itemAt(f.latest, p)
@@ -275,7 +340,7 @@ func (f *fetcher) message(pos int, it store.Item, d message.Digest, c *store.Con
 			f.expunged = true // Its flags are those it had.
 		}
 	}
-	m := fetching{fetcher: f, Item: it, digest: d, content: c}
+	m := fetching{fetcher: f, Item: it, digest: k.digest, content: k.content, data: k.data}
 	defer m.close()
 	marks := f.setsSeen && !it.Flags.Has(imap.FlagSeen)
 	if marks {

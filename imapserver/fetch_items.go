@@ -15,6 +15,7 @@ type fetching struct {
 	*fetcher
 	store.Item
 	digest message.Digest // Nil if the message has none any more, or none is needed.
+	data   []byte         // Of the only item that is not in the index, if it is known already.
 
 	content *store.Content // Nil until opened, or if it cannot be read.
 	opened  bool           // And that its file is complete was verified.
@@ -87,6 +88,15 @@ func (m *fetching) objectID(name, prefix string, id int64) {
 
 // digestItem writes an item that the digest has, or, for header fields, may have.
 func (m *fetching) digestItem(it *fetchItem) {
+	switch {
+	case m.data != nil && it.Attr == imap.FetchBodyStructure:
+		m.c.enc.Name("BODYSTRUCTURE")
+		m.c.enc.RawBytes(m.data)
+		return
+	case m.data != nil:
+		m.literalBytes(it, m.data)
+		return
+	}
 	if m.digest == nil {
 		m.fail(store.ErrNoMessage)
 		switch it.Attr {

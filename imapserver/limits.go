@@ -43,6 +43,7 @@ const (
 	maxIDValue     = 1024
 	maxUnseenBatch = 10000 // Messages marked \Seen in one transaction.
 	fetchBatch     = 10000 // Messages that one list of those to be read has.
+	columnShare    = 8     // Of how much of a mailbox data is kept together: an eighth of it is asked for.
 	copyBuffer     = 32 << 10
 
 	maxContexts       = 20      // Searches of a session whose results are updated.

@@ -69,6 +69,7 @@ type slot struct {
 	mu      sync.Mutex // Held while the table is extended.
 	table   *table
 	refused map[textKey]bool // Texts that are too much.
+	asked   map[textKey]bool // Data that was asked for.
 
 	saveMu  sync.Mutex     // Held while columns are written to files. Guards what follows.
 	written map[string]int // Files that were written, and of how many messages.

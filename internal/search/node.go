@@ -49,6 +49,10 @@ const (
 
 	// Asked of the text index if it has the message, else of the file.
 	opNeedle
+
+	// Of columns that FETCH sends, see Data.
+	opStructure
+	opFields
 )
 
 // cost returns how dear it is to ask: 0 for the index, 1 for the digest, 2 for a header

@@ -51,10 +51,15 @@ func (k columnKind) savedName() string { return fmt.Sprintf("sort%d", k) }
 // savedName returns the end of the name of a file, empty if texts are not kept in one:
 // clients can ask for fields of any name.
 func (k textKey) savedName() string {
-	if k.op != opHeader {
+	chars := "abcdefghijklmnopqrstuvwxyz0123456789-"
+	switch k.op {
+	case opFields:
+		chars += fieldMark
+	case opHeader:
+	default:
 		return fmt.Sprintf("text%d", k.op)
 	}
-	if len(k.field) > maxSavedField || strings.Trim(k.field, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if len(k.field) > maxSavedField || strings.Trim(k.field, chars) != "" {
 		return ""
 	}
 	return savedFields + k.field

@@ -14,7 +14,7 @@ import (
 )
 
 // textKey says which text of messages a text column has: that of an operation that is asked
-// of the digest, or a header field, in lower case.
+// of the digest, or a header field, in lower case, or more of them, see Data.
 type textKey struct {
 	op    opcode
 	field string
@@ -64,6 +64,8 @@ func (c *textColumn) addDigest(key textKey, d message.Digest) {
 		if open = !d.HasField(name); !open {
 			c.text = appendValues(c.text, d, name)
 		}
+	case opStructure, opFields:
+		c.text, open = appendData(c.text, key, d)
 	default:
 		c.text = append(c.text, searchText(key.op, d)...)
 		open = d.SearchCut()
@@ -96,6 +98,11 @@ func appendValues(dst []byte, d message.Digest, name []byte) []byte {
 // extend is column.extend for texts.
 func (c *textColumn) extend(rows int, places, addedPlaces []int, added *textColumn) *textColumn {
 	n := &textColumn{text: make([]byte, 0, len(c.text)+len(added.text)), ends: make([]uint32, 0, rows), open: make([]bool, 0, rows)}
+	if len(places) == 0 || places[len(places)-1] == len(places)-1 { // Mostly messages come last.
+		n.append(c)
+		n.append(added)
+		return n
+	}
 	for i, j := 0, 0; i < len(places) || j < len(addedPlaces); {
 		from, row := c, i
 		if i == len(places) || j < len(addedPlaces) && addedPlaces[j] < places[i] {
