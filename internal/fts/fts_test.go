@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -51,6 +52,21 @@ func TestNothingMatchesAcrossTexts(t *testing.T) {
 		if found[0] != want {
 			t.Errorf("%q: %d instead of %d", text, found[0], want)
 		}
+	}
+}
+
+func TestTextsThatComeWhileASearchRunsAreLookedAt(t *testing.T) {
+	t.Parallel()
+	x := newIndex(t)
+	s, err := x.Search(ctxbg, []Pattern{{Text: []byte("two")}, {Text: []byte("six")}})
+	tcheck(t, err)
+	var b Batch
+	tcheck(t, b.Add(5, Text{Body: fold("one two")}))
+	tcheck(t, x.Apply(ctxbg, &b, 6))
+	found := make([]Answer, 4)
+	tcheck(t, s.Match(ctxbg, []int64{5, 6}, found))
+	if want := []Answer{Yes, No, Unknown, Unknown}; !slices.Equal(found, want) {
+		t.Errorf("got %v, want %v", found, want)
 	}
 }
 

@@ -210,16 +210,14 @@ func (s *Search) matchPart(ctx context.Context, order []int, ids []int64, found 
 	})
 }
 
-// matchOne looks for the patterns in one text.
+// matchOne looks for the patterns in one text. It may have come into the index after the
+// search was begun: then nothing is known of it yet.
 func (s *Search) matchOne(d *blockDoc, text []byte, found []Answer) {
+	end := d.start + d.body
+	body, fields := text[d.start:end], text[end:end+d.fields]
 	for p := range s.patterns {
 		found[p] = No
-		if s.May(p, d.id) != Maybe {
-			continue
-		}
-		end := d.start + d.body
-		body, fields := text[d.start:end], text[end:end+d.fields]
-		if s.patterns[p].in(body, fields) {
+		if s.May(p, d.id) != No && s.patterns[p].in(body, fields) {
 			found[p] = Yes
 		}
 	}
