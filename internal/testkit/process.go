@@ -22,6 +22,9 @@ const (
 	maxLine = 1 << 20
 	// maxOutput is how many lines of output are kept.
 	maxOutput = 20_000
+	// drainTimeout is how long the output of a process that has ended is waited for,
+	// while others have the pipe open too.
+	drainTimeout = 5 * time.Second
 )
 
 // A Process is an external program that a test has started.
@@ -35,7 +38,7 @@ type Process struct {
 	read int      // Lines that WaitLine has passed.
 	eof  bool     // There will be no more lines.
 
-	done chan struct{} // Closed when the process has ended.
+	done chan struct{} // Closed when the process has ended and its output was read.
 	err  error         // Of the process, once done is closed.
 }
 
@@ -65,6 +68,10 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	}()
 	go func() {
 		p.err = cmd.Wait()
+		select {
+		case <-readDone:
+		case <-time.After(drainTimeout): // Another process has the pipe too.
+		}
 		close(p.done)
 	}()
 	t.Cleanup(func() {
@@ -143,8 +150,8 @@ func (p *Process) PID() int {
 	return p.Cmd.Process.Pid
 }
 
-// Wait waits until the process has ended and returns its error, an
-// *exec.ExitError if it has failed or was killed.
+// Wait waits until the process has ended, with all that it wrote in Output, and
+// returns its error, an *exec.ExitError if it has failed or was killed.
 func (p *Process) Wait() error {
 	p.t.Helper()
 	select {

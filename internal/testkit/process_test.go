@@ -40,6 +40,17 @@ func TestWaitLineSeesEachLineOnce(t *testing.T) {
 	}
 }
 
+func TestOutputIsCompleteWhenAProcessHasEnded(t *testing.T) {
+	t.Parallel()
+	p := Start(t, shell(t, `head -c 100000 /dev/zero | tr '\0' x; echo; echo last`))
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	if out := p.Output(); len(out) != 100000+len("\nlast") || !strings.HasSuffix(out, "\nlast") {
+		t.Errorf("%d octets", len(out))
+	}
+}
+
 func TestProcessesEndWithTheirChildren(t *testing.T) {
 	t.Parallel()
 	p := Start(t, shell(t, `sleep 1000 & echo child $!; wait`))
