@@ -56,8 +56,11 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	c.account(ctx, &k, err)
 	// A client that sends many commands at once does not wait in between, and would keep
-	// a processor for longer than others should wait.
-	runtime.Gosched()
+	// a processor for longer than others should wait. Before waiting it would only wake
+	// another thread, to which this goroutine then moves.
+	if c.r.Buffered() > 0 {
+		runtime.Gosched()
+	}
 	if err == nil && c.logout {
 		err = errClose
 	}
