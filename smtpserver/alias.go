@@ -45,7 +45,7 @@ func (s *session) deliverAlias(ctx context.Context, t *transaction, m *incoming,
 		FromAuthentic: m.auth.Authentic(),
 		Skip:          func(member smtp.Address) bool { return others[member] || got.has(member) },
 	})
-	o.err, o.slow = x.Err, x.Slow
+	o.err, o.slow, o.evaluated, o.again = x.Err, x.Slow, x.Evaluated, len(got.had) > 0
 	for _, g := range x.Got {
 		o.stranger = o.stranger || g.FirstTime
 		others[g.Address] = true

@@ -38,6 +38,11 @@ type outcome struct {
 	slow     bool // The client is not to be treated well any more.
 	stranger bool // It has the message, and nothing is known of the sender.
 
+	// evaluated is what can be reported of the message to its domain, nil for nothing.
+	// Again says that some members of an alias got it in an earlier attempt.
+	evaluated *deliver.Evaluated
+	again     bool
+
 	// It was forwarded; relayed says that the next server tells the sender of delivery.
 	forwarded, relayed bool
 
@@ -57,6 +62,7 @@ func (s *session) receive(ctx context.Context, t *transaction, m *incoming) erro
 	}
 	s.deliver(ctx, t, m, outcomes)
 	s.reportDelivered(ctx, t, m, outcomes)
+	s.recordEvaluation(ctx, outcomes)
 	var done, failed []outcome
 	for _, o := range outcomes {
 		if o.slow {
@@ -108,6 +114,7 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 	r, facts := o.rcpt, s.facts(t, m, o.rcpt)
 	v := s.srv.opts.Decide.Decide(ctx, facts)
 	o.slow, o.stranger = v.Slow, v.FirstTime
+	del := deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time}
 	if !v.Accept {
 		if v.Err == nil { // A verdict should have one.
 			v.Err = smtp.Errorf(smtp.C451LocalError, smtp.Se30SystemOther, "local error in processing")
@@ -115,24 +122,41 @@ func (s *session) deliverOne(ctx context.Context, t *transaction, m *incoming, o
 		metricDelivery.WithLabelValues("reject", v.Reason).Inc()
 		kept := false
 		if k := s.srv.opts.Rejects; k != nil && v.KeepCopy {
-			kept = k.KeepRejected(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+			kept = k.KeepRejected(ctx, del)
 		}
+		o.evaluated = del.Evaluated()
 		s.traceRejected(ctx, t, r, v.Reason, v.Reasons, v.Err)
 		s.log.Info("message refused", slog.Any("rcptto", r.path), slog.String("reason", v.Reason), slog.Bool("copykept", kept), mlog.Err(v.Err))
 		o.err = v.Err
 		return
 	}
 	var res deliver.Result
-	res, o.err = s.srv.opts.Deliver.Deliver(ctx, deliver.Delivery{Facts: facts, Verdict: v, Spool: m.spool, Trace: m.trace, Received: m.time})
+	res, o.err = s.srv.opts.Deliver.Deliver(ctx, del)
 	o.forwarded, o.relayed = res.Forwarded > 0, res.Relayed
 	if o.err != nil {
 		metricDelivery.WithLabelValues("delivererror", v.Reason).Inc()
 		s.log.Info("message not delivered", slog.Any("rcptto", r.path), mlog.Err(o.err))
 		return
 	}
+	o.evaluated = del.Evaluated()
 	metricDelivery.WithLabelValues("delivered", v.Reason).Inc()
 	s.log.Info("message delivered", slog.Any("mailfrom", t.mail.ReversePath), slog.Any("rcptto", r.path),
 		slog.String("account", r.to.Account), slog.Int64("size", m.size), slog.String("reason", v.Reason))
+}
+
+// recordEvaluation records what DMARC has said of a message, for reports to others: once
+// for all recipients. If some got it in an earlier attempt, it was recorded then.
+func (s *session) recordEvaluation(ctx context.Context, outcomes []outcome) {
+	var l []*deliver.Evaluated
+	for _, o := range outcomes {
+		if o.had || o.again {
+			return
+		}
+		if o.evaluated != nil {
+			l = append(l, o.evaluated)
+		}
+	}
+	deliver.RecordEvaluation(ctx, s.log, s.srv.opts.Evaluations, l...)
 }
 
 // facts returns what is known of a message for a recipient.

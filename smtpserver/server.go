@@ -43,6 +43,10 @@ type Options struct {
 	// Bounce is for what comes back of messages that were forwarded. Nil takes nothing.
 	Bounce Bouncer
 
+	// Evaluations is told what DMARC has said of messages, for reports to others. Nil for
+	// none.
+	Evaluations deliver.Evaluations
+
 	// Trace records what becomes of messages. Nil records nothing.
 	Trace Tracer
 

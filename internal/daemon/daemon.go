@@ -285,7 +285,9 @@ func (d *Daemon) serve(ctx context.Context, s *config.Snapshot) error {
 		origins = inbound.NewAuthenticator(inbound.AuthenticatorOptions{Resolver: d.dns, Log: d.logger("inbound")})
 	}
 	d.smtp = smtpserver.New(smtpserver.Options{
-		Origins:  origins,
+		Origins:     origins,
+		Evaluations: d.dmarcDB,
+
 		Log:      d.logger("smtpserver"),
 		Config:   d.conf,
 		Auth:     d.checker,

@@ -20,14 +20,13 @@ func (d *Daemon) makeInbound() {
 		Log:      d.logger("inbound"),
 	})
 	d.deliver = deliver.New(deliver.Options{
-		Store:       d.store,
-		Config:      d.conf,
-		Log:         d.logger("deliver"),
-		Reports:     deliver.ReportStores{DMARC: d.dmarcDB, TLS: d.tlsDB},
-		Evaluations: d.dmarcDB,
-		Trace:       d.trace,
-		Forward:     d.submitter,
-		Match:       matcher{d},
+		Store:   d.store,
+		Config:  d.conf,
+		Log:     d.logger("deliver"),
+		Reports: deliver.ReportStores{DMARC: d.dmarcDB, TLS: d.tlsDB},
+		Trace:   d.trace,
+		Forward: d.submitter,
+		Match:   matcher{d},
 	})
 }
 

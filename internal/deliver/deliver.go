@@ -29,9 +29,8 @@ type Options struct {
 	Config *config.Holder // Of accounts. Nil if there are no copies of refused messages.
 	Log    *slog.Logger   // Nil logs nothing.
 
-	Reports     ReportStores // Where reports about our domains go.
-	Evaluations Evaluations  // For reports to others. Nil for none.
-	Trace       Tracer       // What becomes of messages. Nil records nothing.
+	Reports ReportStores // Where reports about our domains go.
+	Trace   Tracer       // What becomes of messages. Nil records nothing.
 
 	Forward Forwarder // For addresses that forward. Nil keeps their mail here.
 	Match   Matcher   // For notifications. Nil does not look at them.
@@ -39,12 +38,11 @@ type Options struct {
 
 // Deliverer delivers messages to accounts.
 type Deliverer struct {
-	store       *store.Store
-	conf        *config.Holder
-	log         *slog.Logger
-	reports     ReportStores
-	evaluations Evaluations
-	tracer      Tracer
+	store   *store.Store
+	conf    *config.Holder
+	log     *slog.Logger
+	reports ReportStores
+	tracer  Tracer
 
 	forwarder    Forwarder
 	forwardLimit *ratelimit.Accounts // By target.
@@ -58,7 +56,7 @@ type Deliverer struct {
 func New(opts Options) *Deliverer {
 	metrics.PanicPackages(pkg)
 	d := &Deliverer{
-		store: opts.Store, conf: opts.Config, log: opts.Log, reports: opts.Reports, evaluations: opts.Evaluations, tracer: opts.Trace,
+		store: opts.Store, conf: opts.Config, log: opts.Log, reports: opts.Reports, tracer: opts.Trace,
 		forwarder: opts.Forward, forwardLimit: newForwardLimit(), halfDone: newHalfDone(),
 		matcher: opts.Match, matching: newMatching(),
 	}
@@ -128,7 +126,6 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 		case done || del.Recipient.Alias != nil:
 			if del.Recipient.Alias == nil {
 				d.traceVerdict(ctx, del, time.Now())
-				d.evaluated(ctx, del)
 			}
 			return Result{Account: del.Recipient.Account, Forwarded: len(f.targets), Relayed: len(f.targets) == 1}, nil
 		}
@@ -170,7 +167,6 @@ func (d *Deliverer) storeOnce(ctx context.Context, del Delivery) (Result, error)
 	d.log.DebugContext(ctx, "message delivered", slog.String("account", name), slog.String("mailbox", res.Mailbox),
 		slog.Int64("contentid", res.Message.ContentID), slog.String("reason", del.Verdict.Reason))
 	d.reports.Store(ctx, d.log, del.Verdict.Report, res, res.Message.Received)
-	d.evaluated(ctx, del)
 	d.matchLater(ctx, del, res)
 	return res, nil
 }
@@ -202,22 +198,6 @@ func (d *Deliverer) append(ctx context.Context, name string, del Delivery) (Resu
 	}
 	d.forgetRejected(ctx, acc, del, msgs[0])
 	return Result{Account: name, Mailbox: mailbox, Message: msgs[0]}, nil
-}
-
-// evaluated records what DMARC has said of a message, for reports to others.
-func (d *Deliverer) evaluated(ctx context.Context, del Delivery) {
-	v := del.Verdict
-	RecordEvaluation(ctx, d.log, d.evaluations, Evaluated{
-		Auth:       del.Auth,
-		Rcpt:       del.Rcpt.IPDomain.Domain,
-		Time:       del.Received,
-		Accepted:   v.Accept,
-		RejectCopy: v.IsReject,
-		Applied:    v.Applied,
-		Overrides:  v.Overrides,
-		ToReports:  del.Recipient.Report != config.ReportNone,
-		Known:      v.Known,
-	})
 }
 
 // defaultJunk is the mailbox for junk of accounts that have removed theirs.

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"mox/config"
-	"mox/dmarc"
 	"mox/internal/inbound"
 	"mox/internal/metrics"
 	"mox/internal/parallel"
@@ -82,6 +81,10 @@ type Expanded struct {
 	// members who have it, the message must come again, with a Skip that knows them.
 	Err error
 
+	// Evaluated is about the message, and nil if it was not decided about or must come
+	// again and nobody has it.
+	Evaluated *Evaluated
+
 	Got  []GotMember
 	Full []smtp.Address // Who did not get the message because their mailbox is full.
 }
@@ -132,9 +135,11 @@ func (m *Members) Expand(ctx context.Context, e Expansion) Expanded {
 	if len(dels) == 0 {
 		return Expanded{Refused: true, Reason: ReasonAliasEmpty, Err: smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se11BadMailbox, "no such user here")}
 	}
-	if !slices.ContainsFunc(dels, func(d Delivery) bool { return d.Verdict.Accept }) {
+	taker := slices.IndexFunc(dels, func(d Delivery) bool { return d.Verdict.Accept })
+	if taker < 0 {
 		return m.refuse(ctx, dels)
 	}
+	evaluated := dels[taker].Evaluated()
 	elsewhere := e.elsewhere(dels, from)
 	for i := range dels {
 		d := &dels[i]
@@ -151,6 +156,9 @@ func (m *Members) Expand(ctx context.Context, e Expansion) Expanded {
 		if err := m.parallel(1, func(int) error { _, err := m.Deliver(ctx, *elsewhere); return err })[0]; err != nil {
 			x.Err = partly([]error{err})
 		}
+	}
+	if x.Err == nil || len(x.Got) > 0 {
+		x.Evaluated = evaluated
 	}
 	return x
 }
@@ -213,10 +221,6 @@ func taken(v inbound.Verdict, r config.Recipient, a *config.Alias) inbound.Verdi
 	why := fmt.Sprintf("on its own refused because of %s, but another member of %s takes it", v.Reason, a.Address)
 	v.Reasons = append(slices.Clone(v.Reasons), why)
 	v.Accept, v.Err, v.KeepCopy, v.Reason = true, nil, false, ReasonAliasMember
-	if v.Applied == dmarc.PolicyReject {
-		v.Applied = dmarc.PolicyNone
-		v.Overrides = append(slices.Clone(v.Overrides), dmarc.Override{Type: dmarc.OverrideLocalPolicy, Comment: "taken for another recipient"})
-	}
 	return v
 }
 
@@ -224,7 +228,7 @@ func taken(v inbound.Verdict, r config.Recipient, a *config.Alias) inbound.Verdi
 // says what the sender is told.
 func (m *Members) refuse(ctx context.Context, dels []Delivery) Expanded {
 	v := dels[0].Verdict
-	x := Expanded{Refused: true, Reason: v.Reason, Err: v.Err, Slow: v.Slow}
+	x := Expanded{Refused: true, Reason: v.Reason, Err: v.Err, Slow: v.Slow, Evaluated: dels[0].Evaluated()}
 	if m.Keep == nil {
 		return x
 	}

@@ -27,10 +27,8 @@ const (
 
 // KeepRejected stores a copy of a message that was refused for a recipient, if the
 // verdict and the account want one, and reports whether it did. A message that comes
-// again, as servers try again after a temporary error, is there once. What DMARC has said
-// of the message is recorded in any case.
+// again, as servers try again after a temporary error, is there once.
 func (d *Deliverer) KeepRejected(ctx context.Context, del Delivery) bool {
-	d.evaluated(ctx, del)
 	mailbox, keep := d.rejects(del.Recipient.Account)
 	if mailbox == "" || !del.Verdict.KeepCopy || del.Digest == nil {
 		return false

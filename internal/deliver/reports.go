@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
+	"mox/config"
 	"mox/dmarc"
 	"mox/dmarc/dmarcdb"
 	"mox/dmarc/report"
@@ -98,15 +100,52 @@ type Evaluated struct {
 // ask for more, is gone (RFC 9989).
 const reportInterval = 24 // Hours.
 
-// RecordEvaluation records a message, if it is one that is reported.
-func RecordEvaluation(ctx context.Context, log *slog.Logger, db Evaluations, e Evaluated) {
-	ev, ok := e.evaluation()
-	if !ok || db == nil {
+// Evaluated returns what becomes of the message for its recipient if it is delivered, or
+// refused, as the verdict says.
+func (del Delivery) Evaluated() *Evaluated {
+	v := del.Verdict
+	return &Evaluated{
+		Auth:       del.Auth,
+		Rcpt:       del.Rcpt.IPDomain.Domain,
+		Time:       del.Received,
+		Accepted:   v.Accept,
+		RejectCopy: v.IsReject,
+		Applied:    v.Applied,
+		Overrides:  v.Overrides,
+		ToReports:  del.Recipient.Report != config.ReportNone,
+		Known:      v.Known,
+	}
+}
+
+// RecordEvaluation records a message, if it is one that is reported: once, for reports
+// count messages and not recipients (RFC 7489 §7.2). That someone has got it counts more
+// than that it was refused for others.
+func RecordEvaluation(ctx context.Context, log *slog.Logger, db Evaluations, recipients ...*Evaluated) {
+	var l []dmarcdb.Evaluation
+	for _, e := range recipients {
+		if ev, ok := e.evaluation(); ok {
+			l = append(l, ev)
+		}
+	}
+	if len(l) == 0 || db == nil {
 		return
 	}
+	ev := slices.MinFunc(l, func(a, b dmarcdb.Evaluation) int { return rank(a) - rank(b) })
 	if err := db.AddEvaluation(ev); err != nil {
 		log.ErrorContext(ctx, "recording dmarc evaluation", mlog.Err(err), slog.String("domain", ev.PolicyDomain))
 	}
+}
+
+// rank is lower for what says more of a message.
+func rank(e dmarcdb.Evaluation) int {
+	n := 0
+	if e.Record.Disposition == report.DispositionReject {
+		n += 2
+	}
+	if e.Optional {
+		n++
+	}
+	return n
 }
 
 // evaluation returns what is recorded of a message. What is refused as junk is not

@@ -133,6 +133,37 @@ func TestWhichMessagesAreReported(t *testing.T) {
 	}
 }
 
+func TestMessageIsEvaluatedOnceForAllItsRecipients(t *testing.T) {
+	t.Parallel()
+	recipient := func(domain string, edit func(e *Evaluated)) *Evaluated {
+		e := evaluated(t)
+		e.Rcpt = domainOf(t, domain)
+		if edit != nil {
+			edit(&e)
+		}
+		return &e
+	}
+	refused := func(e *Evaluated) { e.Accepted, e.Applied = false, dmarc.PolicyReject }
+	toReports := func(e *Evaluated) { e.ToReports = true }
+	for name, test := range map[string]struct {
+		recipients []*Evaluated
+		want       string // The domain of the recipient that counts.
+	}{
+		"all the same":                   {[]*Evaluated{recipient("a.example", nil), recipient("b.example", nil), recipient("a.example", nil)}, "a.example"},
+		"refused for some":               {[]*Evaluated{recipient("a.example", refused), recipient("b.example", nil)}, "b.example"},
+		"also to an address for reports": {[]*Evaluated{recipient("a.example", toReports), recipient("b.example", nil)}, "b.example"},
+		"refused, and reports have it":   {[]*Evaluated{recipient("a.example", refused), recipient("b.example", toReports)}, "b.example"},
+		"refused, known to the second":   {[]*Evaluated{recipient("a.example", refused), recipient("b.example", func(e *Evaluated) { refused(e); e.Known = true })}, "b.example"},
+		"junk for the first":             {[]*Evaluated{recipient("a.example", func(e *Evaluated) { e.Accepted = false }), recipient("b.example", refused)}, "b.example"},
+	} {
+		rec := &recorder{}
+		RecordEvaluation(ctxbg, mlog.Discard(), rec, test.recipients...)
+		if l := rec.evaluations; len(l) != 1 || l[0].Record.Count != 1 || l[0].Record.EnvelopeTo != test.want {
+			t.Errorf("%s: recorded %+v", name, l)
+		}
+	}
+}
+
 func TestEvaluationsAndReportsAreStored(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -142,10 +173,11 @@ func TestEvaluationsAndReportsAreStored(t *testing.T) {
 	tcheck(t, err)
 	t.Cleanup(func() { tcheck(t, errors.Join(db.Close(), tdb.Close())) })
 	e := evaluated(t)
-	RecordEvaluation(ctxbg, mlog.Discard(), db, e)
-	RecordEvaluation(ctxbg, mlog.Discard(), db, e)
-	RecordEvaluation(ctxbg, mlog.Discard(), nil, e)
-	RecordEvaluation(ctxbg, mlog.Discard(), db, Evaluated{})
+	RecordEvaluation(ctxbg, mlog.Discard(), db, &e)
+	RecordEvaluation(ctxbg, mlog.Discard(), db, &e)
+	RecordEvaluation(ctxbg, mlog.Discard(), nil, &e)
+	RecordEvaluation(ctxbg, mlog.Discard(), db, &Evaluated{})
+	RecordEvaluation(ctxbg, mlog.Discard(), db)
 	l, err := db.Evaluations(ctxbg, "sender.example", e.Time, e.Time.Add(time.Hour))
 	if err != nil || len(l) != 1 || l[0].Record.Count != 2 {
 		t.Errorf("evaluations %+v, %v", l, err)

@@ -10,6 +10,7 @@ import (
 	"mox/dmarc/dmarcdb"
 	"mox/imap"
 	"mox/internal/inbound"
+	"mox/mlog"
 	"mox/store"
 )
 
@@ -59,19 +60,12 @@ func TestFieldsOfTheVerdictComeAfterTheReason(t *testing.T) {
 
 func TestWhatDMARCSaysIsRecordedForWhatIsTakenAndForWhatItRefuses(t *testing.T) {
 	t.Parallel()
-	rec := &recorder{}
-	d := New(Options{Store: testStore(t, store.Options{}), Evaluations: rec})
 	record := func(edit func(*Delivery)) (results []string) {
-		rec.evaluations = nil
+		rec := &recorder{}
 		del := delivery(t, "ann", text)
 		del.Auth = evaluated(t).Auth
 		edit(&del)
-		if del.Verdict.Accept {
-			_, err := d.Deliver(ctxbg, del)
-			tcheck(t, err)
-		} else {
-			d.KeepRejected(ctxbg, del)
-		}
+		RecordEvaluation(ctxbg, mlog.Discard(), rec, del.Evaluated())
 		for _, e := range rec.evaluations {
 			results = append(results, string(e.Record.Disposition))
 			if e.Optional {
