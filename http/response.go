@@ -305,7 +305,7 @@ func (w *response) observe() {
 		slog.Int64("size", w.size),
 	}
 	if w.client != w.request.remote {
-		attrs = append(attrs, slog.String("clientip", w.client.String()))
+		attrs = append(attrs, mlog.IP("clientip", w.client))
 	}
 	if w.full != w.size {
 		attrs = append(attrs, slog.Int64("uncompressedsize", w.full))

@@ -13,6 +13,7 @@ import (
 	"mox/imap/wire"
 	"mox/internal/identity"
 	"mox/internal/ratelimit"
+	"mox/mlog"
 )
 
 // STARTTLS, AUTHENTICATE, LOGIN. RFC 9051 §6.2. UNAUTHENTICATE. RFC 8437
@@ -237,7 +238,7 @@ func (c *conn) checkCertificate(ctx context.Context, preauth bool) bool {
 	}
 	cert, err := c.auth().Certificate(ctx, c.attempt(""), preauth)
 	if err != nil {
-		c.log.Debug("client certificate is of no use", "err", err, "remote", c.remote)
+		c.log.Debug("client certificate is of no use", "err", err, mlog.IP("remote", c.remote))
 		return false
 	}
 	c.owner = cert.Account

@@ -101,7 +101,7 @@ func (c *conn) begin() bool {
 	}
 	metricConnections.WithLabelValues(service).Inc()
 	metrics.ConnectionOpened("imap", c.opts.Name)
-	c.log.Debug("new connection", "remote", c.remote, "listener", c.opts.Name, "service", service)
+	c.log.Debug("new connection", mlog.IP("remote", c.remote), "listener", c.opts.Name, "service", service)
 	if contains(c.opts.Proxies, c.remote) && !c.readProxyHeader() {
 		return false
 	}
@@ -114,7 +114,7 @@ func (c *conn) begin() bool {
 	}
 	if c.opts.ImmediateTLS && c.tls == nil {
 		if err := c.handshake(c.ctx, c.nc); err != nil {
-			c.log.Log(c.ctx, mlog.ErrLevel(err), "tls handshake", "err", err, "remote", c.remote)
+			c.log.Log(c.ctx, mlog.ErrLevel(err), "tls handshake", "err", err, mlog.IP("remote", c.remote))
 			return false
 		}
 	}
@@ -166,7 +166,7 @@ func (c *conn) readProxyHeader() bool {
 	h, err := proxyproto.Read(c.nc)
 	if err != nil {
 		metricRefused.WithLabelValues("proxy").Inc()
-		c.log.Info("connection without proxy header", "err", err, "remote", c.remote, "listener", c.opts.Name)
+		c.log.Info("connection without proxy header", "err", err, mlog.IP("remote", c.remote), "listener", c.opts.Name)
 		return false
 	}
 	if !h.Local {
@@ -184,19 +184,19 @@ func (c *conn) admit() bool {
 	}
 	now := c.srv.opts.Now()
 	if l := c.opts.ConnectionRate; l != nil && !l.Add(c.remote, now, 1) {
-		c.log.Debug("refusing connection: too many in a short time", "remote", c.remote)
+		c.log.Debug("refusing connection: too many in a short time", mlog.IP("remote", c.remote))
 		c.refuse("too many connections in a short time from your network, try again later")
 		return false
 	}
 	if !c.auth().Allowed(c.remote) {
 		identity.CountRefused("imap")
-		c.log.Debug("refusing connection: too many failed logins", "remote", c.remote)
+		c.log.Debug("refusing connection: too many failed logins", mlog.IP("remote", c.remote))
 		c.refuse("too many failed logins from your network, try again later")
 		return false
 	}
 	if l := c.opts.OpenConnections; l != nil {
 		if !l.Acquire(c.remote) {
-			c.log.Debug("refusing connection: too many open", "remote", c.remote)
+			c.log.Debug("refusing connection: too many open", mlog.IP("remote", c.remote))
 			c.refuse("too many open connections from your network")
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 )
@@ -150,6 +151,15 @@ func Err(err error) slog.Attr {
 		return slog.Attr{}
 	}
 	return slog.Any(ErrKey, err)
+}
+
+// IP returns the attribute for an IP address. That of a connection that has none, such as
+// over a unix socket, is left out of the line.
+func IP(key string, ip netip.Addr) slog.Attr {
+	if !ip.IsValid() {
+		return slog.Attr{}
+	}
+	return slog.Any(key, ip)
 }
 
 // Errx logs err: at debug if it is that of a connection that was closed, at info

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -86,6 +87,7 @@ func TestLinesAreLogfmt(t *testing.T) {
 		{"m", []slog.Attr{slog.Any("d", domain{"xn--9ca.example", "é.example"})}, `d="é.example/xn--9ca.example"`},
 		{"m", []slog.Attr{slog.Any("l", []domain{{"a", "b"}, {"c", "d"}})}, `l="[b/a; d/c]"`},
 		{"m", []slog.Attr{slog.Any("ip", net.IPv4(10, 0, 0, 1))}, `ip=10.0.0.1`},
+		{"m", []slog.Attr{mlog.IP("ip", netip.MustParseAddr("2001:db8::1")), mlog.IP("none", netip.Addr{})}, `pkg=test ip=2001:db8::1`},
 		{"m", []slog.Attr{slog.Any("l", []string{"a", "b c"})}, `l="[a; b c]"`},
 		{"m", []slog.Attr{slog.Any("m", map[string]int{"b": 2, "a": 1})}, `m="[a:1; b:2]"`},
 		{"m", []slog.Attr{slog.Any("p", (*inner)(nil)), slog.Any("n", nil)}, `p=(nil) n=""`},

@@ -84,7 +84,7 @@ func (s *session) beginProxied() bool {
 	h, err := s.conn.readProxyHeader()
 	if err != nil {
 		metricRefused.WithLabelValues(s.lis.Kind.String(), "proxy").Inc()
-		s.log.Info("connection without proxy header", mlog.Err(err), slog.Any("remote", s.remoteIP), slog.String("listener", s.lis.Name))
+		s.log.Info("connection without proxy header", mlog.Err(err), mlog.IP("remote", s.remoteIP), slog.String("listener", s.lis.Name))
 		s.conn.close(false)
 		return false
 	}

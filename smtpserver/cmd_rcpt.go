@@ -149,7 +149,7 @@ func (s *session) refuseRecipient(p smtp.Path, err error) error {
 	}
 	s.counts.unknown++
 	metricDelivery.WithLabelValues("unknownuser", "").Inc()
-	s.log.Info("unknown recipient", slog.Any("rcptto", p), slog.Any("remote", s.remoteIP), mlog.Err(err))
+	s.log.Info("unknown recipient", slog.Any("rcptto", p), mlog.IP("remote", s.remoteIP), mlog.Err(err))
 	if s.exempt {
 		return err
 	}

@@ -101,7 +101,7 @@ func (s *Server) newSession(lis *listener, nc net.Conn) *session {
 // refuse closes a connection that is not served. The client is told why, unless
 // that would take a handshake.
 func (s *session) refuse(err *smtp.Error) {
-	s.log.Debug("connection refused", mlog.Err(err), slog.Any("remote", s.remoteIP), slog.String("listener", s.lis.Name))
+	s.log.Debug("connection refused", mlog.Err(err), mlog.IP("remote", s.remoteIP), slog.String("listener", s.lis.Name))
 	if s.tls != nil || !s.lis.ImmediateTLS {
 		_ = s.conn.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
 		_, _ = s.conn.c.Write(s.errorReply(err).Append(nil, false))
@@ -138,7 +138,7 @@ func (s *session) serve() {
 	metricConnection.WithLabelValues(s.lis.Kind.String()).Inc()
 	metrics.ConnectionOpened(s.lis.Kind.String(), s.lis.Name)
 	defer metrics.ConnectionClosed(s.lis.Kind.String(), s.lis.Name)
-	s.log.Info("new connection", slog.Any("remote", s.remoteIP), slog.Any("local", s.localIP),
+	s.log.Info("new connection", mlog.IP("remote", s.remoteIP), mlog.IP("local", s.localIP),
 		slog.String("listener", s.lis.Name), slog.String("kind", s.lis.Kind.String()), slog.Bool("tls", s.lis.ImmediateTLS))
 	defer s.drop()
 	defer func() {

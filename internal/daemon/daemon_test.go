@@ -151,6 +151,9 @@ func start(t *testing.T, dir string) *testDaemon {
 		if n := metrics.PanicCount() - wantPanics.Load(); n != 0 {
 			t.Errorf("%d panics", n)
 		}
+		if strings.Contains(log.String(), "invalid IP") {
+			t.Error("log has an address that is none")
+		}
 		if t.Failed() {
 			t.Logf("log:\n%s", log)
 		}

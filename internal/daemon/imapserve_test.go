@@ -28,6 +28,19 @@ func TestIMAPServeCommandLogsInWithoutPassword(t *testing.T) {
 	if got := command(t, ic, "select inbox"); !strings.Contains(got, "* 1 EXISTS") {
 		t.Errorf("select: %q", got)
 	}
+	c = d.dial(t)
+	if !strings.Contains(d.log.String(), " result=ok protocol=imap mechanism=PREAUTH ") {
+		t.Error("no line for the login")
+	}
+	if err := c.Do("loginattempts", "mox", "10"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.ReadLine(); err != nil || n != "1" {
+		t.Fatalf("%s login attempts, %v", n, err)
+	}
+	if line, err := c.ReadLine(); err != nil || !strings.Contains(line, "\timap\tPREAUTH\t-\t-\t") {
+		t.Errorf("login attempt %q, %v", line, err)
+	}
 	ended := func(want string) {
 		t.Helper()
 		line, err := ic.ReadLine()

@@ -73,6 +73,9 @@ func TestLMTPOnAUnixSocket(t *testing.T) {
 		t.Errorf("another server has started: %v", s)
 	}
 	d.stop()
+	if !strings.Contains(d.log.String(), ` m="new connection" `) || strings.Contains(d.log.String(), " remote=") {
+		t.Error("no line of a connection without address")
+	}
 	if _, err := os.Stat(socket); err == nil {
 		t.Errorf("socket is still there")
 	}

@@ -121,7 +121,7 @@ func (c *Checker) record(a Attempt, u user, err error) {
 	case resultError:
 		c.log.Error("checking credentials", mlog.Err(err), mlog.CidAttr(a.Cid))
 	case resultBadChanBind:
-		c.log.Warn("channel binding of login failed, someone may be intercepting the connection", mlog.Err(err), mlog.CidAttr(a.Cid), slog.Any("remote", a.RemoteIP))
+		c.log.Warn("channel binding of login failed, someone may be intercepting the connection", mlog.Err(err), mlog.CidAttr(a.Cid), mlog.IP("remote", a.RemoteIP))
 	}
 }
 
@@ -134,7 +134,7 @@ func (c *Checker) logAttempt(a Attempt, u user, result, reason string) {
 		attrs = append(attrs, slog.String("reason", reason))
 	}
 	attrs = append(attrs,
-		slog.Any("remote", a.RemoteIP),
+		mlog.IP("remote", a.RemoteIP),
 		slog.String("protocol", a.Protocol),
 		slog.String("mechanism", a.Mechanism),
 	)
