@@ -67,7 +67,7 @@ Accounts:
 func TestServeGetsCertificatesFromAnAuthority(t *testing.T) {
 	t.Parallel()
 	resolver := testkit.NewDNS(t, testkit.DNSOptions{Zone: acmeHost + ". A 127.0.0.1"}).Addr
-	acmePort, smtpPort := freePort(t), freePort(t)
+	acmePort, smtpPort := testkit.FreePort(t), testkit.FreePort(t)
 	port, err := strconv.Atoi(acmePort)
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func startDovecot(t testing.TB, extra string, prepare func(dir string)) (c *imap
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
 	prepare(dir)
-	port = freePort(t)
+	port = testkit.FreePort(t)
 	conf := filepath.Join(dir, "dovecot.conf")
 	text := fmt.Sprintf(dovecotConfig, dir, u.Username, g.Name, port) + strings.ReplaceAll(extra, "$DIR", dir)
 	check(t, os.WriteFile(conf, []byte(text), 0o644))

@@ -108,13 +108,13 @@ var webNames = []string{"mx.mail.example", "autoconfig.mail.example", "mta-sts.m
 // startWeb starts a server that has files, and forwards to a backend.
 func startWeb(t *testing.T, backend string) *web {
 	t.Helper()
-	w := &web{t: t, plain: freePort(t), secure: freePort(t), monitoring: freePort(t), ca: testkit.NewCA(t)}
+	w := &web{t: t, plain: testkit.FreePort(t), secure: testkit.FreePort(t), monitoring: testkit.FreePort(t), ca: testkit.NewCA(t)}
 	w.dir = testkit.Dir(t, map[string]string{
 		"site/index.html":    "<p>home\n",
 		"site/large.txt":     strings.Repeat("all work and no play\n", 1000),
 		"site/files/one.txt": "one\n",
 		"ca.pem":             string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.ca.Cert.Raw})),
-		"mox.conf":           fmt.Sprintf(webConfig, freePort(t), freePort(t), w.plain, w.secure, w.monitoring),
+		"mox.conf":           fmt.Sprintf(webConfig, testkit.FreePort(t), testkit.FreePort(t), w.plain, w.secure, w.monitoring),
 	})
 	w.cacert = filepath.Join(w.dir, "ca.pem")
 	cert, key := w.ca.WritePEM(t, t.TempDir(), w.ca.Issue(t, testkit.ECDSA, webNames...))
@@ -259,7 +259,7 @@ asyncio.run({"serve": serve, "ask": ask}[sys.argv[1]]())
 func TestServeForwardsWebSockets(t *testing.T) {
 	t.Parallel()
 	python := testkit.Python(t, "websockets")
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	p := testkit.Start(t, exec.Command(python, "-c", echoWebsockets, "serve", port))
 	p.WaitLine("serving")
 	w := startWeb(t, "http://127.0.0.1:"+port)
@@ -277,13 +277,13 @@ func TestServeForwardsWebSockets(t *testing.T) {
 func TestServeGetsCertificatesForAllThatItServes(t *testing.T) {
 	t.Parallel()
 	resolver := testkit.NewDNS(t, testkit.DNSOptions{Zone: "*.mail.example. A 127.0.0.1\nsite.example. A 127.0.0.1\n*.site.example. A 127.0.0.1\n*.new.example. A 127.0.0.1\n"}).Addr
-	w := &web{t: t, plain: freePort(t), secure: freePort(t), monitoring: freePort(t)}
+	w := &web{t: t, plain: testkit.FreePort(t), secure: testkit.FreePort(t), monitoring: testkit.FreePort(t)}
 	var httpPort int
 	if _, err := fmt.Sscan(w.plain, &httpPort); err != nil {
 		t.Fatal(err)
 	}
 	pebble := testkit.StartPebble(t, testkit.PebbleOptions{DNS: resolver, HTTPPort: httpPort, TLSPort: 1})
-	text := fmt.Sprintf(webConfig, freePort(t), freePort(t), w.plain, w.secure, w.monitoring)
+	text := fmt.Sprintf(webConfig, testkit.FreePort(t), testkit.FreePort(t), w.plain, w.secure, w.monitoring)
 	text = strings.Replace(text, "\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: cert.pem\n\t\t\t\t\tKeyFile: key.pem\n", "\t\t\tACME: pebble\n", 1)
 	text += fmt.Sprintf("DNSResolver:\n\t- %s\nTLS:\n\tCA:\n\t\tCertFiles:\n\t\t\t- ca.pem\nACME:\n\tpebble:\n\t\tDirectoryURL: %s\n\t\tContactEmail: ann@mail.example\n\t\tPort: %s\n", resolver, pebble.Directory, w.secure)
 	w.dir = testkit.Dir(t, map[string]string{

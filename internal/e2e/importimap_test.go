@@ -39,7 +39,7 @@ func startForeign(t *testing.T, caps string) *foreign {
 	}))
 	t.Cleanup(tokens.Close)
 	ca := testkit.NewCA(t)
-	f := &foreign{tlsPort: freePort(t)}
+	f := &foreign{tlsPort: testkit.FreePort(t)}
 	extra := `
 ssl = yes
 ssl_cert = <$DIR/cert.pem

@@ -29,17 +29,6 @@ var peerOptions = smtpclient.Options{
 	TLS:      smtpclient.TLSOptions{Mode: smtpclient.TLSSkip},
 }
 
-// freePort returns a port of 127.0.0.1 that was free a moment ago.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
 // publicDir returns a directory that programs reach which give up the rights of root.
 // It is removed when the test ends.
 func publicDir(t testing.TB, sub ...string) string {
@@ -152,7 +141,7 @@ func postfixClient(t testing.TB, next string) string {
 	postfix := testkit.Tool(t, "postfix")
 	dir := publicDir(t, "conf", "queue", "data")
 	succeed(t, "", "chown", "postfix", filepath.Join(dir, "data"))
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	writeFile(t, filepath.Join(dir, "conf", "main.cf"), fmt.Sprintf(`
 compatibility_level = 3.6
 myhostname = postfix.example
@@ -280,7 +269,7 @@ func TestHAProxy(t *testing.T) {
 	}
 	for _, version := range []string{"send-proxy", "send-proxy-v2"} {
 		t.Run(version, func(t *testing.T) {
-			smtpPort, imapPort := freePort(t), freePort(t)
+			smtpPort, imapPort := testkit.FreePort(t), testkit.FreePort(t)
 			conf := filepath.Join(t.TempDir(), "haproxy.cfg")
 			text := "global\n\tmaxconn 100\ndefaults\n\tmode tcp\n\ttimeout connect 10s\n\ttimeout client 60s\n\ttimeout server 60s\n"
 			for service, port := range map[string]string{"smtp": smtpPort, "imap": imapPort} {

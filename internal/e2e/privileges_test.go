@@ -108,13 +108,8 @@ func newRooted(t *testing.T) *rooted {
 	dns := testkit.NewDNS(t, testkit.DNSOptions{Zone: "remote.example A 127.0.0.1\nremote.example TXT \"v=spf1 ip4:127.0.0.1 -all\"\n"})
 	args := []any{dns.Addr}
 	for _, service := range []string{"smtp", "imap", "imaps", "metrics"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		r.addr[service] = l.Addr().String()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
+		port := testkit.FreePort(t)
+		r.addr[service] = "127.0.0.1:" + port
 		args = append(args, port)
 	}
 	writeAs(t, r.conf, fmt.Sprintf(rootedConfig, args...), 0644)

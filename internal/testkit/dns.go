@@ -1,8 +1,8 @@
 package testkit
 
 import (
+	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -89,26 +89,30 @@ const listenTries = 50
 // listenBoth returns sockets for UDP and TCP with the same port.
 func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
-	return listenOn(t, func() int { return 0 })
+	var err error
+	for range listenTries {
+		var pc net.PacketConn
+		var ln net.Listener
+		if pc, ln, err = listenOn(0); err == nil {
+			return pc, ln
+		}
+	}
+	t.Fatalf("listening on the same udp and tcp port: %v", err)
+	return nil, nil
 }
 
-// listenOn is listenBoth for one of the ports that a function returns.
-func listenOn(t testing.TB, port func() int) (net.PacketConn, net.Listener) {
-	t.Helper()
-	var lastErr error
-	for range listenTries {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(port()))
-		if err == nil {
-			var ln net.Listener
-			if ln, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
-				return pc, ln
-			}
-			_ = pc.Close()
-		}
-		lastErr = err
+// listenOn listens on a port, with UDP and TCP. Zero is any that is free for UDP.
+func listenOn(port int) (net.PacketConn, net.Listener, error) {
+	pc, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, nil, err
 	}
-	t.Fatalf("listening on the same udp and tcp port: %v", lastErr)
-	return nil, nil
+	ln, err := net.Listen("tcp", pc.LocalAddr().String())
+	if err != nil {
+		_ = pc.Close() // It was of no use.
+		return nil, nil, err
+	}
+	return pc, ln, nil
 }
 
 // Set replaces all that the server knows.

@@ -53,7 +53,7 @@ func StartPebble(t testing.TB, opts PebbleOptions) *Pebble {
 	dir := t.TempDir()
 	p := &Pebble{CA: NewCA(t)}
 	certFile, keyFile := p.CA.WritePEM(t, dir, p.CA.Issue(t, ECDSA, "localhost", "127.0.0.1"))
-	addr, management := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	addr, management := "127.0.0.1:"+FreePort(t), "127.0.0.1:"+FreePort(t)
 	p.Directory, p.management = "https://"+addr+"/dir", "https://"+management
 	validity := opts.Validity
 	if validity == 0 {

@@ -50,7 +50,7 @@ func StartPostfix(t testing.TB, hostname string, ca *CA, cert tls.Certificate) *
 		t.Fatalf("chown: %v: %s", err, out)
 	}
 	certFile, keyFile := ca.WritePEM(t, filepath.Join(dir, "conf"), cert)
-	p := &Postfix{Port: freePort(t)}
+	p := &Postfix{Port: FreePort(t)}
 	main := fmt.Sprintf(`
 compatibility_level = 3.6
 myhostname = %s

@@ -1,9 +1,8 @@
 package testkit
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -20,11 +19,10 @@ const (
 
 	// maxLine is the length of a line of output from which on it is cut.
 	maxLine = 1 << 20
-	// maxOutput is how many lines of output are kept.
-	maxOutput = 20_000
-	// drainTimeout is how long the output of a process that has ended is waited for,
-	// while others have the pipe open too.
-	drainTimeout = 5 * time.Second
+	// maxOutput is how many octets of output are kept.
+	maxOutput = 64 << 20
+	// groupTimeout is how long processes that were killed may take to be gone.
+	groupTimeout = 10 * time.Second
 )
 
 // A Process is an external program that a test has started.
@@ -32,14 +30,20 @@ type Process struct {
 	Cmd *exec.Cmd
 
 	t    testing.TB
+	pipe *os.File // What the process writes is read from here.
+
 	mu   sync.Mutex // Guards what follows.
 	cond *sync.Cond
+	buf  [32 << 10]byte
 	out  []string // Lines of standard output and error.
+	part []byte   // A line that has no end yet.
+	size int      // Octets of out.
 	read int      // Lines that WaitLine has passed.
 	eof  bool     // There will be no more lines.
 
-	done chan struct{} // Closed when the process has ended and its output was read.
-	err  error         // Of the process, once done is closed.
+	readDone chan struct{} // Closed when there is no more output.
+	done     chan struct{} // Closed when the process has ended and its output was read.
+	err      error         // Of the process, once done is closed.
 }
 
 // Start starts cmd, whose standard output and error are read. The process, and
@@ -47,12 +51,13 @@ type Process struct {
 // test has failed.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &Process{Cmd: cmd, t: t, done: make(chan struct{})}
+	p := &Process{Cmd: cmd, t: t, readDone: make(chan struct{}), done: make(chan struct{})}
 	p.cond = sync.NewCond(&p.mu)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatalf("making pipe: %v", err)
 	}
+	p.pipe = r
 	cmd.Stdout, cmd.Stderr = w, w
 	ownGroup(cmd)
 	err = cmd.Start()
@@ -61,25 +66,21 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		_ = r.Close()
 		t.Fatalf("starting %s: %v", cmd.Path, err)
 	}
-	readDone := make(chan struct{})
 	go func() {
-		defer close(readDone)
-		p.readLines(r)
+		defer close(p.readDone)
+		p.readAll()
 	}()
 	go func() {
 		p.err = cmd.Wait()
-		select {
-		case <-readDone:
-		case <-time.After(drainTimeout): // Another process has the pipe too.
-		}
+		p.readRest()
 		close(p.done)
 	}()
 	t.Cleanup(func() {
-		_ = killGroup(cmd.Process) // May have ended.
+		p.kill()
 		<-p.done
 		// A process that has left the group may still have the pipe.
 		_ = r.SetReadDeadline(time.Now().Add(time.Second))
-		<-readDone
+		<-p.readDone
 		_ = r.Close()
 		if t.Failed() {
 			t.Logf("output of %s:\n%s", cmd.Path, p.Output())
@@ -88,22 +89,39 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
-func (p *Process) readLines(r io.Reader) {
-	br := bufio.NewReaderSize(r, maxLine)
+// add takes output. It must be called with mu held.
+func (p *Process) add(data []byte) {
+	p.part = append(p.part, data...)
 	for {
-		line, err := br.ReadSlice('\n')
-		p.mu.Lock()
-		if s := strings.TrimRight(string(line), "\r\n"); (s != "" || err == nil) && len(p.out) < maxOutput {
-			p.out = append(p.out, s)
+		i := bytes.IndexByte(p.part, '\n')
+		if i < 0 {
+			break
 		}
-		p.eof = err != nil && !errors.Is(err, bufio.ErrBufferFull)
-		eof := p.eof
-		p.cond.Broadcast()
-		p.mu.Unlock()
-		if eof {
-			return
-		}
+		p.addLine(p.part[:i])
+		p.part = p.part[i+1:]
 	}
+	if len(p.part) >= maxLine {
+		p.addLine(p.part)
+		p.part = nil
+	}
+}
+
+// addLine adds a line. It must be called with mu held.
+func (p *Process) addLine(line []byte) {
+	if p.size += len(line); p.size <= maxOutput {
+		p.out = append(p.out, strings.TrimRight(string(line), "\r"))
+		p.cond.Broadcast()
+	}
+}
+
+// end says that there is no more output. It must be called with mu held.
+func (p *Process) end() {
+	if len(p.part) > 0 {
+		p.addLine(p.part)
+		p.part = nil
+	}
+	p.eof = true
+	p.cond.Broadcast()
 }
 
 // WaitLine waits until the process writes a line that matches a regular
@@ -132,17 +150,22 @@ func (p *Process) WaitLine(re string) []string {
 			}
 		}
 		if p.eof || timeout {
-			p.t.Fatalf("%s wrote no line that matches %q (end of output: %v)", p.Cmd.Path, re, p.eof)
+			p.t.Fatalf("%s wrote no line that matches %q (end of output: %v; more than is kept: %v)", p.Cmd.Path, re, p.eof, p.size > maxOutput)
 		}
 		p.cond.Wait()
 	}
 }
 
-// Output returns all lines so far.
+// Output returns all that the process has written up to now.
 func (p *Process) Output() string {
+	p.readNow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return strings.Join(p.out, "\n")
+	out := strings.Join(p.out, "\n")
+	if len(p.part) > 0 && len(p.out) > 0 {
+		out += "\n"
+	}
+	return out + string(p.part)
 }
 
 // PID returns the process id.
@@ -173,9 +196,18 @@ func (p *Process) Stop() error {
 }
 
 // Kill ends the process at once, as a crash would, with those it has started, and
-// waits for it.
+// waits for them.
 func (p *Process) Kill() {
 	p.t.Helper()
-	_ = killGroup(p.Cmd.Process) // May have ended.
+	p.kill()
 	_ = p.Wait()
+}
+
+// kill kills the process and those it has started, and waits until they are gone, so that
+// none of them writes files any more.
+func (p *Process) kill() {
+	_ = killGroup(p.Cmd.Process) // May have ended.
+	for end := time.Now().Add(groupTimeout); groupRuns(p.Cmd.Process) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 }

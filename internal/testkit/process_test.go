@@ -2,7 +2,10 @@ package testkit
 
 import (
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -48,6 +51,45 @@ func TestOutputIsCompleteWhenAProcessHasEnded(t *testing.T) {
 	}
 	if out := p.Output(); len(out) != 100000+len("\nlast") || !strings.HasSuffix(out, "\nlast") {
 		t.Errorf("%d octets", len(out))
+	}
+}
+
+// What the process has written is known at once, without waiting for a line.
+func TestOutputHasAllThatWasWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := Start(t, shell(t, `trap '' INT; for i in $(seq 200); do echo $i; echo $i >`+dir+`/n; done; printf part; echo >`+dir+`/end; exec sleep 1000`))
+	for last := ""; last != "200\n"; {
+		data, err := os.ReadFile(filepath.Join(dir, "n"))
+		if err != nil || len(data) == 0 || data[len(data)-1] != '\n' {
+			continue // Before the first, or between.
+		}
+		if last = string(data); !strings.Contains("\n"+p.Output()+"\n", "\n"+last) {
+			t.Fatalf("no %q in output", last)
+		}
+	}
+	for _, err := os.Stat(filepath.Join(dir, "end")); err != nil; _, err = os.Stat(filepath.Join(dir, "end")) {
+		runtime.Gosched()
+	}
+	if out := p.Output(); !strings.HasSuffix(out, "\n200\npart") {
+		t.Errorf("output %q", out)
+	}
+	p.Kill()
+}
+
+// A process that others of its group outlive, which have its output too.
+func TestWaitDoesNotWaitForOthers(t *testing.T) {
+	t.Parallel()
+	p := Start(t, shell(t, `sleep 1000 & printf 'one\nand a half'`))
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	if out := p.Output(); out != "one\nand a half" {
+		t.Errorf("output %q", out)
+	}
+	p.Kill()
+	if groupRuns(p.Cmd.Process) {
+		t.Error("there are processes of the group")
 	}
 }
 

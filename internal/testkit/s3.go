@@ -24,7 +24,7 @@ type S3 struct {
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
 	path := goTool(t, "tools/s3/go.mod", "versitygw")
-	addr := "127.0.0.1:" + freePort(t)
+	addr := "127.0.0.1:" + FreePort(t)
 	s := &S3{URL: "http://" + addr, Bucket: "bucket", AccessKey: "testaccess", SecretKey: "testsecret", Dir: filepath.Join(DataDir(t), "s3")}
 	if err := os.MkdirAll(filepath.Join(s.Dir, s.Bucket), 0700); err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func StartUnbound(t testing.TB, opts UnboundOptions) *Unbound {
 		// Unlikely to be in use. The system may use 127.0.0.x.
 		host, port = fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), 1+rand.IntN(254), 1+rand.IntN(254)), "53"
 	} else {
-		port = freePort(t)
+		port = FreePort(t)
 	}
 	authHost, authPort, err := net.SplitHostPort(opts.Authority.Addr)
 	if err != nil {
@@ -115,27 +115,4 @@ func (u *Unbound) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	}
 	const script = `mount --bind "$0" /etc/resolv.conf && exec "$@"`
 	return exec.Command(Tool(t, "unshare"), append([]string{"--mount", "sh", "-c", script, resolv, Tool(t, name)}, args...)...)
-}
-
-// Ports for programs that need to know theirs before they are started. Systems do not give
-// these to who does not care for a number, of which there are many while tests run.
-const (
-	minPort = 10000
-	maxPort = 32000
-)
-
-// freePort returns a port of 127.0.0.1 that is free for UDP and TCP.
-func freePort(t testing.TB) string {
-	t.Helper()
-	pc, ln := listenOn(t, func() int { return minPort + rand.IntN(maxPort-minPort) })
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		t.Fatalf("address of listener: %v", err)
-	}
-	for _, err := range []error{pc.Close(), ln.Close()} {
-		if err != nil {
-			t.Fatalf("closing listener: %v", err)
-		}
-	}
-	return port
 }
