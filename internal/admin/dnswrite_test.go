@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,13 +61,7 @@ func startKnot(t *testing.T) string {
 	t.Helper()
 	knotd := testkit.Tool(t, "knotd")
 	dir := t.TempDir()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	ln.Close()
+	port := testkit.FreePort(t)
 	for name, text := range map[string]string{"knot.conf": fmt.Sprintf(knotConf, dir, port), "zone": knotZone} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0600); err != nil {
 			t.Fatal(err)
@@ -76,7 +69,7 @@ func startKnot(t *testing.T) string {
 	}
 	p := testkit.Start(t, exec.Command(knotd, "-c", filepath.Join(dir, "knot.conf")))
 	p.WaitLine(`loaded, serial`)
-	return addr
+	return "127.0.0.1:" + port
 }
 
 // newZoneWorld is a rotating Admin that writes to the zone of a name server.

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"testing"
 
 	"mox/dns"
+	"mox/internal/testkit"
 	"mox/smtp"
 	"mox/smtpclient"
 )
@@ -160,13 +160,8 @@ func TestSendmailSubmitsMessages(t *testing.T) {
 
 func TestSendmailStoresWhatItCannotSend(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close() // Nothing listens there.
-	good := []string{"Host: 127.0.0.1", fmt.Sprintf("Port: %d", port), "Username: a@b.example", "Password: x", "From: a@b.example"}
+	port := testkit.FreePort(t) // Nothing listens there.
+	good := []string{"Host: 127.0.0.1", "Port: " + port, "Username: a@b.example", "Password: x", "From: a@b.example"}
 	for _, tc := range []struct {
 		name   string
 		fields []string

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"mox/dmarc/dmarcdb"
 	"mox/internal/authdb"
@@ -71,8 +72,8 @@ func (d *Daemon) databases() map[string]func(ctx context.Context, path string) e
 // which are answered with "ok". With "done", or when the connection ends, files are
 // not held any more.
 func (d *Daemon) ctlBackup(ctx context.Context, c *ctl.Conn) error {
-	if !d.backups.TryLock() {
-		return errBackupRuns
+	if err := d.lockBackups(ctx); err != nil {
+		return err
 	}
 	defer d.backups.Unlock()
 	var names []string
@@ -96,6 +97,29 @@ func (d *Daemon) ctlBackup(ctx context.Context, c *ctl.Conn) error {
 		err = errors.Join(err, backup.Remember(d.DataDir(), o))
 	}
 	return err
+}
+
+// backupWait is how long a backup waits for the one before: a command may have been
+// interrupted just now, which is seen a moment later.
+const (
+	backupWait = 5 * time.Second
+	backupLook = 20 * time.Millisecond
+)
+
+// lockBackups makes this the only backup.
+func (d *Daemon) lockBackups(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, backupWait, errBackupRuns)
+	defer cancel()
+	look := time.NewTicker(backupLook)
+	defer look.Stop()
+	for !d.backups.TryLock() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // backupSession is a backup in progress.

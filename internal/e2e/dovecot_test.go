@@ -93,7 +93,7 @@ func startDovecot(t testing.TB, extra string, prepare func(dir string)) (c *imap
 	p := testkit.Start(t, exec.Command(args[0], args[1:]...))
 	t.Cleanup(func() { _ = p.Stop() }) // Before the directory goes.
 	var nc net.Conn
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if nc, err = net.Dial("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
 			break
 		} else if time.Now().After(end) {

@@ -92,8 +92,16 @@ func TestImportKilled(t *testing.T) {
 // killInImport begins an import and kills the server when some of it is stored.
 func (s *server) killInImport(conf, mailbox, mbox string) (id string) {
 	s.t.Helper()
-	cmd := exec.Command(binary(s.t), "-config", conf, "import", "mbox", "mox", mailbox, mbox)
+	cmd := exec.Command(binary(s.t), "-config", conf, "import", "mbox", "mox", mailbox, "-")
+	in, err := cmd.StdinPipe()
+	check(s.t, err)
 	p := testkit.Start(s.t, cmd)
+	data := testkit.ReadFile(s.t, mbox)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := in.Write(data[:len(data)-1]) // It does not end before the kill.
+		sent <- err
+	}()
 	p.WaitLine("^import .* has begun$")
 	id = regexp.MustCompile(`import (\w+) has begun`).FindStringSubmatch(p.Output())[1]
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -104,6 +112,8 @@ func (s *server) killInImport(conf, mailbox, mbox string) (id string) {
 		}
 	}
 	s.proc.Kill()
+	_ = in.Close() // It may have seen that the server is gone.
+	<-sent
 	_ = p.Wait() // It fails, which is looked at.
 	if out := p.Output(); !strings.Contains(out, "is not complete") || !strings.Contains(out, "mox import abort mox "+id) {
 		s.t.Fatalf("import ended with:\n%s", out)

@@ -88,10 +88,8 @@ func startDovecot(t *testing.T, caps string) (port int) {
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
 	tcheck(t, os.Chown(dir, uid, gid))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err = strconv.Atoi(testkit.FreePort(t))
 	tcheck(t, err)
-	port = ln.Addr().(*net.TCPAddr).Port
-	tcheck(t, ln.Close())
 	if caps != "" {
 		caps = "protocol imap {\n imap_capability = " + caps + "\n}"
 	}
@@ -100,7 +98,7 @@ func startDovecot(t *testing.T, caps string) (port int) {
 	tcheck(t, os.WriteFile(conf, []byte(text), 0o644))
 	args = append(args, conf)
 	testkit.Start(t, exec.Command(args[0], args[1:]...))
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(testkit.ProcessTimeout); ; time.Sleep(20 * time.Millisecond) {
 		nc, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			tcheck(t, nc.Close())
