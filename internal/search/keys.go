@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 	"weak"
 
 	"mox/internal/parallel"
@@ -26,15 +27,26 @@ type Keys struct {
 	slots  map[slotKey]*slot
 	recent list.List // Of *slot, the last used first.
 	size   int64
+	timer  *time.Timer // Of sweep, nil when there are no slots.
+	closed bool
 
 	saving  sync.WaitGroup // Goroutines that write columns to files.
 	buildMu sync.Mutex     // Held by those who read many digests: one at a time, by all processors.
 }
 
 // Close waits for what is being written.
-func (k *Keys) Close() { k.saving.Wait() }
+func (k *Keys) Close() {
+	k.mu.Lock()
+	k.closed = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.mu.Unlock()
+	k.saving.Wait()
+}
 
-// NewKeys returns Keys that use at most max bytes of memory between commands.
+// NewKeys returns Keys that use at most max bytes of memory between commands, and give back
+// what nobody has used for some minutes. They must be closed.
 func NewKeys(max int64) *Keys {
 	return &Keys{max: max, seed: maphash.MakeSeed(), slots: map[slotKey]*slot{}}
 }
@@ -65,11 +77,13 @@ type slot struct {
 	key  slotKey
 	elem *list.Element // Nil once dropped.
 	size int64
+	last time.Time // When it was last asked for.
 
 	mu      sync.Mutex // Held while the table is extended.
 	table   *table
-	refused map[textKey]bool // Texts that are too much.
-	asked   map[textKey]bool // Data that was asked for.
+	used    map[columnID]time.Time // When a column of the table was last asked for.
+	refused map[textKey]bool       // Texts that are too much.
+	asked   map[textKey]bool       // Data that was asked for.
 
 	saveMu  sync.Mutex     // Held while columns are written to files. Guards what follows.
 	written map[string]int // Files that were written, and of how many messages.
@@ -113,24 +127,6 @@ func (t *table) has(n needs) bool {
 		}
 	}
 	return !n.links || t.links != nil
-}
-
-// only returns the table with no other columns.
-func (t *table) only(n needs) *table {
-	o := &table{uids: t.uids}
-	for k, needed := range n.columns {
-		if needed {
-			o.columns[k] = t.columns[k]
-		}
-	}
-	if n.links {
-		o.links = t.links
-	}
-	o.texts = map[textKey]*textColumn{}
-	for _, key := range n.texts {
-		o.texts[key] = t.texts[key]
-	}
-	return o
 }
 
 func (t *table) memory() int64 {
@@ -184,11 +180,9 @@ func (k *Keys) get(ctx context.Context, mb Mailbox, positions []int, n needs) (*
 	if t != loaded {
 		k.saving.Go(func() { s.save(t, mb) })
 	}
+	s.use(n)
 	if t != s.table {
-		s.table = t
-		if t.memory() > k.max {
-			s.table = t.only(n)
-		}
+		s.table = s.fit(t, n, k.max)
 		k.keep(s)
 	}
 	return t, t.rows(mb.Index, positions), nil
@@ -204,9 +198,13 @@ func (k *Keys) slot(key slotKey) *slot {
 		s.elem = k.recent.PushFront(s)
 		k.slots[key] = s
 		k.resize(s, s.table.memory())
+		if k.timer == nil && !k.closed {
+			k.timer = time.AfterFunc(sweepInterval, k.sweep)
+		}
 	} else {
 		k.recent.MoveToFront(s.elem)
 	}
+	s.last = time.Now()
 	return s
 }
 
@@ -225,12 +223,16 @@ func (k *Keys) resize(s *slot, size int64) {
 	k.size += size - s.size
 	s.size = size
 	for k.size > k.max {
-		old := k.recent.Back().Value.(*slot)
-		k.recent.Remove(old.elem)
-		delete(k.slots, old.key)
-		k.size -= old.size
-		old.elem, old.size = nil, 0
+		k.drop(k.recent.Back().Value.(*slot))
 	}
+}
+
+// drop forgets a slot. The caller holds mu.
+func (k *Keys) drop(s *slot) {
+	k.recent.Remove(s.elem)
+	delete(k.slots, s.key)
+	k.size -= s.size
+	s.elem, s.size = nil, 0
 }
 
 // rows returns which rows the messages at positions, ascending, are.

@@ -77,7 +77,11 @@ const savedLinks = "links"
 
 // appendSaved appends the content of a file.
 func appendSaved(dst []byte, uids []uint32, contents []int64, s saved) []byte {
-	dst = append(dst, savedVersion)
+	size := 64 + 4*len(uids) + 8*len(contents) + len(s.text)
+	for _, l := range s.numbers {
+		size += 8 + 4*len(l)
+	}
+	dst = append(slices.Grow(dst, size), savedVersion)
 	dst = appendNumbers(dst, uids)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(contents)))
 	for _, id := range contents {
