@@ -215,3 +215,55 @@ func BenchmarkIndexFile(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBulk changes the flags of many messages, moves them, and expunges them, each
+// with one transaction.
+func BenchmarkBulk(b *testing.B) {
+	const bulk = 10000
+	for _, n := range []int{20000, 100000} {
+		ns := &noSync{safefile.OS}
+		a := testAccount(b, func(o *Options) { o.FS = ns })
+		fill(b, a, 0, n)
+		inbox, _ := a.Tree().ByName(imap.Inbox)
+		archive, _ := a.Tree().ByName("Archive")
+		do := func(b *testing.B, fn func(*Tx) error) {
+			b.Helper()
+			if err := a.Update(ctx, fn); err != nil {
+				b.Fatal(err)
+			}
+		}
+		index := func(b *testing.B, mailboxID int64) *Index {
+			ix, err := a.Index(ctx, mailboxID)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return ix
+		}
+		uids := index(b, inbox.ID).AppendUIDs(nil, 0, bulk)
+		setFlags := func(b *testing.B, op FlagOp) {
+			do(b, func(tx *Tx) error {
+				_, err := tx.SetFlags(inbox.ID, uids, FlagChange{Op: op, FlagSet: imap.FlagSet{Flags: imap.FlagFlagged}}, -1)
+				return err
+			})
+		}
+		b.Run(fmt.Sprintf("messages=%d/flags", n), func(b *testing.B) {
+			for op := FlagsAdd; b.Loop(); op = FlagsAdd + FlagsRemove - op {
+				setFlags(b, op)
+			}
+			b.StopTimer()
+			setFlags(b, FlagsRemove)
+		})
+		copies := func(b *testing.B) []uint32 {
+			do(b, func(tx *Tx) error { _, err := tx.Copy(inbox.ID, uids, archive.ID); return err })
+			return index(b, archive.ID).AppendUIDs(nil, 0, bulk)
+		}
+		b.Run(fmt.Sprintf("messages=%d/expunge", n), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				l := copies(b)
+				b.StartTimer()
+				do(b, func(tx *Tx) error { _, err := tx.Expunge(archive.ID, l, false); return err })
+			}
+		})
+	}
+}

@@ -242,6 +242,10 @@ type mutation struct {
 	entry   Entry
 }
 
+func mutationOf(m *Message) mutation {
+	return mutation{uid: m.UID, flags: m.Flags, entry: entryOf(m)}
+}
+
 // apply returns the version after mutations, which it sorts by UID, the last
 // one for a UID winning.
 func (ix *Index) apply(mb *Mailbox, modSeq ModSeq, muts []mutation) *Index {

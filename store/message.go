@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/mjl-/bstore"
 
@@ -55,6 +57,32 @@ func (tx *Tx) messages(mailboxID int64, uids []uint32) ([]Message, error) {
 	return l, nil
 }
 
+// flagged is a message whose flags are changed.
+type flagged struct {
+	mutation
+	before Flags
+}
+
+// items is messages for what the index knows of them. That is not read from the records if
+// it is in memory.
+func (tx *Tx) items(mailboxID int64, uids []uint32) ([]flagged, error) {
+	l := make([]flagged, 0, len(uids))
+	if ix := tx.a.indexInMemory(mailboxID); ix != nil && len(tx.muts[mailboxID]) == 0 {
+		for _, uid := range uids {
+			if pos, ok := ix.Find(uid); ok {
+				c, i := ix.locate(pos)
+				l = append(l, flagged{mutation: mutation{uid: uid, flags: c.flags[i], entry: c.entries[i]}})
+			}
+		}
+		return l, nil
+	}
+	msgs, err := tx.messages(mailboxID, uids)
+	for i := range msgs {
+		l = append(l, flagged{mutation: mutationOf(&msgs[i])})
+	}
+	return l, err
+}
+
 // allUIDs returns the UIDs of a mailbox, ascending.
 func (tx *Tx) allUIDs(mailboxID int64) (uids []uint32, err error) {
 	q := bstore.QueryTx[Message](tx.btx).FilterNonzero(Message{MailboxID: mailboxID}).SortAsc("UID")
@@ -98,51 +126,79 @@ func (tx *Tx) SetFlags(mailboxID int64, uids []uint32, c FlagChange, unchangedSi
 		}
 	}
 	uids = sortedUIDs(slices.Clone(uids))
-	msgs, err := tx.messages(mailboxID, uids)
+	items, err := tx.items(mailboxID, uids)
 	if err != nil {
 		return res, err
 	}
+	changed := items[:0]
 	i := 0
-	for mi := range msgs {
-		m := &msgs[mi]
-		for ; uids[i] != m.UID; i++ {
+	for _, it := range items {
+		for ; uids[i] != it.uid; i++ {
 			res.Missing = append(res.Missing, uids[i])
 		}
 		i++
-		if unchangedSince >= 0 && m.ModSeq > unchangedSince {
-			res.Modified = append(res.Modified, m.UID)
+		if unchangedSince >= 0 && it.entry.ModSeq > unchangedSince {
+			res.Modified = append(res.Modified, it.uid)
 			continue
 		}
-		if changed, err := tx.setFlags(b, m, c); err != nil {
-			return res, err
-		} else if changed {
-			res.Changed = append(res.Changed, m.UID)
-			res.ModSeq = m.ModSeq
+		flags, kw := c.apply(it.flags, it.entry.keywords)
+		if flags == it.flags && slices.Equal(kw, it.entry.keywords) {
+			continue
 		}
+		if len(kw) > imap.MaxKeywords {
+			return res, fmt.Errorf("%w: %d keywords of a message", ErrLimit, imap.MaxKeywords)
+		}
+		b.Counts.count(it.flags, it.entry.Size, -1)
+		b.Counts.count(flags, it.entry.Size, 1)
+		it.before, it.flags, it.entry.keywords, it.entry.ModSeq = it.flags, flags, kw, tx.next()
+		changed = append(changed, it)
+		res.Changed = append(res.Changed, it.uid)
 	}
 	res.Missing = append(res.Missing, uids[i:]...)
-	return res, nil
+	if len(changed) == 0 {
+		return res, nil
+	}
+	res.ModSeq = tx.next()
+	tx.touch(b)
+	return res, tx.writeFlags(b.ID, changed)
 }
 
-// setFlags changes one message, and reports whether it did.
-func (tx *Tx) setFlags(b *box, m *Message, c FlagChange) (bool, error) {
-	flags, kw := c.apply(m.Flags, m.Keywords)
-	if flags == m.Flags && slices.Equal(kw, m.Keywords) {
-		return false, nil
+// writeFlags writes the flags of messages that have changed. All that have the same now are
+// written with one query, which reads each of the records once.
+func (tx *Tx) writeFlags(mailboxID int64, changed []flagged) error {
+	type group struct {
+		flags    Flags
+		keywords string
 	}
-	if len(kw) > imap.MaxKeywords {
-		return false, fmt.Errorf("%w: %d keywords of a message", ErrLimit, imap.MaxKeywords)
+	tx.muts[mailboxID] = slices.Grow(tx.muts[mailboxID], len(changed))
+	ids := map[group][]int64{}
+	keywords := map[string][]string{}
+	for i := range changed {
+		it := &changed[i]
+		g := group{it.flags, strings.Join(it.entry.keywords, " ")}
+		ids[g] = append(ids[g], it.entry.MessageID)
+		keywords[g.keywords] = it.entry.keywords
+		tx.muts[mailboxID] = append(tx.muts[mailboxID], it.mutation)
 	}
-	b.Counts.count(m.Flags, m.Size, -1)
-	before := m.Flags
-	m.Flags, m.Keywords, m.ModSeq = flags, kw, tx.next()
-	b.Counts.count(m.Flags, m.Size, 1)
-	if err := tx.btx.Update(m); err != nil {
-		return false, fmt.Errorf("update message: %w", err)
+	for g, l := range ids {
+		fields := map[string]any{"Flags": g.flags, "Keywords": keywords[g.keywords], "ModSeq": tx.next()}
+		for batch := range slices.Chunk(l, readBatch) {
+			n, err := bstore.QueryTx[Message](tx.btx).FilterIDs(batch).UpdateFields(fields)
+			if err != nil {
+				return fmt.Errorf("update messages: %w", err)
+			} else if n != len(batch) {
+				return fmt.Errorf("update messages: %d of %d are there", n, len(batch))
+			}
+		}
 	}
-	tx.touch(b)
-	tx.messageSet(m)
-	return true, tx.judge(m, before)
+	for i := range changed {
+		it := &changed[i]
+		m := Message{ContentID: it.entry.ContentID, Flags: it.flags, Received: time.Unix(it.entry.received, 0)}
+		if err := tx.judge(&m, it.before); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Expunge removes messages, all of the mailbox if uids is nil, of them only those
@@ -373,13 +429,13 @@ func (tx *Tx) SetThread(threadID int64, muted, collapsed bool) error {
 	if err != nil {
 		return fmt.Errorf("read messages of thread: %w", err)
 	}
-	for i := range msgs {
-		b, err := tx.box(msgs[i].MailboxID)
-		if err != nil {
-			return err
-		}
-		seen := FlagChange{Op: FlagsAdd, FlagSet: imap.FlagSet{Flags: imap.FlagSeen}}
-		if _, err := tx.setFlags(b, &msgs[i], seen); err != nil {
+	uids := map[int64][]uint32{}
+	for _, m := range msgs {
+		uids[m.MailboxID] = append(uids[m.MailboxID], m.UID)
+	}
+	seen := FlagChange{Op: FlagsAdd, FlagSet: imap.FlagSet{Flags: imap.FlagSeen}}
+	for id, l := range uids {
+		if _, err := tx.SetFlags(id, l, seen, -1); err != nil {
 			return err
 		}
 	}

@@ -86,6 +86,18 @@ func (a *Account) Index(ctx context.Context, mailboxID int64) (*Index, error) {
 	}
 }
 
+// indexInMemory returns the index of a mailbox as of the last commit, nil if it is not in
+// memory. The caller holds mu.
+func (a *Account) indexInMemory(mailboxID int64) *Index {
+	c := a.store.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := a.slots[mailboxID]; ok {
+		return s.latest
+	}
+	return nil
+}
+
 // errReload says that the account was reopened while an index was loaded.
 var errReload = errors.New("index must be loaded again")
 

@@ -163,7 +163,7 @@ func (tx *Tx) touch(b *box) {
 
 // messageSet records the new state of a message for the index and for sessions.
 func (tx *Tx) messageSet(m *Message) {
-	tx.muts[m.MailboxID] = append(tx.muts[m.MailboxID], mutation{uid: m.UID, flags: m.Flags, entry: entryOf(m)})
+	tx.muts[m.MailboxID] = append(tx.muts[m.MailboxID], mutationOf(m))
 }
 
 // messageGone is messageSet for a message that left its mailbox.
