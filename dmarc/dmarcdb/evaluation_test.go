@@ -2,10 +2,12 @@ package dmarcdb
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,6 +102,27 @@ func TestEvaluationsThatAreTheSameAreOneRecordAnHour(t *testing.T) {
 	want := map[string]int64{"192.0.2.1 10 false": 3, "192.0.2.2 10 false": 1, "192.0.2.1 11 false": 1, "192.0.2.1 10 true": 1}
 	if len(l) != 4 || !reflect.DeepEqual(counts, want) {
 		t.Errorf("%d records, %v", len(l), counts)
+	}
+}
+
+// Reports have them in this order.
+func TestEvaluationsOfAnHourAreInTheOrderInWhichTheyCame(t *testing.T) {
+	t.Parallel()
+	d := openDB(t)
+	var want, got []string
+	for i := range 50 {
+		want = append(want, fmt.Sprintf("192.0.2.%d", i))
+		addAll(t, d, evaluation("example.com", want[i], day))
+	}
+	l, err := d.Evaluations(ctxbg, "example.com", day, day.AddDate(0, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range l {
+		got = append(got, e.Record.SourceIP.String())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 

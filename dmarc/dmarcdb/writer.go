@@ -19,7 +19,8 @@ import (
 type writer struct {
 	mu      sync.Mutex // Guards what follows.
 	pending map[evaluationKey]*Evaluation
-	timer   *time.Timer // Set while there is something to write.
+	batch   []*Evaluation // Those in pending, in the order in which they came.
+	timer   *time.Timer   // Set while there is something to write.
 	closed  bool
 	pruned  int64 // Hour in which old records were removed last.
 
@@ -35,7 +36,7 @@ type evaluationKey struct {
 }
 
 func (w *writer) init() {
-	w.pending = map[evaluationKey]*Evaluation{}
+	w.pending, w.batch = map[evaluationKey]*Evaluation{}, nil
 }
 
 // AddEvaluation adds messages, as many as e.Record.Count, from the time e.Last, which
@@ -61,6 +62,7 @@ func (d *DB) AddEvaluation(e Evaluation) error {
 		return nil
 	}
 	w.pending[key] = &e
+	w.batch = append(w.batch, &e)
 	if w.timer == nil {
 		w.running.Add(1)
 		w.timer = time.AfterFunc(writeDelay, d.writeLater)
@@ -116,9 +118,9 @@ func (d *DB) Flush(ctx context.Context) error {
 }
 
 // take returns what is to be written. Mu is held.
-func (w *writer) take() map[evaluationKey]*Evaluation {
-	batch := w.pending
-	w.pending = map[evaluationKey]*Evaluation{}
+func (w *writer) take() []*Evaluation {
+	batch := w.batch
+	w.init()
 	if w.timer != nil {
 		if w.timer.Stop() {
 			w.running.Done()
@@ -142,7 +144,7 @@ func (d *DB) stopWriter() error {
 }
 
 // write writes a batch in one transaction. Writing is held.
-func (d *DB) write(ctx context.Context, batch map[evaluationKey]*Evaluation) error {
+func (d *DB) write(ctx context.Context, batch []*Evaluation) error {
 	if len(batch) == 0 {
 		return nil
 	}
