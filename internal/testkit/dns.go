@@ -49,6 +49,7 @@ type DNSServer struct {
 	opts    DNSOptions
 	records map[string][]dns.RR // By lower-case name with trailing dot.
 	queries []string
+	asked   map[string]bool // Questions, by their client and id.
 }
 
 // NewDNS starts a DNS server that stops when the test ends.
@@ -135,7 +136,8 @@ func (s *DNSServer) Set(t testing.TB, opts DNSOptions) {
 }
 
 // Queries returns the questions so far, such as "TXT example.org.", and forgets
-// them.
+// them. One that a client has sent again, as it does when the answer takes long, is there
+// once.
 func (s *DNSServer) Queries() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,12 +149,30 @@ func (s *DNSServer) Queries() []string {
 // ServeDNS answers a question. It implements the handler of the DNS library.
 func (s *DNSServer) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	s.mu.Lock()
+	s.note(w.RemoteAddr(), req)
 	resp := s.answer(req)
 	s.mu.Unlock()
 	if resp == nil {
 		return
 	}
 	writeDNS(w, req, resp)
+}
+
+// note notes a question for Queries.
+func (s *DNSServer) note(client net.Addr, req *dns.Msg) {
+	if len(req.Question) != 1 {
+		return
+	}
+	q := dns.TypeToString[req.Question[0].Qtype] + " " + req.Question[0].Name
+	id := fmt.Sprintf("%s %s %d %s", client.Network(), client, req.Id, q)
+	if s.asked[id] {
+		return
+	}
+	if s.asked == nil {
+		s.asked = map[string]bool{}
+	}
+	s.asked[id] = true
+	s.queries = append(s.queries, q)
 }
 
 // writeDNS writes an answer, cut to what the client takes over UDP.
@@ -178,7 +198,6 @@ func (s *DNSServer) answer(req *dns.Msg) *dns.Msg {
 		return resp
 	}
 	q := req.Question[0]
-	s.queries = append(s.queries, dns.TypeToString[q.Qtype]+" "+q.Name)
 	if opt := req.IsEdns0(); opt != nil {
 		resp.SetEdns0(opt.UDPSize(), false)
 	}

@@ -150,3 +150,26 @@ func TestMalformedZoneFailsTheTest(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+func TestDNSQuestionsThatAreSentAgainCountOnce(t *testing.T) {
+	t.Parallel()
+	s := NewDNS(t, DNSOptions{Zone: "example.org A 192.0.2.1\n"})
+	c, err := dns.Dial("udp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m := new(dns.Msg)
+	m.SetQuestion("example.org.", dns.TypeA)
+	for range 2 {
+		if err := c.WriteMsg(m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ReadMsg(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.Queries(); len(got) != 1 {
+		t.Errorf("queries %v", got)
+	}
+}
