@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mox/config"
@@ -102,6 +103,10 @@ func FuzzForwardedFor(f *testing.F) {
 
 func TestRequestsOfAClientAreLimited(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testRequestsOfAClient) // So that no minute ends meanwhile.
+}
+
+func testRequestsOfAClient(t *testing.T) {
 	s := newSite(t, siteOptions{
 		options: testServices,
 		listener: func(l *config.ListenerFields) {
@@ -188,7 +193,7 @@ func TestConnectionsOfAClientAreLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		open = append(open, nc)
-		if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := nc.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: mx.example\r\n\r\n")
@@ -235,7 +240,7 @@ func TestConnectionsOfAllClientsAreLimited(t *testing.T) {
 			}
 			defer nc.Close()
 			_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: mx.example\r\n\r\n")
-			if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			if err := nc.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := nc.Read(make([]byte, 1)); (err != nil) != (i == 1 && !exempt) {
@@ -278,7 +283,7 @@ func TestProxyProtocolTellsWhoTheClientIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { nc.Close() })
-		if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := nc.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(nc, header)

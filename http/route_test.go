@@ -3,13 +3,11 @@ package http
 import (
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"mox/config"
 )
@@ -234,7 +232,7 @@ func TestShutdownWaitsForResponsesAndEndsThoseThatDoNotEnd(t *testing.T) {
 	<-begun
 	done := make(chan error)
 	go func() { done <- s.srv.Shutdown(t.Context()) }()
-	waitRefused(t, s.secure)
+	s.served.Wait() // No more connections are taken.
 	close(release)
 	if err := <-done; err != nil {
 		t.Errorf("shutdown: %v", err)
@@ -242,16 +240,3 @@ func TestShutdownWaitsForResponsesAndEndsThoseThatDoNotEnd(t *testing.T) {
 	wg.Wait()
 }
 
-// waitRefused waits until no connections are taken.
-func waitRefused(t *testing.T, addr string) {
-	t.Helper()
-	for range 1000 {
-		nc, err := net.Dial("tcp", addr)
-		if err != nil {
-			return
-		}
-		nc.Close()
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("connections are still taken")
-}

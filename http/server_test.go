@@ -60,7 +60,11 @@ type site struct {
 	log    *buffer
 	plain  string // Addresses.
 	secure string
+	served sync.WaitGroup // Ends when no connections are taken.
 }
+
+// testTimeout is how long what must happen may take, on a machine that is busy.
+const testTimeout = time.Minute
 
 // siteOptions are for newSite. Functions change what is usual.
 type siteOptions struct {
@@ -121,7 +125,6 @@ func newSite(t *testing.T, opts siteOptions) *site {
 		opts.options(&o)
 	}
 	s.srv = New(o)
-	var wg sync.WaitGroup
 	for _, p := range conf.Listeners[0].WebPorts() {
 		nl, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -135,19 +138,19 @@ func newSite(t *testing.T, opts siteOptions) *site {
 		} else {
 			s.plain = nl.Addr().String()
 		}
-		wg.Go(func() {
+		s.served.Go(func() {
 			if err := s.srv.Serve(nl, lo); err != nil {
 				t.Errorf("serve: %v", err)
 			}
 		})
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := s.srv.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
-		wg.Wait()
+		s.served.Wait()
 		if t.Failed() {
 			t.Logf("log:\n%s", s.log)
 		}
@@ -175,7 +178,7 @@ func (s *site) client() *http.Client {
 	return &http.Client{
 		Transport:     tr,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       20 * time.Second,
+		Timeout:       testTimeout,
 	}
 }
 
@@ -225,7 +228,7 @@ func (s *site) raw(request string) answer {
 		s.t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		s.t.Fatal(err)
 	}
 	if _, err := io.WriteString(nc, request); err != nil {
