@@ -51,7 +51,7 @@ func (s *spares) take() (sp spare, ok bool) {
 			s.discard([]spare{sp}) // The account was reopened meanwhile.
 		}
 	}
-	now := time.Now()
+	now := s.a.store.opts.Now()
 	if len(s.ready) < fewSpares && !s.filling && !s.stopped && now.Sub(s.last) < spareInterval {
 		s.filling = true
 		s.work.Go(s.fill)
@@ -131,7 +131,7 @@ func (s *spares) discard(l []spare) {
 func (s *spares) dropIdle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.last) >= spareInterval {
+	if s.a.store.opts.Now().Sub(s.last) >= spareInterval {
 		s.discard(s.ready)
 		s.ready = nil
 	}

@@ -11,6 +11,14 @@ import (
 	"mox/internal/testkit"
 )
 
+// sparesAccount returns an account with a clock that stands still: messages come soon
+// after one another, however long it takes to write them.
+func sparesAccount(t *testing.T, change ...func(o *Options)) (*Account, *clock) {
+	t.Helper()
+	c := &clock{time.Now()}
+	return testAccount(t, append(change, func(o *Options) { o.Now = c.now })...), c
+}
+
 // waitSpares appends messages until files are made ahead, and returns their ids.
 func waitSpares(t *testing.T, a *Account) []int64 {
 	t.Helper()
@@ -65,7 +73,7 @@ func TestOneMessageMakesNoFilesAhead(t *testing.T) {
 
 func TestFilesMadeAheadAreUsedInOrder(t *testing.T) {
 	t.Parallel()
-	a := testAccount(t)
+	a, _ := sparesAccount(t)
 	ids := waitSpares(t, a)
 	l, err := a.Append(ctx, newMessage(t, a, testMessage(99)))
 	if err != nil {
@@ -81,14 +89,12 @@ func TestFilesMadeAheadAreUsedInOrder(t *testing.T) {
 
 func TestFilesMadeAheadAreRemovedWhenMessagesStopComing(t *testing.T) {
 	t.Parallel()
-	a := testAccount(t)
+	a, c := sparesAccount(t)
 	waitSpares(t, a)
 	if err := a.Sweep(ctx); err != nil || emptyFiles(t, a.dir) == 0 {
 		t.Errorf("%d empty files at once, %v", emptyFiles(t, a.dir), err)
 	}
-	a.spares.mu.Lock()
-	a.spares.last = time.Now().Add(-spareInterval)
-	a.spares.mu.Unlock()
+	c.t = c.t.Add(spareInterval)
 	if err := a.Sweep(ctx); err != nil || emptyFiles(t, a.dir) != 0 {
 		t.Errorf("%d empty files after a while, %v", emptyFiles(t, a.dir), err)
 	}
@@ -100,7 +106,7 @@ func TestFilesMadeAheadAreRemovedWhenMessagesStopComing(t *testing.T) {
 
 func TestFilesMadeAheadAreRemovedAfterACrash(t *testing.T) {
 	t.Parallel()
-	a := testAccount(t)
+	a, _ := sparesAccount(t)
 	waitSpares(t, a)
 	was := a.Tree().state.Messages
 	crashed := filepath.Join(t.TempDir(), "data")
@@ -132,7 +138,7 @@ func TestFilesMadeAheadAreRemovedAfterACrash(t *testing.T) {
 
 func TestFilesMadeAheadAreNotUsedAfterReopening(t *testing.T) {
 	t.Parallel()
-	a := testAccount(t)
+	a, _ := sparesAccount(t)
 	ids := waitSpares(t, a)
 	reopenFailed(t, a)
 	l, err := a.Append(ctx, newMessage(t, a, testMessage(99)))
@@ -175,7 +181,7 @@ func TestMessageThatCannotBeWrittenToAFileMadeAheadLeavesNone(t *testing.T) {
 	t.Parallel()
 	for _, op := range []testkit.Op{testkit.OpWrite, testkit.OpSync} {
 		faults := testkit.NewFaults(safefile.OS)
-		a := testAccount(t, func(o *Options) { o.FS = faults })
+		a, _ := sparesAccount(t, func(o *Options) { o.FS = faults })
 		id := waitSpares(t, a)[0]
 		faults.FailAt(1, testkit.ErrIO, op)
 		if _, err := a.Append(ctx, newMessage(t, a, testMessage(99))); err == nil {
