@@ -57,7 +57,7 @@ func (ts *testServer) compressed() net.Conn {
 	if err := converse(nc, "z COMPRESS DEFLATE"); err != nil {
 		ts.t.Fatalf("compress: %v", err)
 	}
-	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		ts.t.Fatal(err)
 	}
 	return nc

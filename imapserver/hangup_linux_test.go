@@ -55,7 +55,7 @@ func TestSearchingEndsWhenTheClientHasGone(t *testing.T) {
 	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(testTimeout):
 		t.Error("the context does not end")
 	}
 }

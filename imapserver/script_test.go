@@ -106,7 +106,7 @@ func (ts *testServer) startTLS(r *script.Run, args []string) error {
 
 // shutdown ends the server, as a signal does.
 func (ts *testServer) shutdown(r *script.Run, _ []string) error {
-	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), testTimeout)
 	defer cancel()
 	return ts.server.Shutdown(ctx)
 }

@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// testTimeout is how long what must happen may take, on a machine that is busy.
+const testTimeout = time.Minute
+
 // The users that tests log in as.
 const (
 	testUser     = "mjl@mox.example"
@@ -238,7 +241,7 @@ func newTestServer(t testing.TB, setup testSetup) *testServer {
 	served := make(chan error, 1)
 	go func() { served <- ts.server.Serve(context.Background(), nl, l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := ts.server.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -314,7 +317,7 @@ func converse(nc net.Conn, cmd string) error {
 			return err
 		}
 	}
-	if err := nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := nc.SetReadDeadline(time.Now().Add(testTimeout)); err != nil {
 		return err
 	}
 	br := bufio.NewReaderSize(oneByte{nc}, 1)
@@ -390,7 +393,7 @@ func TestPreauthenticatedSessionEndsAsOthersDo(t *testing.T) {
 	// The place is free a moment later.
 	for c = ts.preauth(); strings.HasPrefix(c.line("* "), "* BYE"); c = ts.preauth() {
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	ended := make(chan error)
 	go func() { ended <- ts.server.Shutdown(ctx) }()

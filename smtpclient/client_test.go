@@ -45,7 +45,6 @@ func peer(t *testing.T, talk string, directives map[string]script.Directive) (ne
 		done <- s.Run(context.Background(), script.Options{
 			Dial:       func(context.Context, string) (net.Conn, error) { return server, nil },
 			Directives: directives,
-			Timeout:    10 * time.Second,
 		})
 	}()
 	return client, func() {

@@ -15,7 +15,7 @@ import (
 const (
 	// DefaultTimeout is how long one read or write may take, unless Options say
 	// otherwise.
-	DefaultTimeout = 20 * time.Second
+	DefaultTimeout = time.Minute
 
 	// maxLine is the longest line that is read, in bytes.
 	maxLine = 4 << 20

@@ -33,7 +33,7 @@ func (p *Pool) state() (total, idle int) {
 // settled waits until a pool has some number of connections.
 func settled(t testing.TB, p *Pool, total, idle int) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		p.mu.Lock()
 		changed := p.changed
@@ -238,7 +238,7 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	_, max1 := mx.connections()
 	_, max2 := other.connections()
-	if total, _ := w.pool.state(); total > 3 || max1 > 4 || max2 > 4 { // A server may notice late that one was closed.
+	if total, _ := w.pool.state(); total > 3 || max1 > 3 || max2 > 3 {
 		t.Errorf("%d connections, at most %d and %d at a time", total, max1, max2)
 	}
 }
@@ -282,7 +282,7 @@ func TestDeliveryEndsWithTheContext(t *testing.T) {
 		go func() { <-t.Context().Done() }()
 		start := time.Now()
 		r := w.direct.Deliver(ctx, w.delivery("a@one.example"))
-		if !errors.Is(r[0].Err, context.Canceled) || time.Since(start) > 10*time.Second {
+		if !errors.Is(r[0].Err, context.Canceled) || time.Since(start) > time.Minute { // Less than any time-out.
 			t.Errorf("at %q: got %v after %v", command, r[0].Err, time.Since(start))
 		}
 		if n, _ := mx.connections(); n != 1 || r[0].Unanswered != (command == ".") {
@@ -339,6 +339,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		return len(l)
 	}
+	testPort() // It has a socket.
 	goroutines, files := runtime.NumGoroutine(), fds()
 	t.Run("load", func(t *testing.T) {
 		w, mx := pooled(t, serverSetup{hook: func(s *session, c string) string {
@@ -368,7 +369,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 	})
 	// What ends does so without us waiting for it.
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for runtime.NumGoroutine() > goroutines || fds() > files {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines and %d descriptors, before %d and %d", runtime.NumGoroutine(), fds(), goroutines, files)

@@ -84,13 +84,13 @@ type received struct {
 // lastIP counts loopback addresses that are given to servers.
 var lastIP atomic.Uint32
 
-// testPort is a port that most servers of a run share, on addresses of their own.
+// testPort is a port that most servers of a run share, on addresses of their own. Its
+// socket stays open, so that no other program is given the port on all addresses.
 var testPort = sync.OnceValue(func() int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 })
 
@@ -134,15 +134,18 @@ func (s *server) accept() {
 		s.max = max(s.max, len(s.open))
 		s.mu.Unlock()
 		s.wg.Go(func() {
-			defer func() {
-				s.mu.Lock()
-				delete(s.open, nc)
-				s.mu.Unlock()
-				nc.Close()
-			}()
+			defer nc.Close()
+			defer s.ended(nc)
 			s.talk(nc, &session{n: n})
 		})
 	}
+}
+
+// ended says that a connection does not count any more.
+func (s *server) ended(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, nc)
 }
 
 // hangUp closes all connections, and the socket if it is the end.
@@ -282,6 +285,7 @@ func (s *server) talk(nc net.Conn, ss *session) {
 			m = received{}
 			_, ok = answer(line, "250 2.0.0 ok")
 		case "QUIT":
+			s.ended(nc) // The client may open another one when it has read the reply.
 			answer(line, "221 2.0.0 bye")
 			return
 		default:

@@ -59,7 +59,7 @@ func newWorld(t testing.TB, zone testkit.DNSOptions, edit func(o *DirectOptions)
 func newPool(t testing.TB, opts PoolOptions) *Pool {
 	p := NewPool(opts)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := p.Close(ctx); err != nil {
 			t.Errorf("closing pool: %v", err)
