@@ -48,9 +48,17 @@ func (s *session) bounceTo(t *transaction, p smtp.Path) (to smtp.Address, is boo
 	case !t.mail.ReversePath.IsZero():
 		return smtp.Address{}, true, smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se71NotAuthorized, "address is only for notifications, with the null reverse-path")
 	case !s.srv.bounced.CanAdd(to.String(), time.Now(), 1):
-		return smtp.Address{}, true, smtp.Errorf(smtp.C451LocalError, smtp.Se45Congestion, "too many notifications for this address, try again later")
+		return smtp.Address{}, true, s.tooManyBounces(p, to)
 	}
 	return to, true, nil
+}
+
+// tooManyBounces returns the error for a bounce that is one too many for its sender, logged
+// and counted.
+func (s *session) tooManyBounces(p smtp.Path, to smtp.Address) error {
+	metricDelivery.WithLabelValues("reject", "bounce-rate").Inc()
+	s.log.Info("bounce of forwarded message refused: too many for its sender", slog.Any("rcptto", p), slog.Any("sender", to))
+	return smtp.Errorf(smtp.C451LocalError, smtp.Se45Congestion, "too many notifications for this address, try again later")
 }
 
 // passBounce sends a bounce on to the sender of the message that was forwarded.
@@ -59,7 +67,7 @@ func (s *session) passBounce(ctx context.Context, t *transaction, m *incoming, r
 	case m.digest.Received() > deliver.MaxReceived:
 		return smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received header fields", deliver.MaxReceived)
 	case !s.srv.bounced.Add(r.bounce.String(), time.Now(), 1):
-		return smtp.Errorf(smtp.C451LocalError, smtp.Se45Congestion, "too many notifications for this address, try again later")
+		return s.tooManyBounces(r.path, r.bounce)
 	}
 	err := s.srv.opts.Bounce.Bounce(ctx, submit.Bounced{
 		To: r.bounce, SMTPUTF8: t.mail.SMTPUTF8, RequireTLS: t.mail.RequireTLS,

@@ -3,7 +3,6 @@ package dmarcdb
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"mox/dmarc"
 	"mox/dmarc/report"
 	"mox/dns"
-	"mox/internal/metrics"
 	"mox/spf"
 )
 
@@ -82,17 +80,4 @@ func incoming(t testing.TB, f *report.Feedback, policy, from string) *Incoming {
 		t.Fatal(err)
 	}
 	return in
-}
-
-// metricValue returns the value of a metric, as it is shown.
-func metricValue(t testing.TB, name string) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(w.Body.String()) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }

@@ -239,16 +239,16 @@ func TestMetricsCountMessagesOfStoredReports(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, want := range map[string]string{
-		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="fail",domain="` + domain + `",spf="fail"}`: "40",
-		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="pass",domain="` + domain + `",spf="fail"}`: "1",
+	for name, want := range map[string]float64{
+		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="fail",domain="` + domain + `",spf="fail"}`: 40,
+		`mox_dmarcdb_policy_evaluated_total{disposition="reject",dkim="pass",domain="` + domain + `",spf="fail"}`: 1,
 	} {
-		if got := metricValue(t, name); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+		if got := testkit.Metric(t, name); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
 	for _, name := range []string{`mox_dmarcdb_dkim_result_total{result="fail"}`, `mox_dmarcdb_spf_result_total{result="softfail"}`} {
-		if metricValue(t, name) == "" {
+		if testkit.Metric(t, name) == 0 {
 			t.Errorf("no metric %s", name)
 		}
 	}

@@ -1,38 +1,13 @@
 package daemon
 
 import (
-	"io"
-	"net/http/httptest"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"testing"
 
 	"mox/config"
-	"mox/internal/metrics"
 	"mox/internal/testkit"
 	"mox/mlog"
 )
-
-// gauge returns the value of a metric, and whether it is there.
-func gauge(t *testing.T, name string) (float64, bool) {
-	t.Helper()
-	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	b, err := io.ReadAll(w.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(b)
-	if m == nil {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(string(m[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v, true
-}
 
 func TestDiskSpaceAndDatabasesAreMeasured(t *testing.T) {
 	dir := testkit.Dir(t, map[string]string{
@@ -50,11 +25,11 @@ func TestDiskSpaceAndDatabasesAreMeasured(t *testing.T) {
 		`mox_database_size_bytes{db="accounts/*/observed2.db"}`: 3,
 		`mox_disk_minimum_free_bytes`:                           1000,
 	} {
-		if got, ok := gauge(t, name); !ok || got != want {
-			t.Errorf("%s: got %v, %t, want %v", name, got, ok, want)
+		if got := testkit.Metric(t, name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
-	if got, ok := gauge(t, "mox_disk_free_bytes"); !ok || got < 1<<20 {
+	if got := testkit.Metric(t, "mox_disk_free_bytes"); got < 1<<20 {
 		t.Errorf("got %v bytes of free space", got)
 	}
 }

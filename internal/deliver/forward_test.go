@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"mox/dns"
 	"mox/internal/inbound"
 	"mox/internal/submit"
+	"mox/internal/testkit"
 	"mox/queue/queuedb"
 	"mox/smtp"
 	"mox/spf"
@@ -144,6 +146,8 @@ func TestOnlyWantedMessagesAreForwardedAndAllOthersStored(t *testing.T) {
 		"here before":            {"Delivered-To: Ann@example.org\r\n" + text, nil, notForwardedLoop},
 		"elsewhere before":       {"Delivered-To: bob@example.org\r\n" + text, nil, ""},
 		"forwarded by many":      {strings.Repeat("Delivered-To: a@b.example\r\n", maxForwards) + text, nil, notForwardedLoop},
+		"forwarded by some":      {strings.Repeat("Delivered-To: a@b.example\r\n", maxForwards-1) + text, nil, ""},
+		"received by some":       {strings.Repeat("Received: x\r\n", maxForwardReceived) + text, nil, ""},
 		"received by many":       {strings.Repeat("Received: x\r\n", maxForwardReceived+1) + text, nil, notForwardedLoop},
 		"not made of lines":      {text + "x\rx\r\n", nil, notForwardedBinary},
 		"ends in CR":             {text + "x\r", nil, notForwardedBinary},
@@ -199,6 +203,8 @@ func TestSenderThatMayBeForgedIsNotToldByTheTarget(t *testing.T) {
 func TestTargetsGetOnlySoMuch(t *testing.T) {
 	t.Parallel()
 	f := newForwardTest(t)
+	var log strings.Builder
+	f.d.log = slog.New(slog.NewTextHandler(&log, nil))
 	del := forwardDelivery(t, text, true)
 	del.Recipient.Destination.ForwardTo = append(del.Recipient.Destination.ForwardTo, address(t, "y@out.example"))
 	for i := range ForwardedPerHour {
@@ -213,6 +219,27 @@ func TestTargetsGetOnlySoMuch(t *testing.T) {
 	}
 	if steps := f.rec.take(); !strings.Contains(steps, "x@out.example failed ann 0 "+notForwardedRate) {
 		t.Errorf("steps\n%s", steps)
+	}
+	if l := log.String(); !strings.Contains(l, `msg="message not forwarded"`) || !strings.Contains(l, "to=x@out.example reason=high-rate") {
+		t.Errorf("log\n%s", l)
+	}
+	if n := testkit.Metric(t, `mox_forward_total{result="high-rate"}`); n == 0 {
+		t.Error("not counted")
+	}
+}
+
+func TestTargetsGetOnlySoMuchInADay(t *testing.T) {
+	t.Parallel()
+	l, now := newForwardLimit(), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for sent := 0; sent < ForwardedPerDay; now = now.Add(2 * time.Hour) { // Each time as if it was the first hour.
+		n := min(ForwardedPerHour, ForwardedPerDay-sent)
+		if !l.Add("x@out.example", now, n) || l.Add("x@out.example", now, ForwardedPerHour-n+1) {
+			t.Fatalf("%d messages after %d", n, sent)
+		}
+		sent += n
+	}
+	if l.Add("x@out.example", now, 1) || !l.Add("y@out.example", now, 1) || !l.Add("x@out.example", now.Add(48*time.Hour), ForwardedPerHour) {
+		t.Error("limit of a day is not kept")
 	}
 }
 

@@ -538,13 +538,13 @@ _smtp._tls.example.com TXT "v=TLSRPTv1; rua=mailto:tls@example.com"
 	e := newEnv(t)
 	e.opts.Resolver = resolver
 	s := New(e.opts)
-	before := metricValue(t, "mox_dmarcdb_report_queued_total")
+	before := testkit.Metric(t, "mox_dmarcdb_report_queued_total")
 	e.evaluate(evaluation("example.com", "192.0.2.1", time.Now().Add(-day)))
 	s.dmarcDomain(t.Context(), "example.com")
 	if l := e.queued(); to(l) != "a@example.com b@reports.example" || e.left("example.com") != 0 {
 		t.Errorf("sent to %q", to(l))
 	}
-	if n := metricValue(t, "mox_dmarcdb_report_queued_total"); n < before+1 {
+	if n := testkit.Metric(t, "mox_dmarcdb_report_queued_total"); n < before+1 {
 		t.Errorf("counted %v after %v", n, before)
 	}
 	if l, err := s.tlsAddresses(t.Context(), parseDomain(t, "example.com")); err != nil || len(l) != 1 || l[0].String() != "tls@example.com" {
@@ -552,9 +552,9 @@ _smtp._tls.example.com TXT "v=TLSRPTv1; rua=mailto:tls@example.com"
 	}
 	srv.Set(t, testkit.DNSOptions{Faults: map[string]testkit.DNSFault{"_dmarc.example.com": testkit.DNSServFail}})
 	e.evaluate(evaluation("example.com", "192.0.2.1", time.Now().Add(-day)))
-	errs := metricValue(t, "mox_dmarcdb_report_error_total")
+	errs := testkit.Metric(t, "mox_dmarcdb_report_error_total")
 	s.dmarcDomain(t.Context(), "example.com")
-	if e.left("example.com") != 1 || metricValue(t, "mox_dmarcdb_report_error_total") < errs+1 {
+	if e.left("example.com") != 1 || testkit.Metric(t, "mox_dmarcdb_report_error_total") < errs+1 {
 		t.Error("evaluations were removed after a server failure")
 	}
 }

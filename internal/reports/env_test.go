@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"fmt"
 	"io"
 	"net"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,7 +23,6 @@ import (
 	"mox/dmarc/dmarcdb"
 	"mox/dmarc/report"
 	"mox/dns"
-	"mox/internal/metrics"
 	"mox/internal/submit"
 	"mox/mlog"
 	"mox/queue/queuedb"
@@ -311,19 +308,4 @@ func parseReport(t testing.TB, m queued) *report.Feedback {
 		t.Fatal(err)
 	}
 	return f
-}
-
-// metricValue returns the value of a metric, 0 for none.
-func metricValue(t testing.TB, name string) (v float64) {
-	t.Helper()
-	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(w.Body.String()) {
-		if s, ok := strings.CutPrefix(line, name+" "); ok {
-			if _, err := fmt.Sscan(s, &v); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return v
 }

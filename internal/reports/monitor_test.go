@@ -13,6 +13,7 @@ import (
 	"mox/config"
 	"mox/dns"
 	"mox/internal/metrics"
+	"mox/internal/testkit"
 )
 
 // shown reports whether a metric has a value.
@@ -47,8 +48,8 @@ func TestOwnAddressesAreLookedUpOnBlocklists(t *testing.T) {
 			t.Helper()
 			for zone, v := range want {
 				name := `mox_dnsbl_ips_success{ip="203.0.113.1",zone="` + zone + `"}`
-				if !shown(t, name) || metricValue(t, name) != v {
-					t.Errorf("%s: %v", zone, metricValue(t, name))
+				if !shown(t, name) || testkit.Metric(t, name) != v {
+					t.Errorf("%s: %v", zone, testkit.Metric(t, name))
 				}
 			}
 		}

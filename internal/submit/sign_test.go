@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +20,6 @@ import (
 	"mox/config"
 	"mox/dkim"
 	"mox/dns"
-	"mox/internal/metrics"
 	"mox/internal/safefile"
 	"mox/internal/testkit"
 	"mox/queue/queuedb"
@@ -91,18 +89,6 @@ func (z keyZone) results(t testing.TB, text string) string {
 		s = append(s, string(r.Status)+":"+d)
 	}
 	return strings.Join(s, " ")
-}
-
-func metricValue(t testing.TB, name string) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(w.Body.String()) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }
 
 // identityTag matches a tag "i" of a signature, which folded base64 cannot look like: it has no ";".
@@ -199,7 +185,7 @@ func (failingKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 // It counts, so it runs alone.
 func TestMessageThatCannotBeSignedGoesOut(t *testing.T) {
 	e, z := signEnv(t, "example.org")
-	signed, failed := metricValue(t, `mox_dkim_sign_total{key="ed25519"}`), metricValue(t, "mox_dkim_sign_errors_total")
+	signed, failed := testkit.Metric(t, `mox_dkim_sign_total{key="ed25519"}`), testkit.Metric(t, "mox_dkim_sign_errors_total")
 	org, err := dns.ParseDomain("example.org")
 	tcheck(t, err)
 	d, _ := e.s.opts.Config.Snapshot().Domain(org)
@@ -209,8 +195,8 @@ func TestMessageThatCannotBeSignedGoesOut(t *testing.T) {
 	if _, got := e.content(t, res.Messages[0]); strings.Contains(got, "DKIM-Signature") {
 		t.Errorf("got %s", got)
 	}
-	if v := metricValue(t, "mox_dkim_sign_errors_total"); v == failed {
-		t.Errorf("errors not counted: %s", v)
+	if v := testkit.Metric(t, "mox_dkim_sign_errors_total"); v == failed {
+		t.Errorf("errors not counted: %v", v)
 	}
 	d.Sign[1].Key = d.Sign[1].Key.(failingKey).Signer
 	res, err = e.s.Submit(ctxbg, submission(t, goodHeader+"\r\nbody\r\n", "b@one.example"))
@@ -218,8 +204,8 @@ func TestMessageThatCannotBeSignedGoesOut(t *testing.T) {
 	if _, got := e.content(t, res.Messages[0]); z.results(t, got) != "pass:example.org pass:example.org" {
 		t.Errorf("got %s", got)
 	}
-	if v := metricValue(t, `mox_dkim_sign_total{key="ed25519"}`); v == signed {
-		t.Errorf("signatures not counted: %s", v)
+	if v := testkit.Metric(t, `mox_dkim_sign_total{key="ed25519"}`); v == signed {
+		t.Errorf("signatures not counted: %v", v)
 	}
 }
 

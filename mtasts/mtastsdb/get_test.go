@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mox/internal/testkit"
 	"mox/mtasts"
 )
 
@@ -253,13 +254,13 @@ func TestLookupsAreCountedByResult(t *testing.T) {
 	w.set("error.example", "fail", "")
 	for _, result := range []string{"ok", "backoff", "error", "notfound"} {
 		name := fmt.Sprintf("mox_mtastsdb_get_total{result=%q}", result)
-		before := metricValue(t, name)
+		before := testkit.Metric(t, name)
 		get(t, d, result+".example")
-		if after := metricValue(t, name); after == before {
-			t.Errorf("%s: still %s", name, after)
+		if after := testkit.Metric(t, name); after == before {
+			t.Errorf("%s: still %v", name, after)
 		}
 	}
-	if metricValue(t, `mox_mtasts_get_duration_seconds_count{result="fetch"}`) == "0" {
+	if testkit.Metric(t, `mox_mtasts_get_duration_seconds_count{result="fetch"}`) == 0 {
 		t.Errorf("failed fetch was not counted")
 	}
 }

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
 	"mox/dns"
-	"mox/internal/metrics"
 	"mox/mtasts"
 )
 
@@ -135,16 +133,4 @@ func (w *world) options() Options {
 // policyText is a policy for one host.
 func policyText(mode, mx string, maxAge int) string {
 	return fmt.Sprintf("version: STSv1\r\nmode: %s\r\nmx: %s\r\nmax_age: %d\r\n", mode, mx, maxAge)
-}
-
-func metricValue(t testing.TB, name string) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(w.Body.String()) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return "0"
 }

@@ -2,13 +2,11 @@ package tlsrptdb
 
 import (
 	"context"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"mox/dns"
-	"mox/internal/metrics"
 	"mox/tlsrpt"
 )
 
@@ -79,17 +77,4 @@ func incoming(t testing.TB, r tlsrpt.Report, from string) *Incoming {
 		t.Fatal(err)
 	}
 	return in
-}
-
-// metricValue returns the value of a metric, as it is shown.
-func metricValue(t testing.TB, name string) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(w.Body.String()) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }

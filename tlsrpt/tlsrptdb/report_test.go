@@ -228,7 +228,7 @@ func TestSessionsAreCountedByType(t *testing.T) {
 	if err := d.AddReport(ctxbg, incoming(t, tlsReport("m", policy("example.org")), "reporter.example"), Reference{}); err != nil {
 		t.Fatal(err)
 	}
-	if metricValue(t, `mox_tlsrptdb_session_total{type="certificate-expired"}`) == "" {
+	if testkit.Metric(t, `mox_tlsrptdb_session_total{type="certificate-expired"}`) == 0 {
 		t.Error("no metric")
 	}
 }

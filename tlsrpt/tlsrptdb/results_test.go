@@ -11,6 +11,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/testkit"
 	"mox/tlsrpt"
 )
 
@@ -124,7 +125,7 @@ func TestDomainThatIsItsOwnHostHasBothResults(t *testing.T) {
 func TestPoliciesOfADayAreApart(t *testing.T) {
 	t.Parallel()
 	d := openResults(t, t.TempDir())
-	before := metricValue(t, "mox_tlsrptdb_result_dropped_total")
+	before := testkit.Metric(t, "mox_tlsrptdb_result_dropped_total")
 	for i := range maxResultPolicies + 2 {
 		s := sts(t, "a.example", "")
 		s.Result.Policy.Text = append(s.Result.Policy.Text, fmt.Sprintf("max_age: %d", i))
@@ -138,8 +139,8 @@ func TestPoliciesOfADayAreApart(t *testing.T) {
 	if len(l) != 1 || len(l[0].Results) != maxResultPolicies || l[0].Results[9].Successes != 2 {
 		t.Errorf("got %+v", l)
 	}
-	if after := metricValue(t, "mox_tlsrptdb_result_dropped_total"); after == before {
-		t.Errorf("what was left out is not counted: %s", after)
+	if after := testkit.Metric(t, "mox_tlsrptdb_result_dropped_total"); after == before {
+		t.Errorf("what was left out is not counted: %v", after)
 	}
 }
 
