@@ -228,7 +228,7 @@ func serveChallenges(t *testing.T, f *forward) int {
 				return
 			}
 			done.Go(func() {
-				_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = nc.SetDeadline(time.Now().Add(testkit.ProcessTimeout))
 				_ = nc.(*tls.Conn).Handshake() // The authority says when it fails.
 				_ = nc.Close()
 			})

@@ -11,6 +11,7 @@ import (
 
 	"mox/config"
 	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/mlog"
 	"mox/queue/queuedb"
 	"mox/smtp"
@@ -90,11 +91,10 @@ func queueServer(t *testing.T, rcpts ...string) (func(args ...string) result, []
 // eventually runs a command until its output has a text.
 func eventually(t *testing.T, want string, run func() result) {
 	t.Helper()
-	for range 500 {
+	for end := time.Now().Add(testkit.ProcessTimeout); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if r := run(); strings.Contains(r.out, want) {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("never printed %q, but %+v", want, run())
 }

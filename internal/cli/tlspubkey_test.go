@@ -29,7 +29,7 @@ func login(t *testing.T, service, addr, dir, stem string) string {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	br := bufio.NewReader(nc)

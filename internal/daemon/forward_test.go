@@ -27,7 +27,7 @@ import (
 // waitFor waits until a condition holds.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(testkit.ProcessTimeout)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
@@ -247,7 +247,7 @@ func TestMailIsForwardedAndItsBounceComesBackToTheSender(t *testing.T) {
 	var got string
 	select {
 	case got = <-out.from:
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.ProcessTimeout):
 		t.Fatal("nothing was forwarded in time")
 	}
 	from, content, _ := strings.Cut(got, "\n")

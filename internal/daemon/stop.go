@@ -63,11 +63,14 @@ func (d *Daemon) endSessions() {
 				d.log.Info("sessions were interrupted", mlog.Err(err))
 			}
 		case <-timeout.C:
-			d.log.Warn("sessions are still busy, stopping anyway")
+			d.log.Warn(stillBusy)
 			return
 		}
 	}
 }
+
+// stillBusy is logged when sessions did not end in time.
+const stillBusy = "sessions are still busy, stopping anyway"
 
 // close closes what open has opened.
 func (d *Daemon) close() error {

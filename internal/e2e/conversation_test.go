@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"mox/internal/script/mpt"
 	"mox/internal/testkit"
@@ -104,8 +103,7 @@ func checkTable(t *testing.T, dir string, table map[string]conversation) {
 }
 
 func runIMAP(t *testing.T, s *server, dir, name string, c conversation, a account) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	ctx := testContext(t)
 	opts := mpt.Options{
 		Dial: func(ctx context.Context, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -182,12 +180,11 @@ func TestConversationsSMTP(t *testing.T) {
 			if c.state == authenticated {
 				service = "submission"
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
+			ctx := testContext(t)
 			f := readConversation(t, dir, name, c.edits, account{})
 			err := mpt.SMTP(ctx, f, mpt.Options{
 				Dial: func(ctx context.Context, _ string) (net.Conn, error) {
-					d := net.Dialer{Timeout: 10 * time.Second}
+					d := net.Dialer{Timeout: patience}
 					return d.DialContext(ctx, "tcp", s.addr[service])
 				},
 				Timeout: patience,

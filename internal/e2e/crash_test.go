@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -78,8 +77,7 @@ func TestCrash(t *testing.T) {
 // crashRound loads the server and kills it.
 func (s *server) crashRound(m *model, rnd *rand.Rand, round int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	ctx := testContext(s.t)
 	errs := make(chan error, crashDeliverers+crashWorkers+1)
 	var wg sync.WaitGroup
 	for i := range crashDeliverers {

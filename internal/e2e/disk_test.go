@@ -482,10 +482,13 @@ func TestSecondServerIsRefused(t *testing.T) {
 	s := localserve(t, options{})
 	deliver(t, s.smtpClient(), user, diskMessage("first"))
 	data, pid := filepath.Join(s.dir, "data"), fmt.Sprintf("locked by process %d", s.proc.PID())
+	// It changes nothing by itself meanwhile.
+	check(t, s.proc.Cmd.Process.Signal(syscall.SIGSTOP))
 	refuses(t, s.dir, []string{"localserve", "-dir", s.dir, "-ports", "0"}, "another mox is running", "stop that first", data, pid)
 	refuses(t, s.dir, []string{"verifydata", data}, "stop the server first", data, pid)
 	refuses(t, s.dir, []string{"verifydata", "-fix", data}, "stop the server first", data, pid)
 	refuses(t, s.dir, []string{"-config", filepath.Join(s.dir, "mox.conf"), "compact"}, data, pid)
+	check(t, s.proc.Cmd.Process.Signal(syscall.SIGCONT))
 	deliver(t, s.smtpClient(), user, diskMessage("second"))
 	s.checkInbox([]string{"first", "second"}, nil)
 }

@@ -26,9 +26,10 @@ import (
 
 const (
 	// hostileCPU and hostileMemory are what a hostile message may cost: CPU time, and
-	// resident memory beyond that before.
-	hostileCPU    = 2 * time.Second
-	hostileMemory = 64 << 20
+	// resident memory beyond that before, of which some 20 MB are for a login. They are
+	// twice and more what is needed, as both depend on what else the machine does.
+	hostileCPU    = 5 * time.Second
+	hostileMemory = 128 << 20
 
 	// ticksPerSecond is the unit of CPU time in /proc. It is 100 on all architectures
 	// that we build for. proc(5)
@@ -38,10 +39,6 @@ const (
 
 	// noCharacter comes in place of NUL, which a literal cannot have. RFC 9051 §9
 	noCharacter = 0x80
-
-	// neighbourWait is how long reading and searching them may take: much more than it
-	// does, as other tests run at the same time, and less than a command may.
-	neighbourWait = 20 * time.Second
 )
 
 // A hostile is a message that is made to cost a lot.
@@ -222,7 +219,7 @@ func (s *server) readNeighbours(c *imapclient.Client) {
 
 // tryNeighbours reads and searches the neighbours of a hostile message once.
 func (s *server) tryNeighbours(c *imapclient.Client) error {
-	ctx, cancel := context.WithTimeout(context.Background(), neighbourWait)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	l, _, err := c.Fetch(ctx, imapclient.Seq, numbers(s.t, fmt.Sprintf("1:%d", neighbours)), hostileItems, imapclient.FetchOptions{})
 	if err != nil {

@@ -152,6 +152,15 @@ func (w *web) curl(args ...string) string {
 	return string(out)
 }
 
+// counted waits until metrics have a text. A request is counted when it is over, which a
+// client may know before.
+func (w *web) counted(text string) {
+	w.t.Helper()
+	poll(w.t, "metrics with "+text, func() bool {
+		return strings.Contains(w.curl("http://127.0.0.1:"+w.monitoring+"/metrics"), text)
+	})
+}
+
 // url returns a URL with TLS.
 func (w *web) url(host, path string) string {
 	return "https://" + host + ":" + w.secure + path
@@ -189,9 +198,8 @@ func TestServeAnswersClientsWithHTTP(t *testing.T) {
 	want("redirect to https", w.curl("--write-out", "%{http_code} %{redirect_url}", "--output", "/dev/null", "http://site.example:"+w.plain+"/files/?a"), "308 "+w.url("site.example", "/files/?a"))
 	want("redirect of domain", w.curl("--write-out", "%{http_code} %{redirect_url}", "--output", "/dev/null", w.url("www.site.example", "/x")), "308 https://site.example/x")
 	want("health", w.curl("http://127.0.0.1:"+w.monitoring+"/healthz"), "ok\n")
-	metrics := w.curl("http://127.0.0.1:" + w.monitoring + "/metrics")
-	want("metrics", metrics, `mox_httpserver_response_duration_seconds_count{code="200",handler="files",method="get",proto="https"}`)
-	want("metrics", metrics, `mox_httpserver_request_duration_seconds_count{code="308",handler="(domainredirect)",method="get",proto="https"} 1`)
+	w.counted(`mox_httpserver_response_duration_seconds_count{code="200",handler="files",method="get",proto="https"}`)
+	w.counted(`mox_httpserver_request_duration_seconds_count{code="308",handler="(domainredirect)",method="get",proto="https"} 1`)
 }
 
 func TestServeHasIMAPAndSubmissionOnThePortForHTTPS(t *testing.T) {
@@ -267,9 +275,7 @@ func TestServeForwardsWebSockets(t *testing.T) {
 	if got := string(out); err != nil || got != "hello from https\nclosed 1000\n" {
 		t.Errorf("got %v\n%s", err, got)
 	}
-	if got := w.curl("http://127.0.0.1:" + w.monitoring + "/metrics"); !strings.Contains(got, `mox_httpserver_response_duration_seconds_count{code="101",handler="app",method="get",proto="wss"} 1`) {
-		t.Error("websocket is not in metrics")
-	}
+	w.counted(`mox_httpserver_response_duration_seconds_count{code="101",handler="app",method="get",proto="wss"} 1`)
 }
 
 // With HTTP-01 alone there are certificates for all names that are served, also for

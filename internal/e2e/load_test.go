@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,6 +119,8 @@ func replaceIn(t testing.TB, path string, pairs ...string) {
 
 // testAttack attacks a server while others use it.
 func testAttack(t *testing.T, s *server, a attack, d time.Duration) {
+	// But for the one that has filled the mailbox.
+	poll(t, "end of the connections of other attackers", func() bool { return s.connections() <= 1 })
 	l := &latencies{}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -170,6 +175,22 @@ func testAttack(t *testing.T, s *server, a attack, d time.Duration) {
 // resetPeak makes the memory that the server has now the most that it has had.
 func (s *server) resetPeak() error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.proc.PID()), []byte("5"), 0) // proc(5)
+}
+
+// connections returns how many connections are counted for SMTP and IMAP.
+func (s *server) connections() (n int) {
+	s.t.Helper()
+	resp, err := http.Get("http://" + s.addr["metricshttp"] + "/metrics")
+	check(s.t, err)
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	check(s.t, err)
+	for _, m := range regexp.MustCompile(`(?m)^mox_connections_count\{\S+protocol="(?:imap|smtp|submission)s?"\S*\} (\d+)$`).FindAllStringSubmatch(string(data), -1) {
+		count, err := strconv.Atoi(m[1])
+		check(s.t, err)
+		n += count
+	}
+	return n
 }
 
 // latencies are how long commands took. It is for many goroutines.

@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mox/internal/testkit"
@@ -51,7 +53,13 @@ func newTerminal(t *testing.T, dir, command string) *terminal {
 		if t.Failed() {
 			t.Logf("screen:\n%s", term.screen())
 		}
-		run(t, "", "tmux", "-S", term.socket, "kill-server")
+		// What runs in it is gone before its directory is.
+		pid, err := strconv.Atoi(strings.TrimSpace(term.tmux("display-message", "-p", "#{pane_pid}")))
+		if err == nil {
+			_ = syscall.Kill(-pid, syscall.SIGKILL) // It may have ended.
+			poll(t, "end of what runs in the terminal", func() bool { return syscall.Kill(-pid, 0) != nil })
+		}
+		term.tmux("kill-server") // It may have ended too.
 	})
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tmux: %v\n%s", err, out)
@@ -59,11 +67,15 @@ func newTerminal(t *testing.T, dir, command string) *terminal {
 	return term
 }
 
-// screen returns what the terminal shows.
-func (term *terminal) screen() string {
-	out, _ := run(term.t, "", "tmux", "-S", term.socket, "capture-pane", "-p")
+// tmux runs a command of tmux and returns its output, which is an error if there is no
+// terminal any more.
+func (term *terminal) tmux(args ...string) string {
+	out, _ := run(term.t, "", "tmux", append([]string{"-S", term.socket}, args...)...)
 	return out
 }
+
+// screen returns what the terminal shows.
+func (term *terminal) screen() string { return term.tmux("capture-pane", "-p") }
 
 // keys types keys, by their names in tmux.
 func (term *terminal) keys(keys ...string) {

@@ -1,13 +1,11 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"mox/imapclient"
 )
@@ -120,8 +118,7 @@ func TestIDLE(t *testing.T) {
 	t.Parallel()
 	const clients, messages = 5, 20
 	s := localserve(t, options{})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	ctx := testContext(t)
 	told := make(chan error, clients)
 	for range clients {
 		c := s.inbox()
@@ -149,14 +146,10 @@ func TestIDLE(t *testing.T) {
 	for i := range messages {
 		deliver(t, c, "mox@localhost", simple(fmt.Sprintf("idle %d", i)))
 	}
-	start := time.Now()
 	for range clients {
 		if err := <-told; err != nil {
 			t.Fatalf("a delivery was not told: %v", err)
 		}
-	}
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("it took %v until the last delivery was told", took)
 	}
 }
 

@@ -75,6 +75,7 @@ func TestQueueIsKilled(t *testing.T) {
 		k.wait("messages before a kill")
 		time.Sleep(time.Duration(rnd.IntN(3000)) * time.Microsecond)
 		p.Kill()
+		sink.Wait() // For what it has sent.
 		left := k.left()
 		n := k.judge(left, messages)
 		caught += len(n)
@@ -172,6 +173,8 @@ func (k *killed) wait(what string) {
 	select {
 	case <-k.over:
 	case <-time.After(patience):
+		k.mu.Lock()
+		defer k.mu.Unlock()
 		k.t.Fatalf("%s: %d of %d were sent", what, k.epoch, k.when)
 	}
 }

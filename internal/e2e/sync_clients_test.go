@@ -111,7 +111,7 @@ folderfilter = lambda name: name in ("Inbox", "INBOX", "Work/Füße", "Work/F&AP
 func TestOfflineIMAP(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "offlineimap")
-	s := localserve(t, options{})
+	s := localserve(t, options{loglevel: "trace"})
 	dir := t.TempDir()
 	c := s.inbox()
 	appendMessages(t, c, "INBOX", simple("far one"), simple("far two"), simple("far three"))
@@ -162,7 +162,7 @@ func TestOfflineIMAP(t *testing.T) {
 	rc = s.writeConfig(dir, "offlineimaprc", strings.Replace(offlineIMAPConfig, "[Account mox]", "[Account mox]\nautorefresh = 10", 1)+
 		"idlefolders = ['Inbox']\nkeepalive = 60\nmaxconnections = 2\nholdconnectionopen = yes\n")
 	p := startIn(t, dir, "offlineimap", "-c", rc)
-	p.WaitLine("Finished account")
+	s.idles()
 	deliver(t, s.smtpClient(), user, simple("far five"))
 	poll(t, "a message in the maildir", func() bool { return nearFiles(t, dir)["far five"] != "" })
 	_ = p.Stop() // Interrupted, it says so with its exit code.
@@ -195,7 +195,7 @@ func nearFiles(t testing.TB, dir string) map[string]string {
 func TestFetchmail(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "fetchmail")
-	s := localserve(t, options{})
+	s := localserve(t, options{loglevel: "trace"})
 	dir := t.TempDir()
 	c := s.inbox()
 	appendMessages(t, c, "INBOX", simple("seen already"), simple("letter one"), strings.Replace(simple("letter two"), "Text", ".Text\r\nFrom here, Grüße", 1))
@@ -228,7 +228,7 @@ poll localhost protocol IMAP service $PORT
 	s.wantFlags("INBOX")
 
 	p := startIn(t, dir, "fetchmail", "-v", "--nodetach", "-f", s.writeConfig(dir, "fetchmailrc", config+" idle"), "--pidfile", filepath.Join(dir, "pid"))
-	p.WaitLine(`> A\d+ IDLE`)
+	s.idles()
 	deliver(t, s.smtpClient(), user, simple("it waited"))
 	poll(t, "a message that was waited for", func() bool {
 		return strings.Contains(string(testkit.ReadFile(t, filepath.Join(dir, "mail"))), "Text of it waited.\n=end")
@@ -279,7 +279,7 @@ print('imapfilter is done')
 func TestIMAPFilter(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "imapfilter")
-	s := localserve(t, options{})
+	s := localserve(t, options{loglevel: "trace"})
 	dir := t.TempDir()
 	c := s.inbox()
 	appendMessages(t, c, "INBOX",
@@ -290,6 +290,7 @@ func TestIMAPFilter(t *testing.T) {
 	storeFlags(t, c, "4", imapclient.StoreAdd, `\Seen`)
 	p := startIn(t, dir, "imapfilter", "-c", s.writeConfig(dir, "config.lua", imapFilterConfig), "-t", s.cert())
 	p.WaitLine("^waiting$")
+	s.idles()
 	s.wantFlags("Lists/News", "news", "")
 	s.wantFlags("INBOX", "urgent", `\Flagged todo`, "header", `\Flagged todo`)
 	s.wantFlags("Archive", "old", `\Seen`)

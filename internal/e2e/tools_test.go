@@ -84,6 +84,13 @@ func (s *server) waitSubject(word string, n int) []uint32 {
 	}
 }
 
+// idles waits until another client waits with IDLE, of a server with log level trace. What
+// comes before the server has said that it may wait, not all clients take.
+func (s *server) idles() {
+	s.t.Helper()
+	s.proc.WaitLine(`LS: .*\+ idling`)
+}
+
 // fetch returns a message of the inbox as it is.
 func (s *server) fetch(uid uint32) string {
 	s.t.Helper()

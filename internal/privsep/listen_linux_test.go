@@ -23,7 +23,7 @@ func TestSocketThatNobodyListensOnIsReplaced(t *testing.T) {
 	}
 	// One who has it and does not answer: there is no room for another connection.
 	for {
-		nc, err := net.DialTimeout("unix", path, 50*time.Millisecond)
+		nc, err := net.DialTimeout("unix", path, 10*time.Second)
 		if err != nil {
 			break
 		}

@@ -2,7 +2,9 @@ package privsep
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -16,13 +18,13 @@ import (
 // root, so the unit must have NotifyAccess=all. It is safe for concurrent use.
 type Notifier struct {
 	log      *slog.Logger
-	on       bool
+	socket   string        // Empty: nobody wants to know.
 	watchdog time.Duration // How often it must hear of us. Zero: it does not care.
 }
 
 // NewNotifier returns a notifier for the environment of this process.
 func NewNotifier(log *slog.Logger) *Notifier {
-	n := &Notifier{log: log, on: os.Getenv("NOTIFY_SOCKET") != ""}
+	n := &Notifier{log: log, socket: os.Getenv("NOTIFY_SOCKET")}
 	var err error
 	if n.watchdog, err = daemon.SdWatchdogEnabled(true); err != nil {
 		log.Error("watchdog of systemd", mlog.Err(err))
@@ -30,13 +32,30 @@ func NewNotifier(log *slog.Logger) *Notifier {
 	return n
 }
 
+// notifyTimeout is how long systemd may take to read what it was told before.
+const notifyTimeout = 5 * time.Second
+
 func (n *Notifier) notify(state string) {
-	if !n.on {
+	if n.socket == "" {
 		return
 	}
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := n.send(state); err != nil {
 		n.log.Error("telling systemd", "state", state, mlog.Err(err))
 	}
+}
+
+// send sends one message. See sd_notify(3).
+func (n *Notifier) send(state string) (rerr error) {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer func() { rerr = errors.Join(rerr, conn.Close()) }()
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyTimeout)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(state))
+	return err
 }
 
 // Ready says that the server serves, and something about how in a line.
@@ -57,7 +76,7 @@ func (n *Notifier) Stopping() {
 // Watch tells the watchdog that the server is well, for as long as check says so, until
 // ctx ends. A server that is not is started again by systemd.
 func (n *Notifier) Watch(ctx context.Context, check func(context.Context) error) {
-	if !n.on || n.watchdog <= 0 {
+	if n.socket == "" || n.watchdog <= 0 {
 		return
 	}
 	interval := n.watchdog / 3

@@ -29,7 +29,7 @@ func ask(t *testing.T, s *DNSServer, network, typ, name string, ad bool) (*dns.M
 	m.SetQuestion(dns.Fqdn(name), dns.StringToType[typ])
 	m.AuthenticatedData = ad
 	m.SetEdns0(1232, false)
-	c := &dns.Client{Net: network, Timeout: 10 * time.Second}
+	c := &dns.Client{Net: network, Timeout: ProcessTimeout}
 	resp, _, err := c.Exchange(m, s.Addr)
 	return resp, err
 }

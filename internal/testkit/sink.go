@@ -18,6 +18,7 @@ type Sink struct {
 	count atomic.Int64
 
 	mu     sync.Mutex // Guards what follows.
+	idle   *sync.Cond // There are fewer connections.
 	closed bool
 	conns  map[net.Conn]bool
 }
@@ -31,6 +32,7 @@ func NewSink(t testing.TB, taken func(id string), addrs ...string) *Sink {
 		addrs = []string{"127.0.0.1:0"}
 	}
 	s := &Sink{taken: taken, conns: map[net.Conn]bool{}}
+	s.idle = sync.NewCond(&s.mu)
 	var wg sync.WaitGroup
 	t.Cleanup(func() {
 		s.close()
@@ -84,12 +86,22 @@ func (s *Sink) close() {
 // Count returns how many messages the sink has taken.
 func (s *Sink) Count() int { return int(s.count.Load()) }
 
+// Wait waits until all clients are gone, so that what they have sent was taken.
+func (s *Sink) Wait() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.conns) > 0 {
+		s.idle.Wait()
+	}
+}
+
 func (s *Sink) serve(nc net.Conn) {
 	defer func() {
 		_ = nc.Close() // The client sees it.
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, nc)
+		s.idle.Broadcast()
 	}()
 	br, bw := bufio.NewReaderSize(nc, 32<<10), bufio.NewWriter(nc)
 	reply := "220 sink.example ESMTP\r\n"
