@@ -9,10 +9,6 @@ import (
 	"mox/imap"
 )
 
-// chunkSize is how many messages one chunk of an Index holds at most. A change
-// copies the chunks it touches, so it bounds what a flag change costs.
-const chunkSize = 512
-
 // Entry is what the index knows of a message, besides its flags.
 type Entry struct {
 	UID       uint32
@@ -25,12 +21,25 @@ type Entry struct {
 	Size      int64 // Octets.
 	received  int64 // Unix seconds.
 	saved     int64 // Unix seconds, zero for unknown.
-	keywords  []string
+	keywords  *[]string
 }
 
 // Keywords returns the sorted keywords beyond those that are Flags. The slice
 // is shared and must not be changed.
-func (e *Entry) Keywords() []string { return e.keywords }
+func (e *Entry) Keywords() []string {
+	if e.keywords == nil {
+		return nil
+	}
+	return *e.keywords
+}
+
+// keywordsField returns a list of keywords as an Entry has it.
+func keywordsField(kw []string) *[]string {
+	if len(kw) == 0 {
+		return nil
+	}
+	return &kw
+}
 
 // Received returns the IMAP internal date, to the second, in its own zone.
 func (e *Entry) Received() time.Time {
@@ -65,23 +74,13 @@ func entryOf(m *Message) Entry {
 		CreateSeq: m.CreateSeq,
 		Size:      m.Size,
 		received:  m.Received.Unix(),
-		keywords:  m.Keywords,
+		keywords:  keywordsField(m.Keywords),
 	}
 	if !m.SaveDate.IsZero() {
 		e.saved = m.SaveDate.Unix()
 	}
 	return e
 }
-
-// chunk is a run of messages. Slices only ever grow by append while a newer
-// version shares them, so versions read their own prefix without a lock.
-type chunk struct {
-	flags   []Flags
-	entries []Entry
-	modSeq  ModSeq // At least the highest of the entries.
-}
-
-func (c *chunk) len() int { return len(c.entries) }
 
 // Index is an immutable version of a mailbox's messages, in UID order. Versions
 // share the chunks in which nothing changed.
@@ -120,7 +119,7 @@ func (ix *Index) locate(pos int) (*chunk, int) {
 // and must not be changed.
 func (ix *Index) At(pos int) *Entry {
 	c, i := ix.locate(pos)
-	return &c.entries[i]
+	return &c.entries()[i]
 }
 
 // Flags returns the flags of the message at a position.
@@ -129,18 +128,21 @@ func (ix *Index) Flags(pos int) Flags {
 	return c.flags[i]
 }
 
+// chunkOf returns which chunk a UID is in, or would be in between others: their number if
+// it is above all.
+func chunkOf(chunks []*chunk, uid uint32) int {
+	return sort.Search(len(chunks), func(i int) bool { return chunks[i].last >= uid })
+}
+
 // Find returns the position of a UID, or where it would be if it is not there.
 func (ix *Index) Find(uid uint32) (pos int, ok bool) {
-	ci := sort.Search(len(ix.chunks), func(i int) bool {
-		c := ix.chunks[i]
-		return c.entries[c.len()-1].UID >= uid
-	})
+	ci := chunkOf(ix.chunks, uid)
 	if ci == len(ix.chunks) {
 		return ix.Len(), false
 	}
 	c := ix.chunks[ci]
-	i := sort.Search(c.len(), func(i int) bool { return c.entries[i].UID >= uid })
-	return ix.starts[ci] + i, c.entries[i].UID == uid
+	i := c.find(uid)
+	return ix.starts[ci] + i, c.entries()[i].UID == uid
 }
 
 // Item is a message of an Index in an iteration: its entry and its flags.
@@ -159,8 +161,9 @@ func (ix *Index) Range(from, to int) iter.Seq2[int, Item] {
 		pos := from
 		for ; ci < len(ix.chunks) && pos < to; ci++ {
 			c := ix.chunks[ci]
+			entries := c.entries()
 			for i := pos - ix.starts[ci]; i < c.len() && pos < to; i++ {
-				if !yield(pos, Item{&c.entries[i], c.flags[i]}) {
+				if !yield(pos, Item{&entries[i], c.flags[i]}) {
 					return
 				}
 				pos++
@@ -219,16 +222,12 @@ func (ix *Index) AppendUIDs(uids []uint32, from, to int) []uint32 {
 	return uids
 }
 
-// newIndex makes a version from chunks, leaving out empty ones.
+// newIndex makes a version from chunks.
 func newIndex(mb *Mailbox, modSeq ModSeq, chunks []*chunk) *Index {
-	ix := &Index{mailboxID: mb.ID, uidValidity: mb.UIDValidity, uidNext: mb.UIDNext, modSeq: modSeq}
-	ix.chunks = make([]*chunk, 0, len(chunks))
+	ix := &Index{mailboxID: mb.ID, uidValidity: mb.UIDValidity, uidNext: mb.UIDNext, modSeq: modSeq, chunks: chunks}
 	ix.starts = make([]int, 1, len(chunks)+1)
 	for _, c := range chunks {
-		if c.len() > 0 {
-			ix.chunks = append(ix.chunks, c)
-			ix.starts = append(ix.starts, ix.starts[len(ix.starts)-1]+c.len())
-		}
+		ix.starts = append(ix.starts, ix.starts[len(ix.starts)-1]+c.len())
 	}
 	return ix
 }
@@ -253,78 +252,26 @@ func (ix *Index) apply(mb *Mailbox, modSeq ModSeq, muts []mutation) *Index {
 	chunks := slices.Clone(ix.chunks)
 	for len(muts) > 0 {
 		// All mutations for one chunk at a time.
-		ci := sort.Search(len(chunks), func(i int) bool { return chunks[i].entries[chunks[i].len()-1].UID >= muts[0].uid })
+		ci := chunkOf(chunks, muts[0].uid)
 		if ci == len(chunks) {
 			chunks = appendEntries(chunks, muts)
 			break
 		}
-		last := chunks[ci].entries[chunks[ci].len()-1].UID
+		last := chunks[ci].last
 		n := sort.Search(len(muts), func(i int) bool { return muts[i].uid > last })
-		nc := chunks[ci].merge(muts[:n])
+		merged := chunks[ci].merge(muts[:n])
 		muts = muts[n:]
-		chunks = slices.Replace(chunks, ci, ci+1, nc.split()...)
+		chunks = slices.Replace(chunks, ci, ci+1, merged...)
 	}
 	return newIndex(mb, modSeq, chunks)
 }
 
-// appendEntries adds messages behind all that are there. The last chunk is
-// extended in place: older versions do not look beyond their own length.
-func appendEntries(chunks []*chunk, muts []mutation) []*chunk {
-	for i, m := range muts {
-		if m.removed || i+1 < len(muts) && muts[i+1].uid == m.uid {
-			continue
-		}
-		if n := len(chunks); n == 0 || chunks[n-1].len() >= chunkSize {
-			chunks = append(chunks, &chunk{})
-		}
-		last := chunks[len(chunks)-1]
-		chunks[len(chunks)-1] = &chunk{append(last.flags, m.flags), append(last.entries, m.entry), max(last.modSeq, m.entry.ModSeq)}
-	}
-	return chunks
-}
-
-// merge returns a copy of the chunk with mutations applied.
-func (c *chunk) merge(muts []mutation) *chunk {
-	nc := &chunk{make([]Flags, 0, c.len()+len(muts)), make([]Entry, 0, c.len()+len(muts)), c.modSeq}
-	i := 0
-	for mi, m := range muts {
-		for i < c.len() && c.entries[i].UID < m.uid {
-			nc.flags, nc.entries = append(nc.flags, c.flags[i]), append(nc.entries, c.entries[i])
-			i++
-		}
-		if mi+1 < len(muts) && muts[mi+1].uid == m.uid {
-			continue
-		}
-		if i < c.len() && c.entries[i].UID == m.uid {
-			i++
-		}
-		if !m.removed {
-			nc.flags, nc.entries = append(nc.flags, m.flags), append(nc.entries, m.entry)
-			nc.modSeq = max(nc.modSeq, m.entry.ModSeq)
-		}
-	}
-	nc.flags, nc.entries = append(nc.flags, c.flags[i:]...), append(nc.entries, c.entries[i:]...)
-	return nc
-}
-
-// split returns the chunk as chunks of at most chunkSize, none if it is empty.
-func (c *chunk) split() []*chunk {
-	var l []*chunk
-	for c.len() > chunkSize {
-		l = append(l, &chunk{c.flags[:chunkSize:chunkSize], c.entries[:chunkSize:chunkSize], c.modSeq})
-		c = &chunk{c.flags[chunkSize:], c.entries[chunkSize:], c.modSeq}
-	}
-	if c.len() > 0 {
-		l = append(l, c)
-	}
-	return l
-}
-
-// indexEntrySize is what one message costs in an index, for the bound on memory.
-const indexEntrySize = 112
+// indexEntrySize is what one message costs in an index, for the bound on memory: its entry
+// and flags, also as they are in a file.
+const indexEntrySize = 96
 
 func (ix *Index) memory() int64 {
-	return int64(ix.Len())*indexEntrySize + int64(len(ix.chunks))*64 + 256
+	return int64(ix.Len())*indexEntrySize + int64(len(ix.chunks))*128 + 256
 }
 
 // Diff is what happened to a mailbox between two versions. UIDs are ascending.
@@ -399,7 +346,7 @@ func (c *cursor) get() (*Entry, Flags, bool) {
 		return nil, 0, false
 	}
 	ch := c.ix.chunks[c.c]
-	return &ch.entries[c.i], ch.flags[c.i], true
+	return &ch.entries()[c.i], ch.flags[c.i], true
 }
 
 func (c *cursor) next() {

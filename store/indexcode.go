@@ -9,20 +9,14 @@ import (
 	"slices"
 	"strings"
 
-	"mox/imap"
 	"mox/internal/boltpages"
 )
 
-// An index in a file is a series of numbers of variable length: what it is of, its lists of
-// keywords, and its messages, mostly as differences to the one before, which are small. A
-// CRC-32C of all ends it.
+// An index in a file is numbers of variable length, which say of what and how many it is,
+// its lists of keywords, and its messages in chunks of columns. A CRC-32C of all ends it.
 
-const (
-	// indexFileVersion is that of the files with indexes, and of the list of them.
-	indexFileVersion = 1
-	// minEntrySize is the least that a message has in a file: an octet a number.
-	minEntrySize = 12
-)
+// indexFileVersion is that of the files with indexes, and of the list of them.
+const indexFileVersion = 2
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
@@ -35,7 +29,7 @@ type indexFile struct {
 	uidValidity uint32
 	uidNext     uint32
 	modSeq      ModSeq // Of the mailbox.
-	counts      Counts // Computed from the messages.
+	counts      Counts // Of the messages.
 	chunks      []*chunk
 }
 
@@ -44,13 +38,25 @@ func (f *indexFile) is(mb *Mailbox) bool {
 	return f.mailboxID == mb.ID && f.uidValidity == mb.UIDValidity && f.uidNext == mb.UIDNext && f.modSeq == mb.ModSeq && f.counts == mb.Counts
 }
 
+// fields are what else a file says about a mailbox.
+func (c *Counts) fields() []*int64 {
+	return []*int64{&c.Messages, &c.Unseen, &c.Deleted, &c.Size, &c.DeletedSize}
+}
+
 // appendIndex appends the content of a file for the messages of a mailbox.
 func appendIndex(dst []byte, mb *Mailbox, ix *Index) []byte {
 	start := len(dst)
-	dst = slices.Grow(dst, 64+ix.Len()*24)
+	dst = slices.Grow(dst, 1024+ix.Len()*16)
 	dst = append(dst, indexFileVersion)
 	for _, n := range []uint64{uint64(mb.ID), uint64(mb.UIDValidity), uint64(mb.UIDNext), uint64(mb.ModSeq)} {
 		dst = binary.AppendUvarint(dst, n)
+	}
+	var counts Counts // Not those of the mailbox, for the case that they are others.
+	for _, it := range ix.Range(0, ix.Len()) {
+		counts.count(it.Flags, it.Size, 1)
+	}
+	for _, n := range counts.fields() {
+		dst = binary.AppendVarint(dst, *n)
 	}
 	lists, numbers := keywordLists(ix)
 	dst = binary.AppendUvarint(dst, uint64(len(lists)))
@@ -60,26 +66,10 @@ func appendIndex(dst []byte, mb *Mailbox, ix *Index) []byte {
 			dst = append(binary.AppendUvarint(dst, uint64(len(kw))), kw...)
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(ix.Len()))
-	var p Entry // Before it.
-	for _, it := range ix.Range(0, ix.Len()) {
-		e := it.Entry
-		dst = binary.AppendUvarint(dst, uint64(e.UID-p.UID))
-		dst = binary.AppendUvarint(dst, uint64(it.Flags))
-		var kw uint64
-		if len(e.keywords) > 0 {
-			kw = numbers[keywordsKey(e.keywords)]
-		}
-		dst = binary.AppendUvarint(dst, kw)
-		for _, n := range [...]int64{
-			e.MessageID - p.MessageID, e.ContentID - p.ContentID, e.ContentID - e.ThreadID,
-			int64(e.ModSeq - p.ModSeq), int64(e.ModSeq - e.CreateSeq),
-			e.Size, e.received - p.received, e.saved - e.received, int64(e.zone),
-		} {
-			dst = binary.AppendVarint(dst, n)
-		}
-		p = *e
+	for _, c := range ix.chunks {
+		dst = appendChunk(dst, c, numbers)
 	}
+	dst = append(dst, make([]byte, packedTail)...)
 	return appendSum(dst, start)
 }
 
@@ -109,11 +99,12 @@ func keywordsKey(kw []string) string { return strings.Join(kw, "\x00") }
 func keywordLists(ix *Index) (lists [][]string, numbers map[string]uint64) {
 	numbers = map[string]uint64{}
 	for _, it := range ix.Range(0, ix.Len()) {
-		if len(it.keywords) == 0 {
+		kw := it.Keywords()
+		if len(kw) == 0 {
 			continue
 		}
-		if k := keywordsKey(it.keywords); numbers[k] == 0 {
-			lists = append(lists, it.keywords)
+		if k := keywordsKey(kw); numbers[k] == 0 {
+			lists = append(lists, kw)
 			numbers[k] = uint64(len(lists))
 		}
 	}
@@ -190,58 +181,43 @@ func parseIndex(b []byte) (f *indexFile, sum uint32, err error) {
 		uidNext:     uint32(r.limited(math.MaxUint32)),
 		modSeq:      ModSeq(r.limited(math.MaxInt64)),
 	}
-	lists := make([][]string, 1+r.count(1))
+	for _, n := range f.counts.fields() {
+		*n = r.varint()
+	}
+	lists := make([]*[]string, 1+r.count(1))
 	for i := range lists[1:] {
 		l := make([]string, r.count(1))
 		for j := range l {
 			l[j] = r.text()
 		}
-		lists[1+i] = l
+		lists[1+i] = keywordsField(l)
 	}
-	f.readChunks(r, lists)
-	if r.err != nil || len(r.b) > 0 {
-		return nil, 0, errIndexFile
+	if r.err != nil {
+		return nil, 0, r.err
+	}
+	if err := f.readChunks(r.b, lists); err != nil {
+		return nil, 0, err
 	}
 	return f, sum, nil
 }
 
-// readChunks reads the messages.
-func (f *indexFile) readChunks(r *numberReader, lists [][]string) {
-	var p Entry
-	for left := r.count(minEntrySize); left > 0 && r.err == nil; {
-		n := min(left, chunkSize)
-		left -= n
-		c := &chunk{flags: make([]Flags, n, chunkSize), entries: make([]Entry, n, chunkSize)}
-		for i := range c.entries {
-			e := &c.entries[i]
-			uid := r.uvarint()
-			if uid == 0 || uid >= uint64(f.uidNext-p.UID) {
-				r.fail()
-				return
-			}
-			e.UID = p.UID + uint32(uid)
-			c.flags[i] = Flags(r.limited(uint64(imap.FlagsAll)))
-			if kw := r.limited(uint64(len(lists) - 1)); kw > 0 {
-				e.keywords = lists[kw]
-			}
-			e.MessageID = p.MessageID + r.varint()
-			e.ContentID = p.ContentID + r.varint()
-			e.ThreadID = e.ContentID - r.varint()
-			e.ModSeq = p.ModSeq + ModSeq(r.varint())
-			e.CreateSeq = e.ModSeq - ModSeq(r.varint())
-			e.Size = r.varint()
-			e.received = p.received + r.varint()
-			e.saved = e.received + r.varint()
-			zone := r.varint()
-			if e.zone = int16(zone); int64(e.zone) != zone {
-				r.fail()
-			}
-			c.modSeq = max(c.modSeq, e.ModSeq)
-			f.counts.count(c.flags[i], e.Size, 1)
-			p = *e
+// readChunks reads the messages, up to the end of the file.
+func (f *indexFile) readChunks(b []byte, lists []*[]string) error {
+	left := f.counts.Messages
+	var last uint32
+	for left > 0 {
+		c, rest, err := parseChunk(b, lists, last, f.uidNext)
+		if err != nil {
+			return err
 		}
 		f.chunks = append(f.chunks, c)
+		b, last = rest, c.last
+		left -= int64(c.len())
 	}
+	if left != 0 || len(b) != packedTail {
+		return errIndexFile
+	}
+	return nil
 }
 
 // indexList names the files with indexes that are those of a state of the database.

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 
@@ -269,11 +268,11 @@ func sameMessages(a, b *Index) bool {
 	}
 	for pos, it := range a.Range(0, a.Len()) {
 		x, y := *it.Entry, *b.At(pos)
-		if it.Flags != b.Flags(pos) || !slices.Equal(x.keywords, y.keywords) {
+		if it.Flags != b.Flags(pos) || !slices.Equal(x.Keywords(), y.Keywords()) {
 			return false
 		}
 		x.keywords, y.keywords = nil, nil
-		if !reflect.DeepEqual(x, y) {
+		if x != y {
 			return false
 		}
 	}

@@ -353,7 +353,7 @@ func TestVerifyFindsAFileWithOtherMessages(t *testing.T) {
 	r.open()
 	mb, _ := r.a.Tree().ByName(imap.Inbox)
 	ix := r.index(imap.Inbox)
-	ix.chunks[0].entries[2].ContentID++ // Never do this.
+	ix.chunks[0].entries()[2].ContentID++ // Never do this.
 	delete(r.a.files, mb.ID)
 	r.close()
 	l := r.verify()

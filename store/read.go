@@ -145,7 +145,8 @@ func (a *Account) loadIndex(ctx context.Context, s *indexSlot) {
 // readIndex reads the messages of a mailbox in batches.
 func (a *Account) readIndex(ctx context.Context, mailboxID int64) ([]*chunk, error) {
 	var chunks []*chunk
-	intern := map[string][]string{}
+	w := newChunkWriter(chunkSize)
+	lists := map[string]*[]string{}
 	var after uint32
 	for {
 		n := 0
@@ -154,13 +155,12 @@ func (a *Account) readIndex(ctx context.Context, mailboxID int64) ([]*chunk, err
 			return q.ForEach(func(m Message) error {
 				n++
 				after = m.UID
-				m.Keywords = internKeywords(intern, m.Keywords)
-				if l := len(chunks); l == 0 || chunks[l-1].len() == chunkSize {
-					chunks = append(chunks, &chunk{flags: make([]Flags, 0, chunkSize), entries: make([]Entry, 0, chunkSize)})
+				if len(w.flags) == chunkSize {
+					chunks, w = append(chunks, w.chunk()), newChunkWriter(chunkSize)
 				}
-				ch := chunks[len(chunks)-1]
-				ch.flags, ch.entries = append(ch.flags, m.Flags), append(ch.entries, entryOf(&m))
-				ch.modSeq = max(ch.modSeq, m.ModSeq)
+				e := entryOf(&m)
+				e.keywords = internKeywords(lists, e.keywords)
+				w.add(m.Flags, &e)
 				return nil
 			})
 		})
@@ -168,17 +168,17 @@ func (a *Account) readIndex(ctx context.Context, mailboxID int64) ([]*chunk, err
 			return nil, fmt.Errorf("read messages of mailbox: %w", err)
 		}
 		if n < loadBatch {
-			return chunks, nil
+			return append(chunks, w.split()...), nil
 		}
 	}
 }
 
-// internKeywords returns one slice for equal lists.
-func internKeywords(m map[string][]string, kw []string) []string {
-	if len(kw) == 0 {
+// internKeywords returns one list for equal ones.
+func internKeywords(m map[string]*[]string, kw *[]string) *[]string {
+	if kw == nil {
 		return nil
 	}
-	k := fmt.Sprintf("%q", kw)
+	k := keywordsKey(*kw)
 	if l, ok := m[k]; ok {
 		return l
 	}
