@@ -71,7 +71,7 @@ func (tx *Tx) items(mailboxID int64, uids []uint32) ([]flagged, error) {
 		for _, uid := range uids {
 			if pos, ok := ix.Find(uid); ok {
 				c, i := ix.locate(pos)
-				l = append(l, flagged{mutation: mutation{uid: uid, flags: c.flags[i], entry: c.entries[i]}})
+				l = append(l, flagged{mutation: mutation{uid: uid, flags: c.flags[i], entry: c.entries()[i]}})
 			}
 		}
 		return l, nil
@@ -141,8 +141,8 @@ func (tx *Tx) SetFlags(mailboxID int64, uids []uint32, c FlagChange, unchangedSi
 			res.Modified = append(res.Modified, it.uid)
 			continue
 		}
-		flags, kw := c.apply(it.flags, it.entry.keywords)
-		if flags == it.flags && slices.Equal(kw, it.entry.keywords) {
+		flags, kw := c.apply(it.flags, it.entry.Keywords())
+		if flags == it.flags && slices.Equal(kw, it.entry.Keywords()) {
 			continue
 		}
 		if len(kw) > imap.MaxKeywords {
@@ -150,7 +150,7 @@ func (tx *Tx) SetFlags(mailboxID int64, uids []uint32, c FlagChange, unchangedSi
 		}
 		b.Counts.count(it.flags, it.entry.Size, -1)
 		b.Counts.count(flags, it.entry.Size, 1)
-		it.before, it.flags, it.entry.keywords, it.entry.ModSeq = it.flags, flags, kw, tx.next()
+		it.before, it.flags, it.entry.keywords, it.entry.ModSeq = it.flags, flags, keywordsField(kw), tx.next()
 		changed = append(changed, it)
 		res.Changed = append(res.Changed, it.uid)
 	}
@@ -175,9 +175,9 @@ func (tx *Tx) writeFlags(mailboxID int64, changed []flagged) error {
 	keywords := map[string][]string{}
 	for i := range changed {
 		it := &changed[i]
-		g := group{it.flags, strings.Join(it.entry.keywords, " ")}
+		g := group{it.flags, strings.Join(it.entry.Keywords(), " ")}
 		ids[g] = append(ids[g], it.entry.MessageID)
-		keywords[g.keywords] = it.entry.keywords
+		keywords[g.keywords] = it.entry.Keywords()
 		tx.muts[mailboxID] = append(tx.muts[mailboxID], it.mutation)
 	}
 	for g, l := range ids {
