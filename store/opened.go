@@ -209,11 +209,11 @@ func (a *Account) openFile(contentID int64) readCloserAt {
 
 // readFile reads as much of the file of a content as it has, and fits.
 func (a *Account) readFile(contentID int64, b []byte) fileBytes {
-	f := a.openFile(contentID)
-	n, err := f.ReadAt(b, 0)
+	n, err := a.store.fs.ReadStart(a.contentPath(contentID), b)
 	if err == nil {
 		err = io.EOF
+	} else if err != io.EOF {
+		err = fmt.Errorf("read message file: %w", err)
 	}
-	_ = f.Close() // It was only read.
 	return fileBytes{b[:n], err}
 }

@@ -32,6 +32,10 @@ type FS interface {
 	// OpenFile is os.OpenFile.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 
+	// ReadStart reads the beginning of a file, as much as there is and fits. The error is
+	// io.EOF when that is less.
+	ReadStart(name string, b []byte) (n int, err error)
+
 	// CreateExcl creates a file for reading and writing that must not exist yet,
 	// otherwise the error matches fs.ErrExist.
 	CreateExcl(name string, perm fs.FileMode) (File, error)
@@ -64,6 +68,8 @@ type osFS struct{}
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	return file(os.OpenFile(name, flag, perm))
 }
+
+func (osFS) ReadStart(name string, b []byte) (n int, err error) { return readStart(name, b) }
 
 func (osFS) CreateExcl(name string, perm fs.FileMode) (File, error) {
 	return file(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm))

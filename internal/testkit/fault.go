@@ -173,6 +173,14 @@ func (f *Faults) OpenFile(name string, flag int, perm fs.FileMode) (safefile.Fil
 	return f.wrap(f.base.OpenFile(name, flag, perm))
 }
 
+// ReadStart implements safefile.FS.
+func (f *Faults) ReadStart(name string, b []byte) (n int, err error) {
+	if err := f.at(OpOpen, name); err != nil {
+		return 0, err
+	}
+	return f.base.ReadStart(name, b)
+}
+
 // CreateExcl implements safefile.FS.
 func (f *Faults) CreateExcl(name string, perm fs.FileMode) (safefile.File, error) {
 	if err := f.at(OpCreate, name); err != nil {
