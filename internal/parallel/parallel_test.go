@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,16 +14,22 @@ func TestAllAreCalledWithinTheLimit(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 2, 10} {
 		synctest.Test(t, func(t *testing.T) {
-			var running, most atomic.Int32
+			var mu sync.Mutex
+			running, most := 0, 0
 			calls := make([]int, n)
 			Do(n, 3, func(i int) {
-				most.Store(max(most.Load(), running.Add(1)))
+				mu.Lock()
+				running++
+				most = max(most, running)
+				mu.Unlock()
 				time.Sleep(time.Second)
 				calls[i]++
-				running.Add(-1)
+				mu.Lock()
+				running--
+				mu.Unlock()
 			})
-			if slices.ContainsFunc(calls, func(c int) bool { return c != 1 }) || int(most.Load()) != min(n, 3) {
-				t.Errorf("%d: calls %v, %d at the same time", n, calls, most.Load())
+			if slices.ContainsFunc(calls, func(c int) bool { return c != 1 }) || most != min(n, 3) {
+				t.Errorf("%d: calls %v, %d at the same time", n, calls, most)
 			}
 		})
 	}
