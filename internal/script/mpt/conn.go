@@ -14,7 +14,7 @@ import (
 
 const (
 	// DefaultTimeout is how long an answer may take, unless Options say otherwise.
-	DefaultTimeout = 20 * time.Second
+	DefaultTimeout = time.Minute
 
 	maxLine    = 1 << 20  // Octets, of one line of a response.
 	maxLiteral = 16 << 20 // Octets.

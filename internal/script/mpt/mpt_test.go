@@ -267,7 +267,7 @@ func TestIMAPFailsWithoutGreetingOrLogin(t *testing.T) {
 		{"* OK hello", parse(t, "C: l LOGIN u p\nS: l OK x\n"), "l NO wrong"},
 	} {
 		s := toy{tc.greeting, map[string]string{"l LOGIN u p": "l NO wrong"}}
-		m := NewIMAP(Options{Dial: s.dial(t), Login: tc.login, Timeout: 10 * time.Second})
+		m := NewIMAP(Options{Dial: s.dial(t), Login: tc.login})
 		if err := m.Run(context.Background(), parse(t, "C: 1 NOOP\nS: 1 OK x\n")); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("error %v, want %q", err, tc.want)
 		}
@@ -296,7 +296,7 @@ func TestSMTPRepliesAreComparedByCodeAndKeywords(t *testing.T) {
 		{"S: hello\n", "not a reply"},
 		{"S: 220 x\nSESSION: 2\nC: bad\nS: 500 no\n", "one connection"},
 	} {
-		err := SMTP(context.Background(), parse(t, tc.text), Options{Dial: s.dial(t), Timeout: 10 * time.Second})
+		err := SMTP(context.Background(), parse(t, tc.text), Options{Dial: s.dial(t)})
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%q: %v, want %q", tc.text, err, tc.want)
 		}
