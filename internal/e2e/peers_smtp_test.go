@@ -11,9 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"mox/dns"
@@ -178,19 +176,7 @@ relay     unix - - n - - smtp
 scache    unix - - n - 1 scache
 `, "PORT", port))
 	p := testkit.Start(t, exec.Command(postfix, "-c", dir+"/conf", "start-fg"))
-	t.Cleanup(func() {
-		// The master process is in a group of its own and ends the others.
-		data, err := os.ReadFile(filepath.Join(dir, "queue", "pid", "master.pid"))
-		pid, perr := strconv.Atoi(strings.TrimSpace(string(data)))
-		if err != nil || perr != nil {
-			t.Errorf("finding the master process of postfix: %v, %v", err, perr)
-			return
-		}
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-			t.Errorf("stopping postfix: %v", err)
-		}
-		_ = p.Wait() // It says that it was terminated.
-	})
+	t.Cleanup(func() { testkit.StopPostfix(t, p, filepath.Join(dir, "queue")) })
 	p.WaitLine(`daemon started`)
 	return port
 }

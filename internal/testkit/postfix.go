@@ -117,4 +117,6 @@ func StopPostfix(t testing.TB, p *Process, queue string) {
 		return
 	}
 	_ = p.Wait() // It says that it was terminated.
+	// The others end a moment later, and may write to the queue until then.
+	killAll(master)
 }

@@ -76,7 +76,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		close(p.done)
 	}()
 	t.Cleanup(func() {
-		p.kill()
+		killAll(cmd.Process)
 		<-p.done
 		// A process that has left the group may still have the pipe.
 		_ = r.SetReadDeadline(time.Now().Add(time.Second))
@@ -199,15 +199,15 @@ func (p *Process) Stop() error {
 // waits for them.
 func (p *Process) Kill() {
 	p.t.Helper()
-	p.kill()
+	killAll(p.Cmd.Process)
 	_ = p.Wait()
 }
 
-// kill kills the process and those it has started, and waits until they are gone, so that
+// killAll kills a process and those it has started, and waits until they are gone, so that
 // none of them writes files any more.
-func (p *Process) kill() {
-	_ = killGroup(p.Cmd.Process) // May have ended.
-	for end := time.Now().Add(groupTimeout); groupRuns(p.Cmd.Process) && time.Now().Before(end); {
+func killAll(leader *os.Process) {
+	_ = killGroup(leader) // May have ended.
+	for end := time.Now().Add(groupTimeout); groupRuns(leader) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 }

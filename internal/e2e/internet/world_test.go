@@ -263,7 +263,7 @@ func poll(t testing.TB, what string, fn func() bool) {
 const traceInterval = 200 * time.Millisecond
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -4,11 +4,13 @@ package machine
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"mox/internal/testkit/powercut"
 )
@@ -22,8 +24,11 @@ func (m *machine) up(t testing.TB) {
 			return false
 		}
 		defer nc.Close()
+		if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
+			return false
+		}
 		b := make([]byte, 4)
-		n, _ := nc.Read(b)
+		n, _ := io.ReadFull(nc, b)
 		return string(b[:n]) == "220 "
 	})
 }

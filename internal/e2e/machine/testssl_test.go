@@ -5,6 +5,7 @@ package machine
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -59,7 +60,11 @@ func (w *world) testssl(t *testing.T, cmd *exec.Cmd, port, out string) {
 		_ = cmd.Wait() // Its exit code is how many findings there are.
 	}
 	var findings []struct{ ID, Severity, Finding string }
-	if err := json.Unmarshal(testkit.ReadFile(t, out), &findings); err != nil {
+	data, err := os.ReadFile(out)
+	if err == nil {
+		err = json.Unmarshal(data, &findings)
+	}
+	if err != nil {
 		t.Errorf("port %s: findings: %v\n%s", port, err, &said)
 		return
 	}
