@@ -250,9 +250,7 @@ func TestLinesAreLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if _, err := fmt.Fprintf(nc, "upper\n%s", strings.Repeat("x", 2*MaxLine)); err != nil {
-		t.Fatal(err)
-	}
+	_, _ = fmt.Fprintf(nc, "upper\n%s", strings.Repeat("x", 2*MaxLine)) // It may be refused before its end.
 	got, err := io.ReadAll(nc)
 	if want := fmt.Sprintf("ctlv0\nline longer than %d octets\n", MaxLine); string(got) != want {
 		t.Errorf("got %q, %v", got, err)
