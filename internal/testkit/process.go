@@ -44,6 +44,7 @@ type Process struct {
 	readDone chan struct{} // Closed when there is no more output.
 	done     chan struct{} // Closed when the process has ended and its output was read.
 	err      error         // Of the process, once done is closed.
+	gone     bool          // So were all of its group then, whose number others may get.
 }
 
 // Start starts cmd, whose standard output and error are read. The process, and
@@ -72,11 +73,12 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	}()
 	go func() {
 		p.err = cmd.Wait()
+		p.gone = !groupRuns(cmd.Process)
 		p.readRest()
 		close(p.done)
 	}()
 	t.Cleanup(func() {
-		killAll(cmd.Process)
+		p.kill()
 		<-p.done
 		// A process that has left the group may still have the pipe.
 		_ = r.SetReadDeadline(time.Now().Add(time.Second))
@@ -199,8 +201,19 @@ func (p *Process) Stop() error {
 // waits for them.
 func (p *Process) Kill() {
 	p.t.Helper()
-	killAll(p.Cmd.Process)
+	p.kill()
 	_ = p.Wait()
+}
+
+func (p *Process) kill() {
+	select {
+	case <-p.done:
+		if p.gone {
+			return
+		}
+	default:
+	}
+	killAll(p.Cmd.Process)
 }
 
 // killAll kills a process and those it has started, and waits until they are gone, so that
