@@ -273,7 +273,8 @@ func TestSingleMessageComesBack(t *testing.T) {
 	if out := s.run(0, "restore", "messages", "-messageid", "one@crash", dst, "mox"); !strings.Contains(out, "1 messages restored, 0 were there already") {
 		t.Errorf("restoring: %s", out)
 	}
-	list, _, err := inbox.List(ctx, "", []string{"Restored/*"}, imapclient.ListOptions{})
+	// The session with the inbox is told of new mailboxes too.
+	list, _, err := s.imap(user, password).List(ctx, "", []string{"Restored/*"}, imapclient.ListOptions{})
 	if err != nil || len(list) != 1 || !regexp.MustCompile(`^Restored/\d{4}-\d\d-\d\d$`).MatchString(list[0].Mailbox) {
 		t.Fatalf("mailboxes: %v, %v", list, err)
 	}
