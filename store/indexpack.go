@@ -10,7 +10,7 @@ import (
 )
 
 // A chunk in a file is a head and columns. A column has a number of each message, all with
-// the same number of octets, none if all are the same: how much more it is than the base
+// the same number of bits, none if all are the same: how much more it is than the base
 // of the column, which is in the head. So any octets are numbers, the entries can be made
 // at any time later, and what must hold of the numbers is all that is checked before.
 //
@@ -35,23 +35,27 @@ const (
 
 const (
 	// packedHead is the octets of the head: the number of messages, the highest modseq, and
-	// for each column the octets of a number and the base.
+	// for each column the bits of a number and the base.
 	packedHead = 2 + 8 + columns*(1+8)
 	// packedTail is how many octets are behind the last chunk, so that each number can be
 	// read as one of 8 octets.
 	packedTail = 8
+	// maxBits is how many bits of a number are in any 8 octets from the one on in which it
+	// begins. Those with more have 64.
+	maxBits = 64 - 7
 )
 
 // column is a column of a chunk.
 type column struct {
 	base, mask uint64
-	width      int
+	bits       int
 	b          []byte // And what follows it.
 }
 
 // at returns a number.
 func (c *column) at(i int) uint64 {
-	return c.base + binary.LittleEndian.Uint64(c.b[i*c.width:])&c.mask
+	i *= c.bits
+	return c.base + binary.LittleEndian.Uint64(c.b[i>>3:])>>(i&7)&c.mask
 }
 
 // packedChunk is the entries of a chunk as they are in a file.
@@ -80,22 +84,37 @@ func appendChunk(dst []byte, c *chunk, lists map[string]uint64) []byte {
 	}
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(n))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(c.modSeq))
-	var widths [columns]int
+	var width [columns]int
 	for col, l := range numbers {
 		base := slices.MinFunc(l, compareSigned)
-		widths[col] = (bits.Len64(slices.MaxFunc(l, compareSigned)-base) + 7) / 8
-		dst = append(dst, byte(widths[col]))
+		if width[col] = bits.Len64(slices.MaxFunc(l, compareSigned) - base); width[col] > maxBits {
+			width[col] = 64
+		}
+		dst = append(dst, byte(width[col]))
 		dst = binary.LittleEndian.AppendUint64(dst, base)
 		for i := range l {
 			l[i] -= base
 		}
 	}
 	for col, l := range numbers {
-		for _, v := range l {
-			var b [8]byte
-			binary.LittleEndian.PutUint64(b[:], v)
-			dst = append(dst, b[:widths[col]]...)
+		dst = appendBits(dst, l, width[col])
+	}
+	return dst
+}
+
+// appendBits appends numbers of so many bits each.
+func appendBits(dst []byte, l []uint64, width int) []byte {
+	var rest uint64 // Bits that are no octet yet.
+	n := 0
+	for _, v := range l {
+		rest |= v << n
+		for n += width; n >= 8; n -= 8 {
+			dst = append(dst, byte(rest))
+			rest >>= 8
 		}
+	}
+	if n > 0 {
+		dst = append(dst, byte(rest))
 	}
 	return dst
 }
@@ -122,11 +141,12 @@ func parseChunk(b []byte, lists []*[]string, after, next uint32) (c *chunk, rest
 	head, rest := b[2+8:packedHead], b[packedHead:]
 	for i := range p.columns {
 		width := int(head[0])
-		if width > 8 || n*width > len(rest)-packedTail {
+		size := (n*width + 7) / 8
+		if width > maxBits && width != 64 || size > len(rest)-packedTail {
 			return nil, nil, errIndexFile
 		}
-		p.columns[i] = column{binary.LittleEndian.Uint64(head[1:]), uint64(math.MaxUint64) >> (64 - 8*width), width, rest[:n*width+packedTail]}
-		head, rest = head[1+8:], rest[n*width:]
+		p.columns[i] = column{binary.LittleEndian.Uint64(head[1:]), math.MaxUint64 >> (64 - width), width, rest[:size+packedTail]}
+		head, rest = head[1+8:], rest[size:]
 	}
 	if n < 1 || n > chunkSize || !p.ordered(n, after, next) || !p.listed(n) {
 		return nil, nil, errIndexFile
@@ -151,7 +171,7 @@ func (p *packedChunk) ordered(n int, after, next uint32) bool {
 		return false
 	}
 	last := n
-	if c.width == 0 {
+	if c.bits == 0 {
 		last = 1
 	}
 	for i := range last {
@@ -167,7 +187,7 @@ func (p *packedChunk) ordered(n int, after, next uint32) bool {
 // listed reports whether there are the lists of keywords of n messages.
 func (p *packedChunk) listed(n int) bool {
 	c := p.columns[columnKeywords]
-	if c.width == 0 {
+	if c.bits == 0 {
 		n = 1
 	}
 	for i := range n {
