@@ -73,6 +73,7 @@ func newSession(c *conn, account *store.Account, res identity.Result) *session {
 	s := &session{c: c, account: account, watch: account.Session(), login: res.LoginAddress}
 	s.unwatch = c.auth().Watch(c.ctx, res, c.endSession)
 	s.watch.OnEnd(c.endSession)
+	account.Expect(imap.Inbox) // What nearly all clients select.
 	return s
 }
 

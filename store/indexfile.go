@@ -131,6 +131,23 @@ func (a *Account) fileIndex(mailboxID int64) []*chunk {
 	return nil
 }
 
+// Expect has the index of a mailbox read from its file, if there is one, by the time that
+// somebody asks for it, as a client does that has just logged in.
+func (a *Account) Expect(mailbox string) {
+	mb, ok := a.Tree().ByName(mailbox)
+	if !ok {
+		return
+	}
+	c := a.store.cache
+	c.mu.Lock()
+	_, inFile := a.files[mb.ID]
+	_, used := a.slots[mb.ID]
+	c.mu.Unlock()
+	if inFile && !used {
+		a.store.background(a.opening, func() { _, _ = a.Index(a.store.ctx, mb.ID) }) // Who asks is told of errors.
+	}
+}
+
 // parseIndexFile reads the messages of a mailbox from its file, which has a CRC.
 func (a *Account) parseIndexFile(mb *Mailbox, want uint32) ([]*chunk, error) {
 	b, err := a.readIndexFile(a.indexPath(mb.ID))

@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"mox/imap"
+	"mox/internal/safefile"
 	"mox/internal/testkit"
 )
 
@@ -155,6 +156,45 @@ func TestIndexesAreReadFromFilesAfterARestart(t *testing.T) {
 		t.Errorf("files of no use are not removed: %v", err)
 	}
 	r.index(imap.Inbox)
+}
+
+// openedFS tells which files are opened.
+type openedFS struct {
+	safefile.FS
+	opened chan string
+}
+
+func (f openedFS) OpenFile(name string, flag int, perm fs.FileMode) (safefile.File, error) {
+	f.opened <- filepath.Base(name)
+	return f.FS.OpenFile(name, flag, perm)
+}
+
+func TestAnIndexThatIsExpectedIsReadFromItsFile(t *testing.T) {
+	t.Parallel()
+	r := newFileRun(t)
+	r.open()
+	inbox, others := filepath.Base(r.a.indexPath(r.id(imap.Inbox))), []string{}
+	for _, name := range []string{"Drafts", "Archive"} {
+		others = append(others, filepath.Base(r.a.indexPath(r.id(name))))
+	}
+	f := openedFS{r.s.fs, make(chan string, 100)}
+	r.s.fs = f
+	r.a.Expect("Drafts") // Has none.
+	r.a.Expect("no mailbox")
+	r.a.Expect(imap.Inbox)
+	if got := <-f.opened; got != inbox {
+		t.Errorf("%s was opened, want %s", got, inbox)
+	}
+	r.index(imap.Inbox)
+	r.a.Expect(imap.Inbox) // Is there.
+	r.close()
+	r.a.Expect("Archive") // Too late.
+	close(f.opened)
+	for name := range f.opened {
+		if name == inbox || slices.Contains(others, name) {
+			t.Errorf("%s was opened too", name)
+		}
+	}
 }
 
 func TestAChangeMakesTheFileOfItsMailboxUseless(t *testing.T) {
