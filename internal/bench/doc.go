@@ -5,6 +5,7 @@
 //	go test -run '^$' -bench . ./internal/bench          # all: some 40 minutes
 //	go test -run '^$' -bench 'Read|Bulk' ./internal/bench  # beside Dovecot: some 15 minutes
 //	go test -run '^$' -bench . -short ./internal/bench   # 2,000 messages: under a minute
+//	go test -run '^$' -bench Read/messages=20000 ./internal/bench -commands '^(Select|Status)'  # some commands only
 //
 // What depends on the disk is measured in rounds of a second, each next to a probe of
 // the bare disk, and compared round by round: the figures of a machine that others

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"flag"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +101,17 @@ func readCommands() []readCommand {
 	}
 }
 
+// commandNames is which commands are measured.
+var commandNames = flag.String("commands", "", "measure only commands of BenchmarkRead with a name that matches this expression")
+
+// wantedCommands returns the commands that are measured.
+func wantedCommands(b *testing.B) []readCommand {
+	b.Helper()
+	re, err := regexp.Compile(*commandNames)
+	check(b, err)
+	return slices.DeleteFunc(readCommands(), func(c readCommand) bool { return !re.MatchString(c.name) })
+}
+
 // BenchmarkRead measures commands on mailboxes, read before and not, with Dovecot doing the
 // same in turn.
 func BenchmarkRead(b *testing.B) {
@@ -126,6 +139,7 @@ const (
 )
 
 func benchmarkReading(b *testing.B, f form, n int) {
+	commands := wantedCommands(b)
 	dir := filled(b, n)
 	s := start(b, dir)
 	readers := []*reader{{name: "mox", conn: dialIMAP(b, s.addrs["imap"]), first: func(b *testing.B, text string) time.Duration {
@@ -144,7 +158,7 @@ func benchmarkReading(b *testing.B, f form, n int) {
 		verifyReading(b, r.conn, n)
 	}
 	results := readings{}
-	for _, cmd := range readCommands() {
+	for _, cmd := range commands {
 		most := cmd.times
 		if most == 0 {
 			most = 100
@@ -160,11 +174,11 @@ func benchmarkReading(b *testing.B, f form, n int) {
 	for _, r := range readers[1:] {
 		r.conn.do(b, "LOGOUT") // What a process has mapped stays in the page cache.
 	}
-	for _, cmd := range readCommands() {
+	for _, cmd := range commands {
 		results.measure(b, readers, cmd, cacheNew, f.cold, f.slice, func(r *reader, text string) time.Duration { return r.first(b, text) })
 	}
 	dropped := f.drop && dropCaches() == nil
-	for _, cmd := range readCommands() {
+	for _, cmd := range commands {
 		if !dropped {
 			break
 		}
@@ -173,7 +187,7 @@ func benchmarkReading(b *testing.B, f form, n int) {
 			return r.first(b, text)
 		})
 	}
-	reportReading(n, results, readers, peer, dropped)
+	reportReading(n, commands, results, readers, peer, dropped)
 }
 
 // Commands that take less than short are measured shortTimes as often: of what they take,
@@ -215,7 +229,7 @@ func (l readings) measure(b *testing.B, readers []*reader, cmd readCommand, cach
 	}
 }
 
-func reportReading(n int, results readings, readers []*reader, peer *dovecot, dropped bool) {
+func reportReading(n int, commands []readCommand, results readings, readers []*reader, peer *dovecot, dropped bool) {
 	caches := []string{cacheWarm, cacheNew}
 	if dropped {
 		caches = append(caches, cacheDropped)
@@ -230,7 +244,7 @@ func reportReading(n int, results readings, readers []*reader, peer *dovecot, dr
 	}
 	tb := theReport.table(fmt.Sprintf("Commands on a mailbox of %d messages, ms, and how many times faster mox is", n), columns...)
 	behind := 0
-	for _, cmd := range readCommands() {
+	for _, cmd := range commands {
 		row := []any{cmd.text}
 		for _, cache := range caches {
 			ours := results[[3]string{"mox", cache, cmd.name}]
@@ -249,7 +263,7 @@ func reportReading(n int, results readings, readers []*reader, peer *dovecot, dr
 	tb.note("The first columns: the mailbox was read before, by the same connection. New: the first command after LOGIN and SELECT, of a mox that was")
 	tb.note("just started, and of a new connection to Dovecot, which has a process of its own. Nothing cached: the same, after the page cache was emptied.")
 	if peer != nil {
-		tb.note("mox is behind in %d of %d comparisons. %s", behind, len(caches)*len(readCommands()), peer.note)
+		tb.note("mox is behind in %d of %d comparisons. %s", behind, len(caches)*len(commands), peer.note)
 	}
 }
 
