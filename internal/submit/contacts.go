@@ -47,17 +47,15 @@ func newContacts(st *store.Store, log *slog.Logger) *contacts {
 	return c
 }
 
-// unknown returns how many of the addresses are not waiting to be written.
-func (c *contacts) unknown(account string, addrs []smtp.Address) int {
+// pending returns which of the addresses wait to be written.
+func (c *contacts) pending(account string, addrs []smtp.Address) map[smtp.Address]bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := 0
+	m := map[smtp.Address]bool{}
 	for _, a := range addrs {
-		if !c.waiting[account][a] {
-			n++
-		}
+		m[a] = c.waiting[account][a]
 	}
-	return n
+	return m
 }
 
 // add makes addresses be written.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mox/config"
@@ -21,14 +22,16 @@ func (s *Submitter) limits(ctx context.Context, conf config.Account, rcpts []smt
 	}
 	defer acc.Release()
 	addrs, ips := addresses(rcpts)
+	pending := s.contacts.pending(conf.Name, addrs) // First: they may be written meanwhile.
 	first, stale, err := acc.Submitted(ctx, addrs, now)
 	if err != nil {
 		return nil, nil, err
 	}
+	first = slices.DeleteFunc(first, func(a smtp.Address) bool { return pending[a] })
 	return &queuedb.Limits{
 		Recipients: int64(conf.MaxOutgoingMessagesPerDay),
 		FirstTime:  int64(conf.MaxFirstTimeRecipientsPerDay),
-		New:        int64(ips + s.contacts.unknown(conf.Name, first)),
+		New:        int64(ips + len(first)),
 	}, stale, nil
 }
 

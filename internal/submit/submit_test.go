@@ -452,3 +452,31 @@ type queueFunc func() error
 func (f queueFunc) Enqueue(context.Context, queuedb.Submission) ([]queuedb.Message, error) {
 	return nil, f()
 }
+
+// An address is noted while more is submitted to it, and is new only once.
+func TestAddressIsNewOnce(t *testing.T) {
+	t.Parallel()
+	e := testEnv(t, false, limits(1_000_000, 1_000_000))
+	var count int64
+	e.s.opts.Queue = countingQueue(func(l *queuedb.Limits) { count += l.New })
+	e.s.contacts.wait() // From now on without pauses.
+	const addresses = 100
+	for i := range addresses {
+		sub := submission(t, goodHeader+"\r\n", fmt.Sprintf("a%d@one.example", i))
+		for range 20 {
+			_, err := e.s.Submit(ctxbg, sub)
+			tcheck(t, err)
+		}
+	}
+	if count != addresses {
+		t.Errorf("%d new addresses, want %d", count, addresses)
+	}
+}
+
+// countingQueue queues nothing.
+type countingQueue func(l *queuedb.Limits)
+
+func (f countingQueue) Enqueue(_ context.Context, s queuedb.Submission) ([]queuedb.Message, error) {
+	f(s.Limits)
+	return nil, nil
+}
