@@ -16,6 +16,8 @@ const (
 	sweepBatch = 200
 	// pruneBatch is how many of them one commit forgets.
 	pruneBatch = 1000
+	// pruneStep is how many of them it looks for at a time.
+	pruneStep = 100
 )
 
 // shareContent counts one more message that uses a content.
@@ -244,25 +246,78 @@ func (tx *Tx) pruneTombstones() error {
 	if tx.state.Tombstones <= limit+limit/100 {
 		return nil // A whole batch at a time.
 	}
-	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(int(min(tx.state.Tombstones-limit, pruneBatch))).List()
-	if err != nil {
-		return fmt.Errorf("read tombstones: %w", err)
+	goal := max(limit, tx.state.Tombstones-pruneBatch)
+	for more := true; more && tx.state.Tombstones > goal; {
+		var err error
+		if more, err = tx.pruneOldest(int(min(tx.state.Tombstones-goal, pruneStep))); err != nil {
+			return err
+		}
 	}
-	cutoff := tx.now.Add(-tx.a.undeleteLimits().Window)
+	return nil
+}
+
+// pruneOldest forgets up to n of the oldest expunged messages, and those in the record with
+// many that are next, and reports whether there were any.
+func (tx *Tx) pruneOldest(n int) (more bool, err error) {
+	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(n).List()
+	if err != nil {
+		return false, fmt.Errorf("read tombstones: %w", err)
+	}
+	burials, err := bstore.QueryTx[burial](tx.btx).SortAsc("ID").Limit(1).List()
+	if err != nil {
+		return false, fmt.Errorf("read tombstones: %w", err)
+	}
+	more = len(l)+len(burials) > 0
+	if len(burials) > 0 && (len(l) == 0 || burials[0].ModSeq <= l[len(l)-1].ModSeq) {
+		// Those in it are next, after some of the others. It is forgotten as a whole.
+		l = slices.DeleteFunc(l, func(t tombstone) bool { return t.ModSeq > burials[0].ModSeq })
+		if err := tx.pruneBurial(&burials[0]); err != nil {
+			return false, err
+		}
+	}
 	for i := range l {
 		t := &l[i]
 		tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, t.ModSeq)
-		if t.ContentID == 0 || !t.Since.After(cutoff) {
-			err = tx.btx.Delete(t)
-		} else {
+		if tx.keepsPruned(t) {
 			t.ModSeq = 0 // It stays until forgetExpunged, for undelete.
 			err = tx.btx.Update(t)
+		} else {
+			err = tx.btx.Delete(t)
 		}
 		if err != nil {
-			return fmt.Errorf("forget tombstone: %w", err)
+			return false, fmt.Errorf("forget tombstone: %w", err)
 		}
 	}
 	tx.state.Tombstones -= int64(len(l))
+	return more, nil
+}
+
+// keepsPruned reports whether a tombstone is still needed for undelete.
+func (tx *Tx) keepsPruned(t *tombstone) bool {
+	return t.ContentID != 0 && t.Since.After(tx.now.Add(-tx.a.undeleteLimits().Window))
+}
+
+// pruneBurial forgets the expunged messages in a record, but for what can be undeleted.
+func (tx *Tx) pruneBurial(br *burial) error {
+	l, err := br.tombstones()
+	if err != nil {
+		return err
+	}
+	if err := tx.btx.Delete(br); err != nil {
+		return fmt.Errorf("forget tombstones: %w", err)
+	}
+	tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, br.ModSeq)
+	tx.state.Tombstones -= int64(len(l))
+	for i := range l {
+		t := &l[i]
+		if !tx.keepsPruned(t) {
+			continue
+		}
+		t.ModSeq = 0
+		if err := tx.btx.Insert(t); err != nil {
+			return fmt.Errorf("forget tombstone: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -2,4 +2,4 @@ package store
 
 // recordFormat is the number of the format of the records, see package dbformat: it goes
 // up with each change of their types, or of what is in them.
-const recordFormat = 3
+const recordFormat = 4

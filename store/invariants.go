@@ -226,7 +226,7 @@ func (v *verifier) references(tx *bstore.Tx) error {
 }
 
 func (v *verifier) tombstones(tx *bstore.Tx) error {
-	return bstore.QueryTx[tombstone](tx).ForEach(func(t tombstone) error {
+	return eachTombstone(tx, func(t tombstone) error {
 		if t.ModSeq == 0 { // Only for undelete, possibly from before its mailbox got new UIDs.
 			return nil
 		}

@@ -235,58 +235,75 @@ func (tx *Tx) expungeFrom(b *box, uids []uint32, onlyDeleted, keep bool) (expung
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]int64, 0, len(uids))
 	for batch := range slices.Chunk(uids, readBatch) {
-		msgs, err := tx.messages(b.ID, batch)
+		items, err := tx.items(b.ID, batch)
 		if err != nil {
 			return nil, err
 		}
-		for i := range msgs {
-			m := &msgs[i]
-			if onlyDeleted && !m.Flags.Has(imap.FlagDeleted) {
-				continue
+		for i := range items {
+			if it := &items[i]; !onlyDeleted || it.flags.Has(imap.FlagDeleted) {
+				ids = append(ids, it.entry.MessageID)
+				expunged = append(expunged, it.uid)
 			}
-			if err := tx.expunge(b, m, keep); err != nil {
-				return nil, err
-			}
-			expunged = append(expunged, m.UID)
+		}
+	}
+	for batch := range slices.Chunk(ids, readBatch) {
+		if err := tx.expunge(b, batch, keep); err != nil {
+			return nil, err
 		}
 	}
 	return expunged, nil
 }
 
-// expunge removes one message. If it is to be kept, its content stays while it can be
-// undeleted.
-func (tx *Tx) expunge(b *box, m *Message, keep bool) error {
-	modseq := tx.next()
-	if err := tx.btx.Delete(&Message{ID: m.ID}); err != nil {
-		return fmt.Errorf("delete message: %w", err)
+// expunge removes messages of a mailbox. If they are to be kept, their contents stay while
+// they can be undeleted.
+func (tx *Tx) expunge(b *box, ids []int64, keep bool) error {
+	msgs := make([]Message, 0, len(ids))
+	n, err := bstore.QueryTx[Message](tx.btx).FilterIDs(ids).Gather(&msgs).Delete()
+	if err != nil {
+		return fmt.Errorf("delete messages: %w", err)
+	} else if n != len(ids) {
+		return fmt.Errorf("delete messages: %d of %d are there", n, len(ids))
 	}
-	t := tombstone{MailboxID: m.MailboxID, UID: m.UID, ModSeq: modseq, CreateSeq: m.CreateSeq, MessageID: m.ID, Since: tx.now}
-	if keep {
-		t.ContentID, t.Flags, t.Keywords, t.Received, t.Size, t.ThreadID = m.ContentID, m.Flags, m.Keywords, m.Received, m.Size, m.ThreadID
+	l := make([]tombstone, n)
+	for i := range msgs {
+		l[i].Since = tx.now
+		if m := &msgs[i]; keep {
+			l[i] = tombstone{Since: tx.now, ContentID: m.ContentID, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received, Size: m.Size, ThreadID: m.ThreadID}
+		}
 	}
-	if err := tx.bury(b, m, &t); err != nil {
+	if err := tx.bury(b, msgs, l); err != nil {
 		return err
 	}
-	tx.state.Messages--
-	tx.state.Size -= m.Size
-	last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID, keep)
-	if err != nil || !last {
-		return err
+	for i := range msgs {
+		m := &msgs[i]
+		tx.state.Messages--
+		tx.state.Size -= m.Size
+		last, err := tx.dropContent(m.ContentID, m.Size, m.ThreadID, keep)
+		if err == nil && last {
+			err = tx.unjudge(m)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return tx.unjudge(m)
+	return nil
 }
 
-// bury takes a message out of a mailbox and leaves a tombstone.
-func (tx *Tx) bury(b *box, m *Message, t *tombstone) error {
-	if err := tx.btx.Insert(t); err != nil {
-		return fmt.Errorf("insert tombstone: %w", err)
+// bury takes messages out of a mailbox and leaves tombstones.
+func (tx *Tx) bury(b *box, msgs []Message, l []tombstone) error {
+	if len(msgs) == 0 {
+		return nil
 	}
-	tx.state.Tombstones++
-	b.Counts.count(m.Flags, m.Size, -1)
 	tx.touch(b)
-	tx.messageGone(b.ID, m.UID)
-	return nil
+	for i := range msgs {
+		m, t := &msgs[i], &l[i]
+		t.MailboxID, t.UID, t.ModSeq, t.CreateSeq, t.MessageID = b.ID, m.UID, b.ModSeq, m.CreateSeq, m.ID
+		b.Counts.count(m.Flags, m.Size, -1)
+		tx.messageGone(b.ID, m.UID)
+	}
+	return tx.insertTombstones(l)
 }
 
 // Copied is the UID of a message in the source and in the destination mailbox.
@@ -296,17 +313,17 @@ type Copied struct{ Src, Dst uint32 }
 // date and thread stay. Messages that do not exist are left out of the result,
 // which is in ascending order. Errors: ErrNoMailbox, ErrOverQuota, ErrLimit.
 func (tx *Tx) Copy(srcID int64, uids []uint32, dstID int64) ([]Copied, error) {
-	return tx.transfer(srcID, uids, dstID, tx.copyMessage)
+	return tx.transfer(srcID, uids, dstID, false)
 }
 
 // Move moves messages to another mailbox. A message keeps its id, so that it is
 // the same one for JMAP and for undelete. Otherwise it is as Copy, without quota.
 func (tx *Tx) Move(srcID int64, uids []uint32, dstID int64) ([]Copied, error) {
-	return tx.transfer(srcID, uids, dstID, tx.moveMessage)
+	return tx.transfer(srcID, uids, dstID, true)
 }
 
 // transfer copies or moves messages, one by one, giving out UIDs in order.
-func (tx *Tx) transfer(srcID int64, uids []uint32, dstID int64, one func(src, dst *box, m *Message, uid uint32) error) ([]Copied, error) {
+func (tx *Tx) transfer(srcID int64, uids []uint32, dstID int64, move bool) ([]Copied, error) {
 	src, err := tx.box(srcID)
 	if err != nil {
 		return nil, err
@@ -325,6 +342,13 @@ func (tx *Tx) transfer(srcID int64, uids []uint32, dstID int64, one func(src, ds
 		uid, err := tx.takeUIDs(dst, len(msgs))
 		if err != nil {
 			return nil, err
+		}
+		one := tx.copyMessage
+		if move {
+			one = tx.arrive
+			if err := tx.bury(src, msgs, make([]tombstone, len(msgs))); err != nil {
+				return nil, err
+			}
 		}
 		for i := range msgs {
 			if err := tx.addKeywords(dst, msgs[i].Keywords); err != nil {
@@ -352,14 +376,6 @@ func (tx *Tx) copyMessage(src, dst *box, m *Message, uid uint32) error {
 	tx.state.Messages++
 	tx.state.Size += m.Size
 	return tx.arrive(src, dst, &n, uid)
-}
-
-func (tx *Tx) moveMessage(src, dst *box, m *Message, uid uint32) error {
-	t := tombstone{MailboxID: m.MailboxID, UID: m.UID, ModSeq: tx.next(), CreateSeq: m.CreateSeq, MessageID: m.ID}
-	if err := tx.bury(src, m, &t); err != nil {
-		return err
-	}
-	return tx.arrive(src, dst, m, uid)
 }
 
 // arrive is place for a message that comes from another mailbox.

@@ -346,7 +346,17 @@ func (a *Account) Vanished(ctx context.Context, mailboxID int64, since ModSeq) (
 		}
 		complete = since >= st.PrunedModSeq
 		q := bstore.QueryTx[tombstone](tx).FilterNonzero(tombstone{MailboxID: mailboxID}).FilterGreater("ModSeq", since)
-		return q.ForEach(func(t tombstone) error { uids = append(uids, t.UID); return nil })
+		if err := q.ForEach(func(t tombstone) error { uids = append(uids, t.UID); return nil }); err != nil {
+			return err
+		}
+		bq := bstore.QueryTx[burial](tx).FilterNonzero(burial{MailboxID: mailboxID}).FilterGreater("ModSeq", since)
+		return bq.ForEach(func(br burial) error {
+			l, err := br.tombstones()
+			for i := range l {
+				uids = append(uids, l[i].UID)
+			}
+			return err
+		})
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("read expunged messages: %w", err)

@@ -159,8 +159,10 @@ func (a *Account) fixUIDMeta(ctx context.Context) (result string, err error) {
 		}); err != nil {
 			return err
 		}
-		if err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).ForEach(func(t tombstone) error {
-			highest[t.MailboxID] = max(highest[t.MailboxID], t.UID)
+		if err := eachTombstone(tx.btx, func(t tombstone) error {
+			if t.ModSeq > 0 {
+				highest[t.MailboxID] = max(highest[t.MailboxID], t.UID)
+			}
 			return nil
 		}); err != nil {
 			return err
@@ -236,6 +238,9 @@ func (a *Account) reassignUIDs(ctx context.Context, mb Mailbox) error {
 
 // forgetHistory removes the tombstones of a mailbox, but for what can be undeleted.
 func (tx *Tx) forgetHistory(mailboxID int64) error {
+	if err := tx.exhumeAll(mailboxID); err != nil {
+		return err
+	}
 	l, err := bstore.QueryTx[tombstone](tx.btx).FilterNonzero(tombstone{MailboxID: mailboxID}).FilterGreater("ModSeq", ModSeq(0)).List()
 	if err != nil {
 		return err

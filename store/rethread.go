@@ -90,7 +90,7 @@ func (r *rethreader) read(tx *bstore.Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := bstore.QueryTx[tombstone](tx).ForEach(func(t tombstone) error { note(t.ContentID, t.ThreadID, t.Received); return nil }); err != nil {
+	if err := eachTombstone(tx, func(t tombstone) error { note(t.ContentID, t.ThreadID, t.Received); return nil }); err != nil {
 		return err
 	}
 	if err := bstore.QueryTx[erase](tx).ForEach(func(e erase) error { note(e.ContentID, e.ThreadID, e.Since); return nil }); err != nil {
@@ -209,6 +209,9 @@ func (tx *Tx) rethreadExpunged(r *rethreader, names []int64) error {
 				return err
 			}
 		}
+	}
+	if err := tx.exhumeAll(0); err != nil {
+		return err
 	}
 	tombs, err := bstore.QueryTx[tombstone](tx.btx).FilterNotEqual("ContentID", int64(0)).List()
 	if err != nil {

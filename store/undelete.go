@@ -111,7 +111,7 @@ type expungedReader struct {
 
 // batch reads some tombstones.
 func (r *expungedReader) batch(tx *bstore.Tx, t *Tree) (l []Expunged, more bool, err error) {
-	tombs, err := bstore.QueryTx[tombstone](tx).FilterGreater("ID", r.after).SortAsc("ID").Limit(readBatch).List()
+	tombs, err := tombstonesAfter(tx, r.after)
 	if err != nil {
 		return nil, false, err
 	}
@@ -124,7 +124,7 @@ func (r *expungedReader) batch(tx *bstore.Tx, t *Tree) (l []Expunged, more bool,
 			l = append(l, x)
 		}
 	}
-	return l, len(tombs) == readBatch, nil
+	return l, len(tombs) > 0, nil
 }
 
 // expunged returns what a tombstone is of, false if the filter does not match or it cannot
@@ -202,11 +202,11 @@ type Undeleted struct {
 // ErrLimit.
 func (tx *Tx) Undelete(ids []int64, mailbox string) (done []Undeleted, err error) {
 	for _, id := range slices.Sorted(slices.Values(ids)) {
-		t := tombstone{ID: id}
-		if err := tx.btx.Get(&t); errors.Is(err, bstore.ErrAbsent) || err == nil && t.ContentID == 0 {
-			continue
-		} else if err != nil {
+		t, ok, err := tx.tombstone(id)
+		if err != nil {
 			return nil, fmt.Errorf("read expunged message: %w", err)
+		} else if !ok || t.ContentID == 0 {
+			continue
 		}
 		b, err := tx.undeleteTo(&t, mailbox)
 		if errors.Is(err, ErrNoMailbox) {
@@ -303,7 +303,12 @@ func (tx *Tx) Purge(ids []int64) (n int, err error) {
 	ids = slices.Sorted(slices.Values(ids))
 	var tombs []tombstone
 	others := map[int64]bool{} // Contents of messages that stay.
-	err = bstore.QueryTx[tombstone](tx.btx).ForEach(func(t tombstone) error {
+	for _, id := range ids {
+		if _, _, err := tx.tombstone(id); err != nil {
+			return 0, fmt.Errorf("read expunged message: %w", err)
+		}
+	}
+	err = eachTombstone(tx.btx, func(t tombstone) error {
 		if _, ok := slices.BinarySearch(ids, t.ID); ok && t.ContentID != 0 {
 			tombs = append(tombs, t)
 		} else {
