@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestScansOfMoreThanFitsLeaveWhatIsCached(t *testing.T) {
 	t.Parallel()
 	const fits, all = 1000, 4000
-	c := newCache(0, fits*contentOverhead)
+	c := newCache(0, fits*contentOverhead+fits/4*pageOverhead)
 	a := &Account{}
 	ids := make([]int64, all)
 	for i := range ids {
@@ -37,8 +40,8 @@ func TestScansOfMoreThanFitsLeaveWhatIsCached(t *testing.T) {
 	if hits /= scans; hits < fits/2 { // On the average: which records come in is by chance.
 		t.Errorf("a scan finds %d of the %d records that fit", hits, fits)
 	}
-	if c.contents.size > c.contents.max || c.contents.Len() < fits*9/10 {
-		t.Errorf("%d records of %d octets", c.contents.Len(), c.contents.size)
+	if c.contents.size > c.contents.max || len(c.contentm) < fits*9/10 {
+		t.Errorf("%d records of %d octets", len(c.contentm), c.contents.size)
 	}
 
 	// Single records come in.
@@ -51,7 +54,7 @@ func TestScansOfMoreThanFitsLeaveWhatIsCached(t *testing.T) {
 func TestAScanThatReplacesAnotherGetsRoom(t *testing.T) {
 	t.Parallel()
 	const fits = 1000
-	c := newCache(0, fits*contentOverhead)
+	c := newCache(0, fits*contentOverhead+fits/4*pageOverhead)
 	a := &Account{}
 	cts := func(first int64) (l []*content) {
 		for i := range int64(fits) {
@@ -92,4 +95,66 @@ func TestContentsThatAreOpenedOnceAreNotCached(t *testing.T) {
 			t.Errorf("cached %v, want %v", got, tc.want)
 		}
 	}
+}
+
+// Records are what they were when they were added, and forgotten one by one, together when
+// room is needed, and when nobody has used them for a while.
+func TestContentRecordsAreKeptTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &Account{}, &Account{}
+		const n = 3*pageRecords + 5
+		c := newCache(0, 1<<20)
+		var cts []*content
+		for i := range int64(n) {
+			ct := &content{ID: i, Size: i + 1, Digest: fmt.Appendf(nil, "digest %d", i)}
+			if i%3 == 0 {
+				ct.Prefix = fmt.Appendf(nil, "prefix %d", i)
+			}
+			cts = append(cts, ct)
+		}
+		c.addContents(a, cts...)
+		c.addContents(a, cts[7:9]...) // They are there.
+		c.addContents(b, cts[1])
+		there := func() (n int) {
+			for _, ct := range cts {
+				if got := c.content(a, ct.ID); got != nil {
+					if n++; got == ct || got.Size != ct.Size || string(got.Digest) != string(ct.Digest) || string(got.Prefix) != string(ct.Prefix) || (got.Prefix == nil) != (ct.Prefix == nil) {
+						t.Errorf("record %d is %+v", ct.ID, got)
+					}
+				}
+			}
+			return n
+		}
+		if got := there(); got != n || c.contents.Len() != 5 || c.content(b, 1) == nil || c.content(b, 2) != nil {
+			t.Errorf("%d of %d records on %d pages", got, n, c.contents.Len())
+		}
+		c.dropContent(a, 3)
+		c.dropContent(a, 3)
+		if got := there(); got != n-1 || c.contents.Len() != 5 {
+			t.Errorf("%d records on %d pages after one was forgotten", got, c.contents.Len())
+		}
+		for i := range int64(pageRecords) {
+			c.dropContent(a, i)
+		}
+		if got := there(); got != n-pageRecords || c.contents.Len() != 4 {
+			t.Errorf("%d records on %d pages after those of a page were forgotten", got, c.contents.Len())
+		}
+		c.dropAccount(b)
+		if got := there(); got != n-pageRecords || c.contents.Len() != 3 || c.content(b, 1) != nil {
+			t.Errorf("%d records on %d pages after those of another account were forgotten", got, c.contents.Len())
+		}
+		time.Sleep(contentIdle - contentSweep)
+		c.content(a, n-1) // And those that are with it.
+		time.Sleep(2*contentSweep + time.Second)
+		synctest.Wait()
+		if got := there(); got != 5 || c.contents.Len() != 1 {
+			t.Errorf("%d records on %d pages after a while", got, c.contents.Len())
+		}
+		time.Sleep(contentIdle + contentSweep + time.Second)
+		synctest.Wait()
+		if c.contents.Len() != 0 || len(c.contentm) != 0 || c.contents.size != 0 || c.timer != nil {
+			t.Errorf("%d pages, %d records, %d octets are left in the end, timer %v", c.contents.Len(), len(c.contentm), c.contents.size, c.timer != nil)
+		}
+	})
 }
