@@ -74,10 +74,10 @@ func (c *Content) Close() error {
 const (
 	// aheadFiles is how many files a goroutine reads in turn, and aheadGroups how many such
 	// groups are in memory, of which others are read while one is looked at.
-	aheadFiles  = 4
+	aheadFiles  = 8
 	aheadGroups = 8
-	// aheadFile is up to which size files are read ahead, so that all are half a megabyte
-	// at most.
+	// aheadFile is up to which size files are read ahead, so that all are a megabyte at
+	// most.
 	aheadFile = 16 << 10
 )
 
