@@ -116,6 +116,11 @@ func TestContentRecordsAreKeptTogether(t *testing.T) {
 		c.addContents(a, cts...)
 		c.addContents(a, cts[7:9]...) // They are there.
 		c.addContents(b, cts[1])
+		pages := func() int {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.contents.Len()
+		}
 		there := func() (n int) {
 			for _, ct := range cts {
 				if got := c.content(a, ct.ID); got != nil {
@@ -126,33 +131,35 @@ func TestContentRecordsAreKeptTogether(t *testing.T) {
 			}
 			return n
 		}
-		if got := there(); got != n || c.contents.Len() != 5 || c.content(b, 1) == nil || c.content(b, 2) != nil {
-			t.Errorf("%d of %d records on %d pages", got, n, c.contents.Len())
+		if got := there(); got != n || pages() != 5 || c.content(b, 1) == nil || c.content(b, 2) != nil {
+			t.Errorf("%d of %d records on %d pages", got, n, pages())
 		}
 		c.dropContent(a, 3)
 		c.dropContent(a, 3)
-		if got := there(); got != n-1 || c.contents.Len() != 5 {
-			t.Errorf("%d records on %d pages after one was forgotten", got, c.contents.Len())
+		if got := there(); got != n-1 || pages() != 5 {
+			t.Errorf("%d records on %d pages after one was forgotten", got, pages())
 		}
 		for i := range int64(pageRecords) {
 			c.dropContent(a, i)
 		}
-		if got := there(); got != n-pageRecords || c.contents.Len() != 4 {
-			t.Errorf("%d records on %d pages after those of a page were forgotten", got, c.contents.Len())
+		if got := there(); got != n-pageRecords || pages() != 4 {
+			t.Errorf("%d records on %d pages after those of a page were forgotten", got, pages())
 		}
 		c.dropAccount(b)
-		if got := there(); got != n-pageRecords || c.contents.Len() != 3 || c.content(b, 1) != nil {
-			t.Errorf("%d records on %d pages after those of another account were forgotten", got, c.contents.Len())
+		if got := there(); got != n-pageRecords || pages() != 3 || c.content(b, 1) != nil {
+			t.Errorf("%d records on %d pages after those of another account were forgotten", got, pages())
 		}
 		time.Sleep(contentIdle - contentSweep)
 		c.content(a, n-1) // And those that are with it.
 		time.Sleep(2*contentSweep + time.Second)
 		synctest.Wait()
-		if got := there(); got != 5 || c.contents.Len() != 1 {
-			t.Errorf("%d records on %d pages after a while", got, c.contents.Len())
+		if got := there(); got != 5 || pages() != 1 {
+			t.Errorf("%d records on %d pages after a while", got, pages())
 		}
 		time.Sleep(contentIdle + contentSweep + time.Second)
 		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.contents.Len() != 0 || len(c.contentm) != 0 || c.contents.size != 0 || c.timer != nil {
 			t.Errorf("%d pages, %d records, %d octets are left in the end, timer %v", c.contents.Len(), len(c.contentm), c.contents.size, c.timer != nil)
 		}

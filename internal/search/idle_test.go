@@ -29,11 +29,16 @@ func TestColumnsThatNobodyAsksForAreGivenBack(t *testing.T) {
 		if n := read("SUBJECT"); n != 100 {
 			t.Errorf("%d digests were read for another column", n)
 		}
-		before := k.size
+		size := func() int64 {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return k.size
+		}
+		before := size()
 		time.Sleep(sweepInterval + 2*time.Second)
 		synctest.Wait()
-		if k.size >= before || k.size == 0 {
-			t.Errorf("%d bytes are kept of %d when one of two columns was not asked for", k.size, before)
+		if now := size(); now >= before || now == 0 {
+			t.Errorf("%d bytes are kept of %d when one of two columns was not asked for", now, before)
 		}
 		if n := read("SUBJECT"); n != 0 {
 			t.Errorf("%d digests were read for a column that is in use", n)
@@ -43,9 +48,11 @@ func TestColumnsThatNobodyAsksForAreGivenBack(t *testing.T) {
 		}
 		time.Sleep(columnIdle + sweepInterval + time.Second)
 		synctest.Wait()
+		k.mu.Lock()
 		if k.size != 0 || len(k.slots) != 0 || k.recent.Len() != 0 || k.timer != nil {
 			t.Errorf("%d bytes, %d slots, %d in order are kept in the end, timer %v", k.size, len(k.slots), k.recent.Len(), k.timer != nil)
 		}
+		k.mu.Unlock()
 		if n := read("FROM"); n != 100 {
 			t.Errorf("%d digests were read after everything was given back", n)
 		}
