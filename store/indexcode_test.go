@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"mox/imap"
@@ -88,6 +89,34 @@ func TestAnIndexComesBackFromItsFile(t *testing.T) {
 			if change(&other); f.is(&other) {
 				t.Errorf("file is taken for that of a mailbox of another %s", what)
 			}
+		}
+	}
+}
+
+func TestAllWhoAskForEntriesOfAFileAtOnceGetTheSame(t *testing.T) {
+	t.Parallel()
+	mb, ix := randomIndex(rand.New(rand.NewPCG(13, 14)), 3*chunkSize, false)
+	f, _, err := parseIndex(appendIndex(nil, mb, ix))
+	tcheck(t, err)
+	read := newIndex(mb, mb.ModSeq, f.chunks)
+	var got [8][]*Entry
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			for _, it := range read.Range(0, read.Len()) {
+				got[i] = append(got[i], it.Entry)
+			}
+		})
+	}
+	wg.Wait()
+	for _, l := range got {
+		if !slices.Equal(l, got[0]) {
+			t.Error("not the same entries")
+		}
+	}
+	for _, c := range read.chunks {
+		if c.packed.Load() != nil {
+			t.Error("a chunk is in memory as it is in the file, and as entries")
 		}
 	}
 }
