@@ -19,7 +19,7 @@ type WebHandlerFields struct {
 	Domain                string             `sconf-doc:"Host in the URL of a request. With WebserverHTTPS and ACME there is a certificate for it."`
 	PathRegexp            string             `sconf-doc:"Regular expression (in the syntax of RE2) that must match the path in the URL, and must start with ^. Dots in the path (. and ..) are resolved before, and it starts with a slash. ^/ matches all."`
 	DontRedirectPlainHTTP bool               `sconf:"optional" sconf-doc:"Answer requests without TLS too, instead of redirecting them to HTTPS."`
-	Compress              bool               `sconf:"optional" sconf-doc:"Compress responses of which the type says that it is worth it, for clients that can take it. What has secrets in it that someone could guess bit by bit should not be compressed together with text that is under his control."`
+	Compress              bool               `sconf:"optional" sconf-doc:"Compress responses of which the type says that it is worth it, for clients that can take it. Of files (WebStatic), compressed copies are kept in the data directory. What has secrets in it that someone could guess bit by bit should not be compressed together with text that is under his control."`
 	WebStatic             *WebStaticFields   `sconf:"optional" sconf-doc:"Serve files. Each handler has exactly one of WebStatic, WebRedirect, WebForward and WebInternal."`
 	WebRedirect           *WebRedirectFields `sconf:"optional" sconf-doc:"Redirect to another URL."`
 	WebForward            *WebForwardFields  `sconf:"optional" sconf-doc:"Forward to another server (reverse proxy), also of WebSockets."`

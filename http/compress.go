@@ -44,6 +44,13 @@ func (w *response) compressible() {
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		h.Set("ETag", "W/"+tag)
 	}
+	if w.file.File != nil && w.srv.copies != nil {
+		var size int64
+		if w.kept, size = w.srv.copies.copyOf(w.file.File, w.file.info); w.kept != nil {
+			h.Set("Content-Length", strconv.FormatInt(size, 10))
+			return
+		}
+	}
 	w.gz = gzipWriters.Get().(*gzip.Writer)
 	w.gz.Reset(plain{w})
 }

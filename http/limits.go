@@ -48,5 +48,17 @@ const (
 	maxCompress = 10 << 20
 )
 
+// Limits of compressed copies of static files that are kept.
+const (
+	maxCopiesSize = 512 << 20 // Of all, in bytes.
+	maxCopies     = 10_000
+	maxMaking     = 4 // At a time; each is in memory.
+
+	// copySettle is how long a file must not have changed to be copied, and copyUse how often
+	// it is noted that a copy was used, at most.
+	copySettle = 2 * time.Second
+	copyUse    = time.Hour
+)
+
 // maxListing is how many files of a directory are listed.
 const maxListing = 10000

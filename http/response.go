@@ -36,10 +36,12 @@ type response struct {
 	code      int  // As the handler said. Zero before.
 	committed bool // The header is written.
 	gz        *gzip.Writer
-	header    time.Time // When the header was written.
-	size      int64     // As written to the client.
-	full      int64     // Before compression.
-	deadline  time.Time // When it was set.
+	file      staticFile    // Of which the content is, if it is of one.
+	kept      io.ReadCloser // Its compressed copy, which is sent instead.
+	header    time.Time     // When the header was written.
+	size      int64         // As written to the client.
+	full      int64         // Before compression.
+	deadline  time.Time     // When it was set.
 
 	websocket      bool
 	hijacked       atomic.Bool
@@ -103,11 +105,25 @@ func (w *response) extend() {
 // Write implements http.ResponseWriter.
 func (w *response) Write(p []byte) (int, error) {
 	w.commit(p)
+	if w.kept != nil {
+		return 0, w.sendKept()
+	}
 	w.full += int64(len(p))
 	if w.gz != nil {
 		return w.gz.Write(p)
 	}
 	return plain{w}.Write(p)
+}
+
+// errSent ends the copying of a file of which the compressed copy was sent.
+var errSent = errors.New("compressed copy was sent")
+
+// sendKept sends the compressed copy of a file. The error is never nil: nothing more is to
+// be written.
+func (w *response) sendKept() error {
+	_, err := io.Copy(plain{w}, w.kept)
+	w.full = w.file.info.Size()
+	return errors.Join(err, w.kept.Close(), errSent)
 }
 
 // plain writes to the client, in pieces that each have some time.

@@ -17,6 +17,7 @@ import (
 	"mox/config"
 	"mox/internal/metrics"
 	"mox/internal/ratelimit"
+	"mox/internal/safefile"
 	"mox/mlog"
 )
 
@@ -55,6 +56,11 @@ type Options struct {
 	Services   []Service
 	Roots      *x509.CertPool // For servers that requests are forwarded to. Nil: those of the system.
 
+	// CopiesDir is for compressed copies of static files. It is made when it is needed, and
+	// may be emptied at any time. Empty: each response is compressed for itself.
+	CopiesDir string
+	Floor     *safefile.Floor // Free space that must stay there, or nil.
+
 	// MaxConnections is the limit of open connections, all listeners together. Zero and
 	// below is no limit.
 	MaxConnections int
@@ -77,6 +83,7 @@ type Server struct {
 	opts       Options
 	log        *slog.Logger
 	transports transports
+	copies     *copies      // Nil for none.
 	conns      atomic.Int64 // Open connections that count for MaxConnections.
 
 	mu       sync.Mutex // Guards what follows.
@@ -106,6 +113,7 @@ func New(opts Options) *Server {
 		opts:       opts,
 		log:        opts.Log,
 		transports: transports{roots: opts.Roots},
+		copies:     newCopies(opts),
 		servers:    map[*http.Server]struct{}{},
 		hijacked:   map[net.Conn]struct{}{},
 		limits:     map[string]*limits{},

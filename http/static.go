@@ -3,7 +3,6 @@ package http
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -144,8 +143,15 @@ func (w *response) setHeader(c *config.WebStatic) {
 	}
 }
 
+// staticFile is a file that may be sent compressed.
+type staticFile struct {
+	*os.File
+	info fs.FileInfo
+}
+
 // serveContent writes a file, or what a conditional or range request asks for.
-func (w *response) serveContent(r *http.Request, c *config.WebStatic, f io.ReadSeeker, info fs.FileInfo) {
+func (w *response) serveContent(r *http.Request, c *config.WebStatic, f *os.File, info fs.FileInfo) {
+	w.file = staticFile{f, info}
 	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
 	w.setHeader(c)
 	http.ServeContent(w, r, info.Name(), info.ModTime(), f)

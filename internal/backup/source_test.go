@@ -13,6 +13,7 @@ func TestWhatIsMadeFromMessagesIsNoPlainFile(t *testing.T) {
 		"accounts/ann/lost":          true,
 		"accounts/ann/lost/fts.db":   true,
 		"srs.key":                    true,
+		"tmp":                        false,
 		"acme/fts.db":                true,
 	} {
 		if got := f.isPlain(path); got != want {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"path/filepath"
 	"slices"
 
 	"mox/config"
@@ -23,6 +24,8 @@ func (d *Daemon) makeHTTP(s *config.Snapshot, cipher *mlog.CidCipher) {
 		CidCipher:  cipher,
 		ClientConf: clientconf.New(clientconf.Options{Config: d.conf, Log: d.logger("clientconf")}),
 		Roots:      d.out.roots,
+		CopiesDir:  filepath.Join(d.store.TempDir(), http.CopiesDir),
+		Floor:      d.floor,
 
 		MaxConnections: s.MaxConnections,
 	}

@@ -101,6 +101,7 @@ type web struct {
 	plain, secure, monitoring string // Ports.
 	ca                        *testkit.CA
 	conf                      string
+	process                   *testkit.Process
 }
 
 var webNames = []string{"mx.mail.example", "autoconfig.mail.example", "mta-sts.mail.example", "mail.example", "site.example", "www.site.example"}
@@ -130,9 +131,9 @@ func startWeb(t *testing.T, backend string) *web {
 	if out, code := mox(t, "-config", w.conf, "config", "test"); code != 0 {
 		t.Fatalf("config test: %s", out)
 	}
-	p := testkit.Start(t, exec.Command(binary(t), "-config", w.conf, "serve"))
-	p.WaitLine("ready to serve")
-	t.Cleanup(func() { _ = p.Stop() })
+	w.process = testkit.Start(t, exec.Command(binary(t), "-config", w.conf, "serve"))
+	w.process.WaitLine("ready to serve")
+	t.Cleanup(func() { _ = w.process.Stop() })
 	return w
 }
 
@@ -200,6 +201,23 @@ func TestServeAnswersClientsWithHTTP(t *testing.T) {
 	want("health", w.curl("http://127.0.0.1:"+w.monitoring+"/healthz"), "ok\n")
 	w.counted(`mox_httpserver_response_duration_seconds_count{code="200",handler="files",method="get",proto="https"}`)
 	w.counted(`mox_httpserver_request_duration_seconds_count{code="308",handler="(domainredirect)",method="get",proto="https"} 1`)
+
+	// A compressed copy is kept of the file, once that is no longer new.
+	for end := time.Now().Add(time.Minute); ; {
+		if l, err := filepath.Glob(filepath.Join(w.dir, "data/tmp/httpstaticcompresscache/*.gz")); len(l) == 1 {
+			break
+		} else if err != nil || len(l) > 1 || time.Now().After(end) {
+			t.Fatalf("copies: %q, %v", l, err)
+		}
+		w.curl("--compressed", "--output", "/dev/null", w.url("site.example", "/large.txt"))
+	}
+	if got := w.curl("--compressed", w.url("site.example", "/large.txt")); len(got) != 21000 {
+		t.Errorf("copy: got %d octets", len(got))
+	}
+	_ = w.process.Stop()
+	if out, code := mox(t, "verifydata", filepath.Join(w.dir, "data")); code != 0 {
+		t.Errorf("verifydata: %s", out)
+	}
 }
 
 func TestServeHasIMAPAndSubmissionOnThePortForHTTPS(t *testing.T) {
