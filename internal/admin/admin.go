@@ -78,7 +78,7 @@ type Options struct {
 	Logins   Logins
 	Queue    Queue
 	Derived  []Derived    // Each is told to close the files of an account.
-	Reports  []Renamer    // Databases that say which account a message is in; to no account, if it is removed.
+	Reports  []Renamer    // Databases that say which account a message is in; to no account, if it is removed. Traces (*tracedb.DB) too.
 	Resolver dns.Resolver // Nil if nothing is looked up.
 	Backups  *sync.Mutex  // Held while a backup is made, for which accounts must stay where they are. Nil: no backups.
 	Log      *slog.Logger

@@ -16,7 +16,7 @@ func (d *Daemon) makeAdmin(ctx context.Context) error {
 		Logins:   d.authDB,
 		Queue:    d.queueDB,
 		Derived:  []admin.Derived{d.training, d.texts},
-		Reports:  []admin.Renamer{d.dmarcDB, d.tlsDB},
+		Reports:  []admin.Renamer{d.dmarcDB, d.tlsDB, d.trace},
 		Resolver: d.dns,
 		Backups:  &d.backups,
 		Log:      d.logger("admin"),

@@ -4,8 +4,11 @@ import (
 	"crypto/tls"
 	"net/smtp"
 	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
+
+	"mox/internal/tracedb"
 )
 
 // login logs in as ann and selects the inbox.
@@ -74,6 +77,16 @@ func TestSessionsEndWhenTheirAccountIsRenamedOrRemoved(t *testing.T) {
 	d.deliver(t, "ann@localhost")
 	if got := command(t, c, "noop"); !strings.Contains(got, "* 2 EXISTS") {
 		t.Errorf("got %q", got)
+	}
+
+	traces, err := d.trace.List(ctx, tracedb.Query{Find: "ann@localhost"})
+	if err != nil || len(traces) != 2 {
+		t.Fatalf("traces %v, %v", traces, err)
+	}
+	for _, m := range traces {
+		if !slices.ContainsFunc(m.Steps, func(s tracedb.Step) bool { return s.Kind == tracedb.Delivered && s.Account == "anna" }) {
+			t.Errorf("steps %+v", m.Steps)
+		}
 	}
 
 	if err := d.dial(t).Do("accountrm", "anna", "", ""); err != nil {

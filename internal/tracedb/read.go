@@ -59,8 +59,12 @@ func (d *DB) List(ctx context.Context, q Query) ([]Message, error) {
 		if err != nil {
 			return err
 		}
+		names, err := renames(tx)
+		if err != nil {
+			return err
+		}
 		for _, id := range ids {
-			m, err := read(tx, id)
+			m, err := read(tx, id, names)
 			if err != nil {
 				return err
 			}
@@ -102,7 +106,7 @@ func (q Query) ids(tx *bstore.Tx, since int64) ([]int64, error) {
 }
 
 // read returns a message with its steps.
-func read(tx *bstore.Tx, id int64) (Message, error) {
+func read(tx *bstore.Tx, id int64, names []renamed) (Message, error) {
 	m := message{ID: id}
 	if err := tx.Get(&m); err != nil {
 		return Message{}, err
@@ -113,6 +117,7 @@ func read(tx *bstore.Tx, id int64) (Message, error) {
 		if err := tx.Get(&c); err != nil {
 			return Message{}, err
 		}
+		c.rename(names)
 		steps = append(steps, c.Steps...)
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
