@@ -68,6 +68,8 @@ type Options struct {
 	// [Daemon.Sockets].
 	AnyPort bool
 
+	sweepDelay time.Duration // How long after the start accounts are swept, for tests.
+
 	// Localserve makes the server one for trying things out: mail does not leave it,
 	// and addresses that are not configured go to an account, or simulate failures.
 	Localserve bool

@@ -129,9 +129,12 @@ func testOptions(dir string) (Options, *output) {
 
 // start runs a server on a directory. When the test ends, it is stopped and its data
 // verified.
-func start(t *testing.T, dir string) *testDaemon {
+func start(t *testing.T, dir string, change ...func(*Options)) *testDaemon {
 	t.Helper()
 	opts, log := testOptions(dir)
+	for _, fn := range change {
+		fn(&opts)
+	}
 	d, err := Start(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("start: %v", err)

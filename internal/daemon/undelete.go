@@ -46,7 +46,10 @@ func (d *Daemon) undeleteLimits(account string) store.UndeleteLimits {
 }
 
 func (d *Daemon) makeRetention() {
-	d.retention = retention.New(retention.Options{Config: d.conf, Store: d.store, Log: d.logger("retention"), Expire: d.transfers.Expire})
+	d.retention = retention.New(retention.Options{
+		Config: d.conf, Store: d.store, Log: d.logger("retention"), StartDelay: d.opts.sweepDelay,
+		Expire: d.transfers.Expire,
+	})
 }
 
 // undeleteArgs reads the account, a filter in JSON, and n further lines.

@@ -45,6 +45,9 @@ type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time // Nil is time.Now.
 
+	// StartDelay is how long after Start the first work is done. Zero is a minute.
+	StartDelay time.Duration
+
 	// Expire ends what was begun in an account long ago, before what was deleted is erased.
 	// Nil is nothing.
 	Expire func(ctx context.Context, a *store.Account) error
@@ -61,6 +64,9 @@ type Keeper struct {
 func New(opts Options) *Keeper {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.StartDelay == 0 {
+		opts.StartDelay = startDelay
 	}
 	metrics.PanicPackages(pkg)
 	return &Keeper{opts: opts, cancel: func() {}}
@@ -82,7 +88,7 @@ func (k *Keeper) Close() error {
 
 func (k *Keeper) run(ctx context.Context) {
 	var swept time.Time
-	t := time.NewTimer(startDelay)
+	t := time.NewTimer(k.opts.StartDelay)
 	defer t.Stop()
 	for {
 		select {

@@ -5,14 +5,23 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"mox/internal/testkit/powercut"
 )
 
-func main() {
-	if err := powercut.Serve(os.Args[1], os.Args[2]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+// run mounts a directory at another until standard input ends. It returns the exit code.
+func run(args []string, stderr io.Writer) int {
+	if len(args) != 2 {
+		fmt.Fprintln(stderr, "usage: mount backing directory")
+		return 2
 	}
+	if err := powercut.Serve(args[0], args[1]); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
 }
