@@ -259,7 +259,8 @@ func (tx *Tx) pruneTombstones() error {
 // pruneOldest forgets up to n of the oldest expunged messages, and those in the record with
 // many that are next, and reports whether there were any.
 func (tx *Tx) pruneOldest(n int) (more bool, err error) {
-	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreater("ModSeq", ModSeq(0)).SortAsc("ModSeq").Limit(n).List()
+	// Not those greater than 0, for which it would look at all that are for undelete only.
+	l, err := bstore.QueryTx[tombstone](tx.btx).FilterGreaterEqual("ModSeq", ModSeq(1)).SortAsc("ModSeq").Limit(n).List()
 	if err != nil {
 		return false, fmt.Errorf("read tombstones: %w", err)
 	}
