@@ -28,30 +28,29 @@ func (e *env) readPassword(ctx context.Context, prompt string) (string, error) {
 	// A signal that ended the process would leave the terminal as it is meanwhile.
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
-	before, err := term.GetState(int(f.Fd()))
+	// Before it is asked for: who types fast, or a program, answers at once.
+	restore, err := hideInput(f)
 	if err != nil {
 		return "", fmt.Errorf("terminal: %w", err)
 	}
 	fmt.Fprint(e.err, prompt+": ")
 	defer fmt.Fprintln(e.err)
 	type result struct {
-		line []byte
+		line string
 		err  error
 	}
 	read := make(chan result, 1)
 	go func() {
-		line, err := term.ReadPassword(int(f.Fd()))
+		line, err := readHidden(f)
 		read <- result{line, err}
 	}()
+	var r result
 	select {
-	case r := <-read:
-		if r.err != nil && !errors.Is(r.err, io.EOF) {
-			return "", fmt.Errorf("read password: %w", r.err)
-		}
-		return firstLine(strings.NewReader(string(r.line)))
+	case r = <-read:
 	case <-ctx.Done():
-		return "", errors.Join(errInterrupted, term.Restore(int(f.Fd()), before))
+		r.err = errInterrupted
 	}
+	return r.line, errors.Join(r.err, restore())
 }
 
 // firstLine returns a line that is a secret.
