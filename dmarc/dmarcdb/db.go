@@ -11,6 +11,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/batch"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
@@ -35,7 +36,7 @@ var (
 	// ErrNotFound: there is no such report.
 	ErrNotFound = errors.New("no such report")
 	// ErrClosed: the database is closed.
-	ErrClosed = errors.New("dmarc database closed")
+	ErrClosed = batch.ErrClosed
 )
 
 // Options are for [Open]. Dir is needed.
@@ -50,7 +51,7 @@ type DB struct {
 	reports *bstore.DB
 	evals   *bstore.DB
 	limits  limits
-	writer  writer
+	writer  *batch.Writer[pending]
 }
 
 // limits are variable for tests.
@@ -68,7 +69,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
-	d.writer.init()
+	d.writer = d.newWriter()
 	var err error
 	if d.reports, err = openFile(ctx, opts.Dir, ReportsName, reportFormat, reportTypes()...); err != nil {
 		return nil, err
@@ -97,5 +98,5 @@ func openFile(ctx context.Context, dir, name string, format int, types ...any) (
 
 // Close writes what waits to be written and closes the databases.
 func (d *DB) Close() error {
-	return errors.Join(d.stopWriter(), d.reports.Close(), d.evals.Close())
+	return errors.Join(d.writer.Close(), d.reports.Close(), d.evals.Close())
 }

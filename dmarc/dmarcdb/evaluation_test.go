@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mjl-/bstore"
@@ -181,30 +182,39 @@ func TestOldEvaluationsAreRemoved(t *testing.T) {
 	if n, err := d.Prune(ctxbg, day.Add(EvaluationAge+2*time.Hour)); n != 2 || err != nil {
 		t.Errorf("removed %d, %v", n, err)
 	}
-	addAll(t, d, evaluation("a.example", "192.0.2.1", day)) // As of 2024.
-	d.writeAndPrune(ctxbg, time.Now())
-	if l, err := d.Evaluations(ctxbg, "a.example", time.Time{}, day.AddDate(1, 0, 0)); err != nil || len(l) != 0 {
-		t.Errorf("%d evaluations after a write, %v", len(l), err)
-	}
 }
 
-func TestEvaluationsAreWrittenInTheBackground(t *testing.T) {
+func TestEvaluationsAreWrittenAndRemovedInTheBackground(t *testing.T) {
 	t.Parallel()
-	d := openDB(t)
-	addAll(t, d, evaluation("a.example", "192.0.2.1", time.Now()))
-	for deadline := time.Now().Add(time.Minute); ; {
-		n, err := bstore.QueryDB[Evaluation](ctxbg, d.evals).Count()
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		d := openDB(t)
+		stored := func() int {
+			t.Helper()
+			n, err := bstore.QueryDB[Evaluation](ctxbg, d.evals).Count()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
 		}
-		if n == 1 {
-			break
+		addAll(t, d, evaluation("a.example", "192.0.2.1", time.Now()))
+		if n := stored(); n != 0 {
+			t.Errorf("%d records at once", n)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("nothing was written")
+		time.Sleep(writeDelay)
+		synctest.Wait()
+		if n := stored(); n != 1 {
+			t.Errorf("%d records after a second", n)
 		}
-		d.writer.running.Wait()
-	}
+		time.Sleep(EvaluationAge + 2*time.Hour)
+		for _, ip := range []string{"192.0.2.1", "192.0.2.2"} {
+			addAll(t, d, evaluation("a.example", ip, time.Now()))
+		}
+		time.Sleep(writeDelay)
+		synctest.Wait()
+		if n := stored(); n != 2 {
+			t.Errorf("%d records when the first is old", n)
+		}
+	})
 }
 
 func TestManyEvaluationsAreRemovedInSeveralTransactions(t *testing.T) {
@@ -259,20 +269,19 @@ func TestEvaluationsAreLimited(t *testing.T) {
 
 func TestEvaluationsThatWaitAreLimited(t *testing.T) {
 	t.Parallel()
-	d := openDB(t)
-	d.writer.writing.Lock() // Nothing is written.
-	ip := netip.MustParseAddr("10.0.0.0")
-	for range maxPending + 10 {
-		ip = ip.Next()
-		addAll(t, d, evaluation("a.example", ip.String(), day))
-	}
-	d.writer.mu.Lock()
-	n := len(d.writer.pending)
-	d.writer.mu.Unlock()
-	if n > maxPending {
-		t.Errorf("%d records wait", n)
-	}
-	d.writer.writing.Unlock()
+	synctest.Test(t, func(t *testing.T) { // Nothing is written meanwhile.
+		d := openDB(t)
+		ip := netip.MustParseAddr("10.0.0.0")
+		for range maxPending + 10 {
+			ip = ip.Next()
+			addAll(t, d, evaluation("a.example", ip.String(), day))
+		}
+		d.writer.Look(func(p *pending) {
+			if n := len(p.all); n != maxPending {
+				t.Errorf("%d records wait", n)
+			}
+		})
+	})
 }
 
 func TestEvaluationIsBounded(t *testing.T) {

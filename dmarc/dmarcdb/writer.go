@@ -5,28 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/mjl-/bstore"
 
-	"mox/internal/metrics"
+	"mox/internal/batch"
 	"mox/mlog"
 )
 
-// A writer collects evaluations, so that a message does not cost a transaction.
-type writer struct {
-	mu      sync.Mutex // Guards what follows.
-	pending map[evaluationKey]*Evaluation
-	batch   []*Evaluation // Those in pending, in the order in which they came.
-	timer   *time.Timer   // Set while there is something to write.
-	closed  bool
-	pruned  int64 // Hour in which old records were removed last.
-
-	writing sync.Mutex // Held while pending is written.
-
-	running sync.WaitGroup // Of writeLater, for each timer that has not been stopped.
+// pending is evaluations that are written together, so that a message does not cost a
+// transaction.
+type pending struct {
+	same map[evaluationKey]*Evaluation
+	all  []*Evaluation // In the order in which they came.
 }
 
 // An evaluationKey says which evaluations are the same.
@@ -35,8 +26,19 @@ type evaluationKey struct {
 	digest string
 }
 
-func (w *writer) init() {
-	w.pending, w.batch = map[evaluationKey]*Evaluation{}, nil
+// newWriter returns what writes evaluations in the background.
+func (d *DB) newWriter() *batch.Writer[pending] {
+	return batch.New(batch.Options[pending]{
+		New:   func() pending { return pending{same: map[evaluationKey]*Evaluation{}} },
+		Write: func(ctx context.Context, p pending) error { return d.write(ctx, p.all) },
+		Prune: func(ctx context.Context, now time.Time) error {
+			_, err := d.Prune(ctx, now)
+			return err
+		},
+		Delay: writeDelay,
+		Log:   d.log,
+		Pkg:   pkgName,
+	})
 }
 
 // AddEvaluation adds messages, as many as e.Record.Count, from the time e.Last, which
@@ -46,113 +48,32 @@ func (d *DB) AddEvaluation(e Evaluation) error {
 	if err := e.prepare(); err != nil {
 		return err
 	}
-	w := &d.writer
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return ErrClosed
-	}
-	key := evaluationKey{e.Hour, e.Digest}
-	if old := w.pending[key]; old != nil {
-		old.merge(e)
-		return nil
-	}
-	if len(w.pending) >= maxPending {
-		metricDropped.Inc()
-		return nil
-	}
-	w.pending[key] = &e
-	w.batch = append(w.batch, &e)
-	if w.timer == nil {
-		w.running.Add(1)
-		w.timer = time.AfterFunc(writeDelay, d.writeLater)
-	}
-	return nil
-}
-
-// writeLater writes in the background.
-func (d *DB) writeLater() {
-	defer d.writer.running.Done()
-	defer func() {
-		if x := recover(); x != nil {
-			metrics.Panic(pkgName)
-			d.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
+	return d.writer.Add(func(p *pending) {
+		key := evaluationKey{e.Hour, e.Digest}
+		switch old := p.same[key]; {
+		case old != nil:
+			old.merge(e)
+		case len(p.all) >= maxPending:
+			metricDropped.Inc()
+		default:
+			p.same[key] = &e
+			p.all = append(p.all, &e)
 		}
-	}()
-	d.writeAndPrune(context.Background(), time.Now())
-}
-
-// writeAndPrune writes what waits, and once in an hour removes what is old.
-func (d *DB) writeAndPrune(ctx context.Context, now time.Time) {
-	if err := d.Flush(ctx); err != nil {
-		return // It was logged.
-	}
-	w := &d.writer
-	w.mu.Lock()
-	due := w.pruned < hour(now) && !w.closed
-	if due {
-		w.pruned = hour(now)
-	}
-	w.mu.Unlock()
-	if !due {
-		return
-	}
-	if _, err := d.Prune(ctx, now); err != nil && !errors.Is(err, ErrClosed) {
-		d.log.Error("removing old evaluations", mlog.Err(err))
-	}
+	})
 }
 
 // Flush writes what waits to be written. What cannot be written is lost.
 func (d *DB) Flush(ctx context.Context) error {
-	w := &d.writer
-	w.writing.Lock()
-	defer w.writing.Unlock()
-	w.mu.Lock()
-	closed := w.closed
-	batch := w.take()
-	w.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
-	return d.write(ctx, batch)
+	return d.writer.Flush(ctx)
 }
 
-// take returns what is to be written. Mu is held.
-func (w *writer) take() []*Evaluation {
-	batch := w.batch
-	w.init()
-	if w.timer != nil {
-		if w.timer.Stop() {
-			w.running.Done()
-		}
-		w.timer = nil
-	}
-	return batch
-}
-
-// stopWriter writes what is left, and waits until nothing is done in the background.
-func (d *DB) stopWriter() error {
-	w := &d.writer
-	defer w.running.Wait()
-	w.writing.Lock()
-	defer w.writing.Unlock()
-	w.mu.Lock()
-	batch := w.take()
-	w.closed = true
-	w.mu.Unlock()
-	return d.write(context.Background(), batch)
-}
-
-// write writes a batch in one transaction. Writing is held.
-func (d *DB) write(ctx context.Context, batch []*Evaluation) error {
-	if len(batch) == 0 {
-		return nil
-	}
+// write writes evaluations in one transaction.
+func (d *DB) write(ctx context.Context, l []*Evaluation) error {
 	dropped := 0
 	err := d.evals.Write(ctx, func(tx *bstore.Tx) error {
 		dropped = 0
 		usage := usageTx{tx: tx}
-		for _, e := range batch {
+		for _, e := range l {
 			ok, err := d.put(tx, &usage, *e)
 			if err != nil {
 				return err
@@ -164,7 +85,7 @@ func (d *DB) write(ctx context.Context, batch []*Evaluation) error {
 		return usage.store()
 	})
 	if err != nil {
-		dropped = len(batch)
+		dropped = len(l)
 		d.log.ErrorContext(ctx, "writing dmarc evaluations", mlog.Err(err), slog.Int("lost", dropped))
 		err = fmt.Errorf("write evaluations: %w", err)
 	} else if dropped > 0 {

@@ -43,23 +43,19 @@ func (d *Results) SetTLS(ctx context.Context, host dns.Domain) {
 	if !last.IsZero() && now.Sub(last) < hostStep {
 		return
 	}
-	w := &d.writer
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if _, ok := w.hosts[host.ASCII]; w.closed || !ok && len(w.hosts) >= maxPending {
-		return
-	}
-	w.hosts[host.ASCII] = now
-	d.schedule()
+	// That the database is closed does not matter: it is learned again.
+	_ = d.writer.Add(func(p *pending) {
+		if _, ok := p.hosts[host.ASCII]; ok || len(p.hosts) < maxPending {
+			p.hosts[host.ASCII] = now
+		}
+	})
 }
 
 // hostLast returns when a host did TLS last, zero for never.
 func (d *Results) hostLast(ctx context.Context, host dns.Domain) (time.Time, error) {
-	w := &d.writer
-	w.mu.Lock()
-	last, ok := w.hosts[host.ASCII]
-	w.mu.Unlock()
-	if ok {
+	var last time.Time
+	d.writer.Look(func(p *pending) { last = p.hosts[host.ASCII] })
+	if !last.IsZero() {
 		return last, nil
 	}
 	h := tlsHost{Host: host.ASCII}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mjl-/bstore"
 
+	"mox/internal/batch"
 	"mox/dns"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
@@ -25,7 +26,7 @@ import (
 const ResultsName = "tlsrptresult.db"
 
 // ErrClosed: the database is closed.
-var ErrClosed = errors.New("tls results database closed")
+var ErrClosed = batch.ErrClosed
 
 // A TLSResult is how TLS went in a day with deliveries to a recipient domain, as far as
 // it is about one policy domain.
@@ -65,7 +66,7 @@ type Results struct {
 	log    *slog.Logger
 	bdb    *bstore.DB
 	limits resultLimits
-	writer writer
+	writer *batch.Writer[pending]
 }
 
 // resultLimits are variable for tests.
@@ -80,7 +81,7 @@ func OpenResults(ctx context.Context, opts ResultsOptions) (*Results, error) {
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
-	d.writer.init()
+	d.writer = d.newWriter()
 	path := filepath.Join(opts.Dir, ResultsName)
 	_, serr := os.Stat(path)
 	var err error
@@ -98,7 +99,7 @@ func OpenResults(ctx context.Context, opts ResultsOptions) (*Results, error) {
 
 // Close writes what waits to be written and closes the database.
 func (d *Results) Close() error {
-	return errors.Join(d.stopWriter(), d.bdb.Close())
+	return errors.Join(d.writer.Close(), d.bdb.Close())
 }
 
 // A Session is how TLS went on one connection, as far as it is about one policy.

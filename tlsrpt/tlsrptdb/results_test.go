@@ -197,18 +197,22 @@ func TestWaitingResultsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // Nothing is written meanwhile.
 		d := openResults(t, t.TempDir())
-		for i := range maxPending - 1 {
-			d.writer.pending[resultKey{policy: fmt.Sprintf("d%d.example", i)}] = &TLSResult{}
-			d.writer.hosts[fmt.Sprintf("mx%d.example", i)] = day
-		}
+		d.writer.Look(func(p *pending) {
+			for i := range maxPending - 1 {
+				p.results[resultKey{policy: fmt.Sprintf("d%d.example", i)}] = &TLSResult{}
+				p.hosts[fmt.Sprintf("mx%d.example", i)] = day
+			}
+		})
 		tcheck(t, d.Add(day, sts(t, "a.example", ""), sts(t, "b.example", ""), sts(t, "a.example", "")))
 		d.SetTLS(ctxbg, parseDomain(t, "mx.a.example"))
 		d.SetTLS(ctxbg, parseDomain(t, "mx.b.example"))
-		if n, m := len(d.writer.pending), len(d.writer.hosts); n != maxPending || m != maxPending {
-			t.Errorf("%d results and %d hosts wait", n, m)
-		}
-		clear(d.writer.pending)
-		clear(d.writer.hosts)
+		d.writer.Look(func(p *pending) {
+			if n, m := len(p.results), len(p.hosts); n != maxPending || m != maxPending {
+				t.Errorf("%d results and %d hosts wait", n, m)
+			}
+			clear(p.results)
+			clear(p.hosts)
+		})
 	})
 }
 
@@ -347,6 +351,12 @@ func TestSuppressedAddressesGetNoReports(t *testing.T) {
 	}
 }
 
+// waiting returns how many hosts are not written yet.
+func waiting(d *Results) (n int) {
+	d.writer.Look(func(p *pending) { n = len(p.hosts) })
+	return n
+}
+
 func TestHostsThatDidTLSAreRememberedForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -358,11 +368,11 @@ func TestHostsThatDidTLSAreRememberedForAWhile(t *testing.T) {
 		}
 		time.Sleep(writeDelay)
 		synctest.Wait()
-		if !d.DidTLS(ctxbg, a) || len(d.writer.hosts) != 0 {
+		if !d.DidTLS(ctxbg, a) || waiting(d) != 0 {
 			t.Errorf("when written: not known")
 		}
 		d.SetTLS(ctxbg, a)
-		if len(d.writer.hosts) != 0 {
+		if waiting(d) != 0 {
 			t.Errorf("it is written again within a day")
 		}
 		time.Sleep(HostAge - time.Hour)

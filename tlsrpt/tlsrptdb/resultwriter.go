@@ -5,26 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/mjl-/bstore"
 
-	"mox/internal/metrics"
+	"mox/internal/batch"
 	"mox/mlog"
 )
 
-// A writer collects results, so that a delivery does not wait for a transaction.
-type writer struct {
-	mu      sync.Mutex // Guards what follows.
-	pending map[resultKey]*TLSResult
+// pending is what is written together, so that a delivery does not wait for a transaction.
+type pending struct {
+	results map[resultKey]*TLSResult
 	hosts   map[string]time.Time // That did TLS.
-	timer   *time.Timer          // Set while there is something to write.
-	closed  bool
-	pruned  time.Time // When old records were removed last.
-
-	writing sync.Mutex // Held while pending is written.
 }
 
 // A resultKey says which results are one record.
@@ -33,14 +25,16 @@ type resultKey struct {
 	host                   bool
 }
 
-// A batch is what is written at once.
-type batch struct {
-	results map[resultKey]*TLSResult
-	hosts   map[string]time.Time
-}
-
-func (w *writer) init() {
-	w.pending, w.hosts = map[resultKey]*TLSResult{}, map[string]time.Time{}
+// newWriter returns what writes results and hosts in the background.
+func (d *Results) newWriter() *batch.Writer[pending] {
+	return batch.New(batch.Options[pending]{
+		New:   func() pending { return pending{map[resultKey]*TLSResult{}, map[string]time.Time{}} },
+		Write: d.write,
+		Prune: d.Prune,
+		Delay: writeDelay,
+		Log:   d.log,
+		Pkg:   pkgName,
+	})
 }
 
 // resultUsage is how many records there are of a kind, by its name.
@@ -69,115 +63,38 @@ func (d *Results) Add(at time.Time, sessions ...Session) error {
 		}
 		l = append(l, r)
 	}
-	w := &d.writer
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return ErrClosed
-	}
-	for _, r := range l {
-		key := resultKey{r.PolicyDomain, r.RecipientDomain, r.Day, r.IsHost}
-		if old := w.pending[key]; old != nil {
-			metricDropped.Add(float64(old.merge(r)))
-		} else if len(w.pending) >= maxPending {
-			metricDropped.Inc()
-		} else {
-			w.pending[key] = &r
+	return d.writer.Add(func(p *pending) {
+		for _, r := range l {
+			key := resultKey{r.PolicyDomain, r.RecipientDomain, r.Day, r.IsHost}
+			if old := p.results[key]; old != nil {
+				metricDropped.Add(float64(old.merge(r)))
+			} else if len(p.results) >= maxPending {
+				metricDropped.Inc()
+			} else {
+				p.results[key] = &r
+			}
 		}
-	}
-	d.schedule()
-	return nil
-}
-
-// schedule makes what is pending be written. Mu is held.
-func (d *Results) schedule() {
-	if w := &d.writer; w.timer == nil {
-		w.timer = time.AfterFunc(writeDelay, d.writeLater)
-	}
-}
-
-// writeLater writes in the background.
-func (d *Results) writeLater() {
-	defer func() {
-		if x := recover(); x != nil {
-			metrics.Panic(pkgName)
-			d.log.Error("unhandled panic", slog.Any("panic", x), slog.String("stack", string(debug.Stack())))
-		}
-	}()
-	ctx := context.Background()
-	if err := d.Flush(ctx); err != nil {
-		return // It was logged.
-	}
-	w := &d.writer
-	now := time.Now()
-	w.mu.Lock()
-	due := now.Sub(w.pruned) >= time.Hour && !w.closed
-	if due {
-		w.pruned = now
-	}
-	w.mu.Unlock()
-	if !due {
-		return
-	}
-	if err := d.Prune(ctx, now); err != nil && !errors.Is(err, ErrClosed) {
-		d.log.Error("removing old tls results", mlog.Err(err))
-	}
+	})
 }
 
 // Flush writes what waits to be written. What cannot be written is lost.
 func (d *Results) Flush(ctx context.Context) error {
-	w := &d.writer
-	w.writing.Lock()
-	defer w.writing.Unlock()
-	w.mu.Lock()
-	closed := w.closed
-	b := w.take()
-	w.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
-	return d.write(ctx, b)
+	return d.writer.Flush(ctx)
 }
 
-// take returns what is to be written. Mu is held.
-func (w *writer) take() batch {
-	b := batch{w.pending, w.hosts}
-	w.init()
-	if w.timer != nil {
-		w.timer.Stop()
-		w.timer = nil
-	}
-	return b
-}
-
-// stopWriter writes what is left.
-func (d *Results) stopWriter() error {
-	w := &d.writer
-	w.writing.Lock()
-	defer w.writing.Unlock()
-	w.mu.Lock()
-	b := w.take()
-	w.closed = true
-	w.mu.Unlock()
-	return d.write(context.Background(), b)
-}
-
-// write writes a batch in one transaction. Writing is held.
-func (d *Results) write(ctx context.Context, b batch) error {
-	if len(b.results) == 0 && len(b.hosts) == 0 {
-		return nil
-	}
+// write writes results and hosts in one transaction.
+func (d *Results) write(ctx context.Context, p pending) error {
 	var dropped int64
 	err := d.bdb.Write(ctx, func(tx *bstore.Tx) error {
 		dropped = 0
-		for _, r := range b.results {
+		for _, r := range p.results {
 			n, err := d.put(tx, *r)
 			if err != nil {
 				return err
 			}
 			dropped += n
 		}
-		for host, last := range b.hosts {
+		for host, last := range p.hosts {
 			if err := d.putHost(tx, host, last); err != nil {
 				return err
 			}
@@ -186,11 +103,11 @@ func (d *Results) write(ctx context.Context, b batch) error {
 	})
 	if err != nil {
 		dropped = 0
-		for _, r := range b.results {
+		for _, r := range p.results {
 			s, f := r.sessions()
 			dropped += s + f
 		}
-		d.log.ErrorContext(ctx, "writing tls results", mlog.Err(err), slog.Int64("lost", dropped), slog.Int("losthosts", len(b.hosts)))
+		d.log.ErrorContext(ctx, "writing tls results", mlog.Err(err), slog.Int64("lost", dropped), slog.Int("losthosts", len(p.hosts)))
 		err = fmt.Errorf("write tls results: %w", err)
 	} else if dropped > 0 {
 		d.log.WarnContext(ctx, "too many tls results, reports will not have all sessions", slog.Int64("dropped", dropped))
