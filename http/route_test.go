@@ -239,4 +239,3 @@ func TestShutdownWaitsForResponsesAndEndsThoseThatDoNotEnd(t *testing.T) {
 	}
 	wg.Wait()
 }
-

@@ -13,8 +13,8 @@ import (
 
 	"github.com/mjl-/bstore"
 
-	"mox/internal/batch"
 	"mox/dns"
+	"mox/internal/batch"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
 	"mox/internal/safefile"
