@@ -20,6 +20,9 @@ func cutPoints() int {
 	if os.Getenv("MOX_SOAK") != "" {
 		return 200
 	}
+	if testing.Short() { // With the race detector, which is about other things.
+		return 10
+	}
 	return 40
 }
 

@@ -307,6 +307,9 @@ func rounds(t testing.TB, def int) int {
 		tcheck(t, err)
 		return n
 	}
+	if testing.Short() { // With the race detector, which is about other things.
+		return def / 4
+	}
 	return def
 }
 
