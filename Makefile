@@ -5,7 +5,7 @@ FUZZTIME ?= 20s
 BENCH    ?= .
 
 # Packages in which goroutines meet, for the race detector.
-RACE ?= ./config ./internal/certs ./internal/cli ./internal/ctl ./internal/daemon ./internal/deliver ./internal/identity \
+RACE ?= ./config ./internal/certs ./internal/ctl ./internal/daemon ./internal/deliver ./internal/identity \
 	./internal/privsep ./internal/ratelimit ./internal/safefile ./internal/submit ./mlog ./queue/... ./smtpserver ./imapserver ./imapclient ./smtpclient ./store/...
 
 .PHONY: help build run test race test-packages check bench junkbench junkprior fuzz crashtest upgradetest soak fmt generate

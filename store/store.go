@@ -283,10 +283,10 @@ func (s *Store) hold(ctx context.Context, name string, open func() (*Account, er
 		}
 		if o.err == nil {
 			return o.a, nil
-		} else if ctx.Err() != nil || !errors.Is(o.err, context.Canceled) {
+		} else if ctx.Err() != nil || !errors.Is(o.err, context.Canceled) && !errors.Is(o.err, ErrNoAccount) {
 			return nil, o.err
 		}
-		// Whoever opened it gave up: our turn.
+		// Whoever opened it gave up, or did not want to make it: our turn.
 	}
 }
 

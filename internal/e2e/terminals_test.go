@@ -52,11 +52,11 @@ initial-keystroke-list=i
 	term.keys("a")
 	term.wait("to match")
 	term.keys("text of fourth", "Enter")
-	term.wait("Select matched 1 message")
+	term.wait("X N   4 ")
 	term.keys("a", "s")
 	term.wait("SAVE")
 	term.keys("Archive", "Enter")
-	term.wait("and deleted")
+	term.wait("X D   4 ") // What it says of it is soon gone from the screen.
 	term.keys("j", "3", "Enter", "d")
 	term.wait("D   3 ")
 	term.keys("x")
