@@ -56,18 +56,25 @@ func replaceFile(t *testing.T, path, content string) {
 	}
 }
 
-// copyText returns what the copy of a file decompresses to, and an empty string without one.
-func copyText(t *testing.T, k *copies, path string) string {
+// openFile opens a file until the end of the test.
+func openFile(t *testing.T, path string) (*os.File, os.FileInfo) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { _ = f.Close() }) // It was only read.
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f, info
+}
+
+// copyText returns what the copy of a file decompresses to, and an empty string without one.
+func copyText(t *testing.T, k *copies, path string) string {
+	t.Helper()
+	f, info := openFile(t, path)
 	r, size := k.copyOf(f, info)
 	if r == nil {
 		return ""
@@ -274,15 +281,7 @@ func TestDirectoryOfCopiesMayBeEmptiedOrUseless(t *testing.T) {
 	}
 	// A file that changes meanwhile.
 	k.floor = nil
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, info := openFile(t, path)
 	writeFile(t, path, "more text than before")
 	if r, _ := k.copyOf(f, info); r != nil || len(copyFiles(t, k)) != 0 {
 		t.Error("copy of what has changed")

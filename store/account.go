@@ -28,7 +28,7 @@ const (
 )
 
 var recordTypes = []any{
-	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{}, burial{}, formerMailbox{},
+	Mailbox{}, Message{}, content{}, share{}, erase{}, tombstone{}, tombstoneBatch{}, formerMailbox{},
 	thread{}, threadKey{}, subscription{}, annotation{}, state{}, credentials{},
 	judged{}, lesson{}, reputation{}, contact{}, senderRule{}, subjectPass{}, note{},
 }
@@ -107,7 +107,7 @@ func (a *Account) openDB(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open database %s: %w", path, err)
 	}
-	if err := db.HintAppend(true, content{}, tombstone{}, burial{}); err != nil {
+	if err := db.HintAppend(true, content{}, tombstone{}, tombstoneBatch{}); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	a.dbmu.Lock()

@@ -264,15 +264,15 @@ func (tx *Tx) pruneOldest(n int) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read tombstones: %w", err)
 	}
-	burials, err := bstore.QueryTx[burial](tx.btx).SortAsc("ID").Limit(1).List()
+	batches, err := bstore.QueryTx[tombstoneBatch](tx.btx).SortAsc("ID").Limit(1).List()
 	if err != nil {
 		return false, fmt.Errorf("read tombstones: %w", err)
 	}
-	more = len(l)+len(burials) > 0
-	if len(burials) > 0 && (len(l) == 0 || burials[0].ModSeq <= l[len(l)-1].ModSeq) {
+	more = len(l)+len(batches) > 0
+	if len(batches) > 0 && (len(l) == 0 || batches[0].ModSeq <= l[len(l)-1].ModSeq) {
 		// Those in it are next, after some of the others. It is forgotten as a whole.
-		l = slices.DeleteFunc(l, func(t tombstone) bool { return t.ModSeq > burials[0].ModSeq })
-		if err := tx.pruneBurial(&burials[0]); err != nil {
+		l = slices.DeleteFunc(l, func(t tombstone) bool { return t.ModSeq > batches[0].ModSeq })
+		if err := tx.pruneTombstoneBatch(&batches[0]); err != nil {
 			return false, err
 		}
 	}
@@ -298,16 +298,16 @@ func (tx *Tx) keepsPruned(t *tombstone) bool {
 	return t.ContentID != 0 && t.Since.After(tx.now.Add(-tx.a.undeleteLimits().Window))
 }
 
-// pruneBurial forgets the expunged messages in a record, but for what can be undeleted.
-func (tx *Tx) pruneBurial(br *burial) error {
-	l, err := br.tombstones()
+// pruneTombstoneBatch forgets the expunged messages in a record, but for what can be undeleted.
+func (tx *Tx) pruneTombstoneBatch(tb *tombstoneBatch) error {
+	l, err := tb.tombstones()
 	if err != nil {
 		return err
 	}
-	if err := tx.btx.Delete(br); err != nil {
+	if err := tx.btx.Delete(tb); err != nil {
 		return fmt.Errorf("forget tombstones: %w", err)
 	}
-	tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, br.ModSeq)
+	tx.state.PrunedModSeq = max(tx.state.PrunedModSeq, tb.ModSeq)
 	tx.state.Tombstones -= int64(len(l))
 	for i := range l {
 		t := &l[i]

@@ -349,9 +349,9 @@ func (a *Account) Vanished(ctx context.Context, mailboxID int64, since ModSeq) (
 		if err := q.ForEach(func(t tombstone) error { uids = append(uids, t.UID); return nil }); err != nil {
 			return err
 		}
-		bq := bstore.QueryTx[burial](tx).FilterNonzero(burial{MailboxID: mailboxID}).FilterGreater("ModSeq", since)
-		return bq.ForEach(func(br burial) error {
-			l, err := br.tombstones()
+		bq := bstore.QueryTx[tombstoneBatch](tx).FilterNonzero(tombstoneBatch{MailboxID: mailboxID}).FilterGreater("ModSeq", since)
+		return bq.ForEach(func(tb tombstoneBatch) error {
+			l, err := tb.tombstones()
 			for i := range l {
 				uids = append(uids, l[i].UID)
 			}

@@ -238,7 +238,7 @@ func (a *Account) reassignUIDs(ctx context.Context, mb Mailbox) error {
 
 // forgetHistory removes the tombstones of a mailbox, but for what can be undeleted.
 func (tx *Tx) forgetHistory(mailboxID int64) error {
-	if err := tx.exhumeAll(mailboxID); err != nil {
+	if err := tx.unpackAllTombstones(mailboxID); err != nil {
 		return err
 	}
 	l, err := bstore.QueryTx[tombstone](tx.btx).FilterNonzero(tombstone{MailboxID: mailboxID}).FilterGreater("ModSeq", ModSeq(0)).List()

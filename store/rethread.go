@@ -210,7 +210,7 @@ func (tx *Tx) rethreadExpunged(r *rethreader, names []int64) error {
 			}
 		}
 	}
-	if err := tx.exhumeAll(0); err != nil {
+	if err := tx.unpackAllTombstones(0); err != nil {
 		return err
 	}
 	tombs, err := bstore.QueryTx[tombstone](tx.btx).FilterNotEqual("ContentID", int64(0)).List()

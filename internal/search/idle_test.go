@@ -6,14 +6,21 @@ import (
 	"time"
 )
 
-// A column goes when nobody has asked for it for columnIdle, with the others of the mailbox
-// staying, and in the end all is given back.
-func TestColumnsThatNobodyAsksForAreGivenBack(t *testing.T) {
-	t.Parallel()
+// manyToSort returns a mailbox of 100 messages.
+func manyToSort(t *testing.T) *mailbox {
+	t.Helper()
 	m := newMailbox(t)
 	for range 20 {
 		m.add(toSort...)
 	}
+	return m
+}
+
+// A column goes when nobody has asked for it for columnIdle, with the others of the mailbox
+// staying, and in the end all is given back.
+func TestColumnsThatNobodyAsksForAreGivenBack(t *testing.T) {
+	t.Parallel()
+	m := manyToSort(t)
 	synctest.Test(t, func(t *testing.T) {
 		k := NewKeys(1 << 20)
 		defer k.Close()
@@ -62,10 +69,7 @@ func TestColumnsThatNobodyAsksForAreGivenBack(t *testing.T) {
 // What does not fit makes those columns of the mailbox go that were asked for least recently.
 func TestColumnsAskedForLeastRecentlyGoFirst(t *testing.T) {
 	t.Parallel()
-	m := newMailbox(t)
-	for range 20 {
-		m.add(toSort...)
-	}
+	m := manyToSort(t)
 	synctest.Test(t, func(t *testing.T) {
 		k := NewKeys(1 << 20)
 		defer k.Close()

@@ -13,8 +13,8 @@ import (
 	"mox/imap"
 )
 
-// burialTombstones returns n tombstones as one change leaves them.
-func burialTombstones(n int, keep bool) []tombstone {
+// someTombstones returns n tombstones as one change leaves them.
+func someTombstones(n int, keep bool) []tombstone {
 	l := make([]tombstone, n)
 	for i := range l {
 		id := int64(i)
@@ -34,10 +34,10 @@ func burialTombstones(n int, keep bool) []tombstone {
 func TestPackedTombstonesAreThoseThatWerePacked(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{false, true} {
-		want := burialTombstones(readBatch, keep)
+		want := someTombstones(readBatch, keep)
 		last := &want[len(want)-1]
-		br := burial{last.ID, last.MailboxID, last.ModSeq, last.Since, packTombstones(want)}
-		got, err := br.tombstones()
+		tb := tombstoneBatch{last.ID, last.MailboxID, last.ModSeq, last.Since, packTombstones(want)}
+		got, err := tb.tombstones()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,28 +50,28 @@ func TestPackedTombstonesAreThoseThatWerePacked(t *testing.T) {
 				t.Fatalf("got %+v, want %+v", got[i], want[i])
 			}
 		}
-		for n := range br.Packed {
-			short := br
-			short.Packed = br.Packed[:n]
-			if _, err := short.tombstones(); !errors.Is(err, errBurial) {
+		for n := range tb.Packed {
+			short := tb
+			short.Packed = tb.Packed[:n]
+			if _, err := short.tombstones(); !errors.Is(err, errTombstoneBatch) {
 				t.Fatalf("of %d octets: error %v", n, err)
 			}
 		}
 	}
 }
 
-func FuzzBurial(f *testing.F) {
-	f.Add(packTombstones(burialTombstones(5, true)))
-	f.Add(packTombstones(burialTombstones(5, false)))
+func FuzzTombstoneBatch(f *testing.F) {
+	f.Add(packTombstones(someTombstones(5, true)))
+	f.Add(packTombstones(someTombstones(5, false)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		br := burial{ID: 1000, MailboxID: 1, ModSeq: 9, Packed: b}
-		l, err := br.tombstones()
+		tb := tombstoneBatch{ID: 1000, MailboxID: 1, ModSeq: 9, Packed: b}
+		l, err := tb.tombstones()
 		if err != nil {
 			return
 		}
-		br.Packed = packTombstones(l)
-		again, err := br.tombstones()
-		if err != nil || !bytes.Equal(packTombstones(again), br.Packed) {
+		tb.Packed = packTombstones(l)
+		again, err := tb.tombstones()
+		if err != nil || !bytes.Equal(packTombstones(again), tb.Packed) {
 			t.Fatalf("got %+v, error %v, want %+v", again, err, l)
 		}
 	})
@@ -91,24 +91,24 @@ func (u *undeleteTest) fill(n int) {
 
 // records returns how many tombstones are records of their own, and how many records have
 // many.
-func (u *undeleteTest) records() (tombstones, burials int) {
+func (u *undeleteTest) records() (tombstones, batches int) {
 	u.t.Helper()
 	err := u.read(ctx, func(tx *bstore.Tx) (err error) {
 		var err2 error
 		tombstones, err = bstore.QueryTx[tombstone](tx).Count()
-		burials, err2 = bstore.QueryTx[burial](tx).Count()
+		batches, err2 = bstore.QueryTx[tombstoneBatch](tx).Count()
 		return errors.Join(err, err2)
 	})
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	return tombstones, burials
+	return tombstones, batches
 }
 
-func (u *undeleteTest) wantRecords(tombstones, burials int) {
+func (u *undeleteTest) wantRecords(tombstones, batches int) {
 	u.t.Helper()
-	if n, m := u.records(); n != tombstones || m != burials {
-		u.t.Fatalf("%d tombstones of their own and %d records with many, want %d and %d", n, m, tombstones, burials)
+	if n, m := u.records(); n != tombstones || m != batches {
+		u.t.Fatalf("%d tombstones of their own and %d records with many, want %d and %d", n, m, tombstones, batches)
 	}
 }
 

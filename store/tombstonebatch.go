@@ -11,13 +11,14 @@ import (
 	"github.com/mjl-/bstore"
 )
 
-// minBurial is how many tombstones of one change to a mailbox are one record.
-const minBurial = 4
+// minTombstoneBatch is how many tombstones of one change to a mailbox are one record.
+const minTombstoneBatch = 4
 
-// burial is the tombstones of many messages that one change took out of a mailbox, in one
-// record: to write each of them, with its keys in indexes, takes longer than to delete the
-// message. They become records of their own when one of them is to change.
-type burial struct {
+// tombstoneBatch is the tombstones of many messages that one change took out of a mailbox, in
+// one record: to write each of them, with its keys in indexes, takes longer than to delete the
+// message. They become records of their own when one of them is to change. In the database, and
+// in docs/storage.md, it is a Burial.
+type tombstoneBatch struct {
 	ID        int64  `bstore:"noauto,typename Burial"` // Of the last of the tombstones, whose ids follow each other.
 	MailboxID int64  `bstore:"nonzero,index MailboxID+ModSeq"`
 	ModSeq    ModSeq `bstore:"nonzero"`
@@ -25,14 +26,14 @@ type burial struct {
 	Packed    []byte `bstore:"nonzero"` // See packTombstones.
 }
 
-// errBurial is for a burial that is not what was written.
-var errBurial = errors.New("record of expunged messages is damaged")
+// errTombstoneBatch is for one that is not what was written.
+var errTombstoneBatch = errors.New("record of expunged messages is damaged")
 
 // insertTombstones writes what remembers messages that one change has taken out of a mailbox.
 func (tx *Tx) insertTombstones(l []tombstone) error {
 	tx.state.Tombstones += int64(len(l))
-	var buried []tombstone
-	if n := len(l); n >= minBurial {
+	var packed []tombstone
+	if n := len(l); n >= minTombstoneBatch {
 		// The first gets a next id, and the last takes those between.
 		if err := tx.btx.Insert(&l[0]); err != nil {
 			return fmt.Errorf("insert tombstone: %w", err)
@@ -40,19 +41,19 @@ func (tx *Tx) insertTombstones(l []tombstone) error {
 		for i := range l {
 			l[i].ID = l[0].ID + int64(i)
 		}
-		l, buried = l[n-1:], l[1:n-1]
+		l, packed = l[n-1:], l[1:n-1]
 	}
 	for i := range l {
 		if err := tx.btx.Insert(&l[i]); err != nil {
 			return fmt.Errorf("insert tombstone: %w", err)
 		}
 	}
-	if len(buried) == 0 {
+	if len(packed) == 0 {
 		return nil
 	}
-	t := &buried[len(buried)-1]
-	br := burial{t.ID, t.MailboxID, t.ModSeq, t.Since, packTombstones(buried)}
-	if err := tx.btx.Insert(&br); err != nil {
+	t := &packed[len(packed)-1]
+	tb := tombstoneBatch{t.ID, t.MailboxID, t.ModSeq, t.Since, packTombstones(packed)}
+	if err := tx.btx.Insert(&tb); err != nil {
 		return fmt.Errorf("insert tombstones: %w", err)
 	}
 	return nil
@@ -86,13 +87,13 @@ func packTombstones(l []tombstone) []byte {
 }
 
 // tombstones returns those that are in the record.
-func (br *burial) tombstones() ([]tombstone, error) {
-	r := &numberReader{b: br.Packed}
+func (tb *tombstoneBatch) tombstones() ([]tombstone, error) {
+	r := &numberReader{b: tb.Packed}
 	l := make([]tombstone, r.count(9))
 	var p tombstone
 	for i := range l {
 		t := &l[i]
-		t.ID, t.MailboxID, t.ModSeq, t.Since = br.ID-int64(len(l)-1-i), br.MailboxID, br.ModSeq, br.Since
+		t.ID, t.MailboxID, t.ModSeq, t.Since = tb.ID-int64(len(l)-1-i), tb.MailboxID, tb.ModSeq, tb.Since
 		t.UID = uint32(int64(p.UID) + r.varint())
 		t.CreateSeq = t.ModSeq - ModSeq(r.varint())
 		t.MessageID = p.MessageID + r.varint()
@@ -111,19 +112,19 @@ func (br *burial) tombstones() ([]tombstone, error) {
 		p = *t
 	}
 	if r.err != nil || len(r.b) > 0 || len(l) == 0 {
-		return nil, fmt.Errorf("%w: %d", errBurial, br.ID)
+		return nil, fmt.Errorf("%w: %d", errTombstoneBatch, tb.ID)
 	}
 	return l, nil
 }
 
-// exhume makes the tombstones in a record such of their own.
-func (tx *Tx) exhume(br *burial) error {
-	l, err := br.tombstones()
+// unpackTombstones makes the tombstones in a record such that each has one of its own.
+func (tx *Tx) unpackTombstones(tb *tombstoneBatch) error {
+	l, err := tb.tombstones()
 	if err != nil {
 		return err
 	}
 	tx.written = true
-	if err := tx.btx.Delete(br); err != nil {
+	if err := tx.btx.Delete(tb); err != nil {
 		return fmt.Errorf("delete tombstones: %w", err)
 	}
 	for i := range l {
@@ -134,18 +135,19 @@ func (tx *Tx) exhume(br *burial) error {
 	return nil
 }
 
-// exhumeAll is exhume for all of a mailbox, or of the account if that is zero.
-func (tx *Tx) exhumeAll(mailboxID int64) error {
-	q := bstore.QueryTx[burial](tx.btx)
+// unpackAllTombstones is unpackTombstones for all of a mailbox, or of the account if that is
+// zero.
+func (tx *Tx) unpackAllTombstones(mailboxID int64) error {
+	q := bstore.QueryTx[tombstoneBatch](tx.btx)
 	if mailboxID != 0 {
-		q.FilterNonzero(burial{MailboxID: mailboxID})
+		q.FilterNonzero(tombstoneBatch{MailboxID: mailboxID})
 	}
 	l, err := q.List()
 	if err != nil {
 		return fmt.Errorf("read expunged messages: %w", err)
 	}
 	for i := range l {
-		if err := tx.exhume(&l[i]); err != nil {
+		if err := tx.unpackTombstones(&l[i]); err != nil {
 			return err
 		}
 	}
@@ -158,15 +160,15 @@ func (tx *Tx) tombstone(id int64) (t tombstone, ok bool, err error) {
 	if err = tx.btx.Get(&t); !errors.Is(err, bstore.ErrAbsent) {
 		return t, err == nil, err
 	}
-	l, err := bstore.QueryTx[burial](tx.btx).FilterGreaterEqual("ID", id).SortAsc("ID").Limit(1).List()
+	l, err := bstore.QueryTx[tombstoneBatch](tx.btx).FilterGreaterEqual("ID", id).SortAsc("ID").Limit(1).List()
 	if err != nil || len(l) == 0 {
 		return t, false, err
 	}
-	buried, err := l[0].tombstones()
-	if err != nil || buried[0].ID > id {
+	packed, err := l[0].tombstones()
+	if err != nil || packed[0].ID > id {
 		return t, false, err
 	}
-	return buried[len(buried)-1-int(l[0].ID-id)], true, tx.exhume(&l[0])
+	return packed[len(packed)-1-int(l[0].ID-id)], true, tx.unpackTombstones(&l[0])
 }
 
 // tombstonesAfter returns some tombstones with higher ids than one, ascending: none at the end.
@@ -175,21 +177,21 @@ func tombstonesAfter(tx *bstore.Tx, id int64) ([]tombstone, error) {
 	if err != nil {
 		return nil, err
 	}
-	burials, err := bstore.QueryTx[burial](tx).FilterGreater("ID", id).SortAsc("ID").Limit(1).List()
-	if err != nil || len(burials) == 0 {
+	batches, err := bstore.QueryTx[tombstoneBatch](tx).FilterGreater("ID", id).SortAsc("ID").Limit(1).List()
+	if err != nil || len(batches) == 0 {
 		return l, err
 	}
-	buried, err := burials[0].tombstones()
+	packed, err := batches[0].tombstones()
 	if err != nil {
 		return nil, err
 	}
 	// None of the others has an id between theirs.
-	before := sort.Search(len(l), func(i int) bool { return l[i].ID > burials[0].ID })
+	before := sort.Search(len(l), func(i int) bool { return l[i].ID > batches[0].ID })
 	if before == readBatch {
 		return l, nil
 	}
-	buried = slices.DeleteFunc(buried, func(t tombstone) bool { return t.ID <= id })
-	return append(l[:before], buried...), nil
+	packed = slices.DeleteFunc(packed, func(t tombstone) bool { return t.ID <= id })
+	return append(l[:before], packed...), nil
 }
 
 // eachTombstone calls fn with all tombstones, in the order of their ids.
