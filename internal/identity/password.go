@@ -65,6 +65,7 @@ func (c *Checker) password(ctx context.Context, protocol, username, password str
 			return u, Result{}, ErrCredentials
 		}
 		c.cache.add(u.account.Name, u.creds.Argon2id, password)
+		collect()
 	}
 	res, err := u.admit()
 	return u, res, err
