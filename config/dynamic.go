@@ -92,7 +92,7 @@ type ReportFields struct {
 type AliasFields struct {
 	Addresses []string `sconf-doc:"Addresses of the members: addresses of accounts, complete with domain. At most 1000."`
 
-	ForwardTo []string `sconf:"optional" sconf-doc:"Members elsewhere: addresses at other mail servers, to which mail is forwarded that a member in Addresses takes and that is not junk. Bounces go to the sender, by way of this server. Each gets at most 300 messages an hour and 2000 a day; what is more only reaches the other members. At most 20."`
+	ForwardTo []string `sconf:"optional" sconf-doc:"Members elsewhere: addresses at other mail servers, to which mail is forwarded that a member in Addresses takes and that is not junk. Bounces go to the sender, by way of this server. Each gets at most 300 messages an hour and 2000 a day; who sends more is asked to send it again later. At most 20."`
 
 	PostPublic bool `sconf:"optional" sconf-doc:"Everyone can write to the address, not only its members."`
 

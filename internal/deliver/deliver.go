@@ -114,7 +114,10 @@ func (d *Deliverer) Deliver(ctx context.Context, del Delivery) (Result, error) {
 	if del.Digest.Received() > MaxReceived {
 		return Result{}, smtp.Errorf(smtp.C550MailboxUnavailable, smtp.Se46RoutingLoop, "loop detected, more than %d Received header fields", MaxReceived)
 	}
-	f := d.forwarding(ctx, del)
+	f, err := d.forwarding(ctx, del)
+	if err != nil {
+		return Result{}, err
+	}
 	if !f.keep {
 		if del.Recipient.Alias != nil && len(f.targets) == 0 {
 			return Result{}, nil

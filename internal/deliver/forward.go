@@ -57,8 +57,11 @@ const (
 	notForwardedQueue  = "refused-by-queue" // The queue can never take it.
 )
 
+// putOff is for messages that are asked for again.
+const putOff = "put-off"
+
 var metricForward = metrics.NewCounterVec("mox_forward_total",
-	"Messages that an address forwards, for each target, by what came of it: queued, why it is kept here only, or error.", "result")
+	"Messages that an address forwards, for each target, by what came of it: queued, why it is kept here only, put-off if the sender was asked to send it again, or error.", "result")
 
 func newForwardLimit() *ratelimit.Accounts {
 	return ratelimit.NewAccounts(ratelimit.AccountOptions{Windows: []ratelimit.AccountWindow{
@@ -74,18 +77,24 @@ type forwarding struct {
 	keep    bool           // There is to be a copy here, too.
 }
 
-// forwarding returns where a message goes on to.
-func (d *Deliverer) forwarding(ctx context.Context, del Delivery) forwarding {
+// forwarding returns where a message goes on to. There is an error only for an alias, whose
+// members elsewhere have no copy here: the message must come again.
+func (d *Deliverer) forwarding(ctx context.Context, del Delivery) (forwarding, error) {
 	f := forwarding{here: del.Recipient.Canonical, keep: true}
 	targets, only := del.Recipient.Destination.ForwardTo, del.Recipient.Destination.ForwardOnly
 	if a := del.Recipient.Alias; a != nil {
 		targets, f.here, f.keep = a.ForwardTo, a.Address, false
 	}
 	if len(targets) == 0 || d.forwarder == nil {
-		return f
+		return f, nil
 	}
 	why, err := d.notForwarded(del, f.here)
-	if err != nil {
+	if why == "" && del.Recipient.Alias != nil && err == nil {
+		err = d.haveRoom(ctx, f.here, targets)
+	}
+	if err != nil && del.Recipient.Alias != nil {
+		return f, smtpError(ctx, err)
+	} else if err != nil {
 		d.log.ErrorContext(ctx, "looking at a message to forward, it is kept", mlog.Err(err), slog.Any("address", f.here))
 		why = "error"
 	}
@@ -103,7 +112,20 @@ func (d *Deliverer) forwarding(ctx context.Context, del Delivery) forwarding {
 	if del.Recipient.Alias == nil && only && len(f.targets) == len(targets) && !del.MailFrom.IsZero() {
 		f.keep = false
 	}
-	return f
+	return f, nil
+}
+
+// haveRoom returns an error if one of targets has got too much of late.
+func (d *Deliverer) haveRoom(ctx context.Context, here smtp.Address, targets []smtp.Address) error {
+	now := time.Now()
+	for _, to := range targets {
+		if !d.forwardLimit.CanAdd(to.String(), now, 1) {
+			metricForward.WithLabelValues(putOff).Inc()
+			d.log.InfoContext(ctx, "message put off that would be forwarded", slog.Any("address", here), slog.Any("to", to), slog.String("reason", notForwardedRate))
+			return smtp.Errorf(smtp.C451LocalError, smtp.Se45Congestion, "too many messages are forwarded from here, try again later")
+		}
+	}
+	return nil
 }
 
 // notForwarded returns why a message is not forwarded, empty if it is.

@@ -228,6 +228,32 @@ func TestTargetsGetOnlySoMuch(t *testing.T) {
 	}
 }
 
+// Members of an alias elsewhere have no mailbox here: what is too much for one comes again, for
+// all of them, and is not counted.
+func TestAliasPutsOffWhatIsTooMuchForOneElsewhere(t *testing.T) {
+	t.Parallel()
+	f := newForwardTest(t)
+	x, y := address(t, "x@out.example"), address(t, "y@out.example")
+	del := forwardDelivery(t, text, false)
+	del.Recipient.Alias = &config.Alias{Address: address(t, "list@example.org"), ForwardTo: []smtp.Address{y, x}}
+	if !f.d.forwardLimit.Add(x.String(), time.Now(), ForwardedPerHour) {
+		t.Fatal("limit is lower")
+	}
+	_, err := f.d.Deliver(ctxbg, del)
+	if e := smtp.AsError(err); e == nil || e.Code != smtp.C451LocalError || e.Enhanced != "4."+smtp.Se45Congestion || len(f.to.got) > 0 {
+		t.Fatalf("got %v, forwarded %v", err, f.to.got)
+	}
+	if !f.d.forwardLimit.Add(y.String(), time.Now(), ForwardedPerHour-1) || testkit.Metric(t, `mox_forward_total{result="put-off"}`) == 0 {
+		t.Error("what was put off is counted for others, or not counted itself")
+	}
+	f.d.forwardLimit.Reset(x.String())
+	_, err = f.d.Deliver(ctxbg, del)
+	tcheck(t, err)
+	if len(f.to.got) != 1 || fmt.Sprint(f.to.got[0].Targets) != "[y@out.example x@out.example]" {
+		t.Errorf("forwarded %+v", f.to.got)
+	}
+}
+
 func TestTargetsGetOnlySoMuchInADay(t *testing.T) {
 	t.Parallel()
 	l, now := newForwardLimit(), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
