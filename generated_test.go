@@ -50,7 +50,7 @@ func TestGeneratedConfigReferenceIsCurrent(t *testing.T) {
 	if err := config.DescribeStatic(&b); err != nil {
 		t.Fatal(err)
 	}
-	b.WriteString("```\n\n## domains.conf\n\nRead again within a second when it changes. If the new file has errors they are logged, and the previous one stays in use.\n\n```\n")
+	b.WriteString("```\n\n## domains.conf\n\nRead again within two seconds after it was last written to. If the new file has errors they are logged, and the previous one stays in use.\n\n```\n")
 	if err := config.DescribeDomains(&b); err != nil {
 		t.Fatal(err)
 	}

@@ -144,8 +144,7 @@ func TestKeyThatCannotBeReadKeepsTheConfigurationBefore(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, DynamicName), []byte(dynamic), 0600); err != nil {
 			t.Fatal(err)
 		}
-		h.next.Store(0)
-		h.Snapshot()
+		_ = h.Reload() // It is logged.
 	}
 	org := parseDomain(t, "example.org")
 	reload(change(t, withFields(t, testDKIM), "dkim/rsa.pem", "dkim/missing.pem"))

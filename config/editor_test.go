@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"mox/config/edit"
 )
@@ -147,9 +146,11 @@ func TestEditsAtTheSameTimeAreAllMade(t *testing.T) {
 			t.Errorf("domain %d is missing", i)
 		}
 	}
-	h.next.Store(time.Now().UnixNano())
-	h.Snapshot()
-	if strings.Contains(logged.String(), "reloaded") {
-		t.Errorf("own edits were read again:\n%s", logged)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !unchanged(info, h.info) || strings.Contains(logged.String(), "reloaded") {
+		t.Errorf("own edits are read again:\n%s", logged)
 	}
 }

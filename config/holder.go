@@ -11,8 +11,14 @@ import (
 	"mox/internal/metrics"
 )
 
-// ReloadInterval is how long a change to domains.conf may go unnoticed.
-const ReloadInterval = time.Second
+const (
+	// ReloadInterval is how often domains.conf is looked at, at most.
+	ReloadInterval = time.Second
+
+	// settleTime is for how long the file must not have been written to. Some write to it in
+	// place, and the beginning of a configuration may be one without errors that lacks accounts.
+	settleTime = ReloadInterval / 2
+)
 
 var (
 	metricReload = metrics.NewCounterVec("mox_config_reload_total",
@@ -114,7 +120,7 @@ func (h *Holder) reload(force bool) error {
 		h.info = nil
 		return h.refuse(path, "cannot be read", err)
 	}
-	if !force && unchanged(info, h.info) {
+	if !force && (unchanged(info, h.info) || unsettled(info)) {
 		return nil
 	}
 	f, err := readFile(path)
@@ -140,6 +146,13 @@ func (h *Holder) refuse(path, why string, err error) error {
 	metricInUse.Set(0)
 	h.log.Error("domains.conf "+why+", previous configuration stays in use", "err", err, "path", path)
 	return err
+}
+
+// unsettled reports whether a file may still be being written. A time in the future says
+// nothing about that.
+func unsettled(info fs.FileInfo) bool {
+	age := time.Since(info.ModTime())
+	return age >= 0 && age < settleTime
 }
 
 // unchanged reports whether a file is the same as before: a new file in its place,

@@ -65,6 +65,40 @@ func TestHolderReloadsChangedDomains(t *testing.T) {
 	})
 }
 
+func TestHolderWaitsUntilNobodyWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, path, logged := testHolder(t)
+		old := h.Snapshot()
+		writeNow := func(data string) {
+			t.Helper()
+			write(t, path, data)
+			if err := os.Chtimes(path, time.Time{}, time.Now()); err != nil { // By the clock of the test.
+				t.Fatal(err)
+			}
+		}
+		complete := change(t, testDynamic, "\t\t\tann@example.org: nil\n", "\t\t\tann@example.org: nil\n\t\t\tanna@example.org: nil\n")
+		time.Sleep(ReloadInterval - settleTime + 1)
+		writeNow("Domains: nil\nAccounts: nil\n")
+		time.Sleep(settleTime - 1)
+		if h.Snapshot() != old {
+			t.Fatal("read a file that was written a moment ago")
+		}
+		writeNow(complete)
+		time.Sleep(ReloadInterval)
+		if got := owner(t, h, "anna@example.org"); got != "ann" || strings.Contains(logged.String(), "accounts=0") {
+			t.Fatalf("got account %q for new address, log:\n%s", got, logged)
+		}
+		writeNow(testDynamic)
+		if err := h.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if got := owner(t, h, "anna@example.org"); got != "" {
+			t.Error("a reload that was asked for did not read the file")
+		}
+	})
+}
+
 func TestHolderTellsOfEachChange(t *testing.T) {
 	t.Parallel()
 	h, path, _ := testHolder(t)
