@@ -303,7 +303,7 @@ func (tx *Tx) Purge(ids []int64) (n int, err error) {
 	ids = slices.Sorted(slices.Values(ids))
 	var tombs []tombstone
 	others := map[int64]bool{} // Contents of messages that stay.
-	for _, id := range ids { // So that each has a record of its own.
+	for _, id := range ids {   // So that each has a record of its own.
 		if _, _, err := tx.tombstone(id); err != nil {
 			return 0, fmt.Errorf("read expunged message: %w", err)
 		}
