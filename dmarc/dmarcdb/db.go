@@ -3,18 +3,13 @@ package dmarcdb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 
 	"github.com/mjl-/bstore"
 
 	"mox/internal/batch"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
-	"mox/internal/safefile"
 	"mox/mlog"
 )
 
@@ -71,29 +66,13 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	}
 	d.writer = d.newWriter()
 	var err error
-	if d.reports, err = openFile(ctx, opts.Dir, ReportsName, reportFormat, reportTypes()...); err != nil {
+	if d.reports, err = dbformat.OpenIn(ctx, opts.Dir, ReportsName, reportFormat, reportTypes()...); err != nil {
 		return nil, err
 	}
-	if d.evals, err = openFile(ctx, opts.Dir, EvaluationsName, evaluationFormat, evaluationTypes()...); err != nil {
+	if d.evals, err = dbformat.OpenIn(ctx, opts.Dir, EvaluationsName, evaluationFormat, evaluationTypes()...); err != nil {
 		return nil, errors.Join(err, d.reports.Close())
 	}
 	return d, nil
-}
-
-// openFile opens a database file and makes it durable if it is new.
-func openFile(ctx context.Context, dir, name string, format int, types ...any) (*bstore.DB, error) {
-	path := filepath.Join(dir, name)
-	_, serr := os.Stat(path)
-	db, err := dbformat.Open(ctx, path, format, &bstore.Options{Timeout: openTimeout, Perm: 0600}, types...)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if errors.Is(serr, fs.ErrNotExist) {
-		if err := safefile.OS.SyncDir(dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), db.Close())
-		}
-	}
-	return db, nil
 }
 
 // Close writes what waits to be written and closes the databases.

@@ -67,8 +67,5 @@ const (
 // writeDelay is how long evaluations are collected before they are written.
 const writeDelay = time.Second
 
-// openTimeout is how long to wait for another process that has a database.
-const openTimeout = 5 * time.Second
-
 // removeBatch is how many records are removed in one transaction.
 const removeBatch = 1000

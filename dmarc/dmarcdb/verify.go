@@ -3,16 +3,13 @@ package dmarcdb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/mjl-/bstore"
 
-	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 )
 
 // Verify checks the databases in a data directory that no server runs on, and
@@ -22,40 +19,28 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 		name   string
 		format int
 		types  []any
-		check  func(ctx context.Context, db *bstore.DB) ([]string, error)
+		check  func(ctx context.Context, db *bstore.DB, add func(format string, args ...any)) error
 	}{
 		{ReportsName, reportFormat, reportTypes(), verifyReports},
 		{EvaluationsName, evaluationFormat, evaluationTypes(), verifyEvaluations},
 	} {
-		path := filepath.Join(dir, f.name)
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		if err := boltpages.Check(path); err != nil {
-			problems = append(problems, err.Error())
-			continue
-		}
-		db, err := openFile(ctx, dir, f.name, f.format, f.types...)
+		open := func() (*bstore.DB, error) { return dbformat.OpenIn(ctx, dir, f.name, f.format, f.types...) }
+		l, err := dbformat.Verify(filepath.Join(dir, f.name), open, func(db *bstore.DB, add func(format string, args ...any)) {
+			if err := f.check(ctx, db, add); err != nil {
+				add("reading %s: %v", f.name, err)
+			}
+		})
 		if err != nil {
 			return nil, err
-		}
-		l, err := f.check(ctx, db)
-		if err != nil {
-			l = append(l, fmt.Sprintf("reading %s: %v", f.name, err))
 		}
 		problems = append(problems, l...)
-		if err := db.Close(); err != nil {
-			return nil, err
-		}
 	}
 	return problems, nil
 }
 
-func verifyReports(ctx context.Context, db *bstore.DB) (problems []string, err error) {
+func verifyReports(ctx context.Context, db *bstore.DB, add func(format string, args ...any)) error {
 	want := map[string]reportUsage{}
-	err = db.Read(ctx, func(tx *bstore.Tx) error {
+	err := db.Read(ctx, func(tx *bstore.Tx) error {
 		reports := map[int64]bool{}
 		err := bstore.QueryTx[Report](tx).ForEach(func(r Report) error {
 			reports[r.ID] = true
@@ -63,15 +48,15 @@ func verifyReports(ctx context.Context, db *bstore.DB) (problems []string, err e
 			want[r.PolicyDomain] = reportUsage{r.PolicyDomain, u.Reports + 1, u.Size + r.Size}
 			c := content{ReportID: r.ID}
 			if err := tx.Get(&c); errors.Is(err, bstore.ErrAbsent) {
-				problems = append(problems, fmt.Sprintf("report %d has no content", r.ID))
+				add("report %d has no content", r.ID)
 				return nil
 			} else if err != nil {
 				return err
 			}
 			if f, err := decode(c.Data); err != nil {
-				problems = append(problems, fmt.Sprintf("report %d: %v", r.ID, err))
+				add("report %d: %v", r.ID, err)
 			} else if len(f.Records) != int(r.Kept) || int64(len(c.Data)) != r.Size {
-				problems = append(problems, fmt.Sprintf("report %d has %d records in %d bytes, not %d in %d", r.ID, len(f.Records), len(c.Data), r.Kept, r.Size))
+				add("report %d has %d records in %d bytes, not %d in %d", r.ID, len(f.Records), len(c.Data), r.Kept, r.Size)
 			}
 			return nil
 		})
@@ -80,7 +65,7 @@ func verifyReports(ctx context.Context, db *bstore.DB) (problems []string, err e
 		}
 		err = bstore.QueryTx[content](tx).ForEach(func(c content) error {
 			if !reports[c.ReportID] {
-				problems = append(problems, fmt.Sprintf("content of report %d, which does not exist", c.ReportID))
+				add("content of report %d, which does not exist", c.ReportID)
 			}
 			return nil
 		})
@@ -89,26 +74,26 @@ func verifyReports(ctx context.Context, db *bstore.DB) (problems []string, err e
 		}
 		return bstore.QueryTx[reportUsage](tx).ForEach(func(u reportUsage) error {
 			if w := want[u.PolicyDomain]; w != u {
-				problems = append(problems, fmt.Sprintf("domain %s has %d reports with %d bytes, not %d with %d", u.PolicyDomain, w.Reports, w.Size, u.Reports, u.Size))
+				add("domain %s has %d reports with %d bytes, not %d with %d", u.PolicyDomain, w.Reports, w.Size, u.Reports, u.Size)
 			}
 			delete(want, u.PolicyDomain)
 			return nil
 		})
 	})
 	for _, domain := range slices.Sorted(maps.Keys(want)) {
-		problems = append(problems, fmt.Sprintf("reports about domain %s are not counted", domain))
+		add("reports about domain %s are not counted", domain)
 	}
-	return problems, err
+	return err
 }
 
-func verifyEvaluations(ctx context.Context, db *bstore.DB) (problems []string, err error) {
+func verifyEvaluations(ctx context.Context, db *bstore.DB, add func(format string, args ...any)) error {
 	want := map[string]int64{}
-	err = db.Read(ctx, func(tx *bstore.Tx) error {
+	err := db.Read(ctx, func(tx *bstore.Tx) error {
 		err := bstore.QueryTx[Evaluation](tx).ForEach(func(e Evaluation) error {
 			want[e.PolicyDomain]++
 			want[allDomains]++
 			if e.Record.Count <= 0 || e.Hour != hour(e.First) || e.Hour != hour(e.Last) {
-				problems = append(problems, fmt.Sprintf("evaluation %d has %d messages from %s to %s", e.ID, e.Record.Count, e.First, e.Last))
+				add("evaluation %d has %d messages from %s to %s", e.ID, e.Record.Count, e.First, e.Last)
 			}
 			return nil
 		})
@@ -117,14 +102,14 @@ func verifyEvaluations(ctx context.Context, db *bstore.DB) (problems []string, e
 		}
 		return bstore.QueryTx[evaluationUsage](tx).ForEach(func(u evaluationUsage) error {
 			if w := want[u.PolicyDomain]; w != u.Records {
-				problems = append(problems, fmt.Sprintf("domain %s has %d evaluations, not %d", u.PolicyDomain, w, u.Records))
+				add("domain %s has %d evaluations, not %d", u.PolicyDomain, w, u.Records)
 			}
 			delete(want, u.PolicyDomain)
 			return nil
 		})
 	})
 	for _, domain := range slices.Sorted(maps.Keys(want)) {
-		problems = append(problems, fmt.Sprintf("evaluations of domain %s are not counted", domain))
+		add("evaluations of domain %s are not counted", domain)
 	}
-	return problems, err
+	return err
 }

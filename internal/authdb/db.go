@@ -3,11 +3,7 @@ package authdb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,15 +11,11 @@ import (
 
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
-	"mox/internal/safefile"
 	"mox/mlog"
 )
 
 // FileName is the name of the database in the data directory.
 const FileName = "auth.db"
-
-// openTimeout is how long to wait for another process that has the database.
-const openTimeout = 5 * time.Second
 
 // Errors, to be matched with errors.Is.
 var (
@@ -63,16 +55,9 @@ type DB struct {
 
 // Open opens or creates the database in a data directory.
 func Open(ctx context.Context, opts Options) (*DB, error) {
-	path := filepath.Join(opts.Dir, FileName)
-	_, serr := os.Stat(path)
-	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
+	bdb, err := dbformat.OpenIn(ctx, opts.Dir, FileName, recordFormat, recordTypes()...)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if errors.Is(serr, fs.ErrNotExist) {
-		if err := safefile.OS.SyncDir(opts.Dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), bdb.Close())
-		}
+		return nil, err
 	}
 	if opts.Log == nil {
 		opts.Log = mlog.Discard()

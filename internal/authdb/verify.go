@@ -6,45 +6,29 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/mjl-/bstore"
 
-	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 )
 
 // Verify checks the database in a data directory that no server runs on, and returns
 // what is wrong. There need not be one. An error is about checking.
 func Verify(ctx context.Context, dir string) (problems []string, err error) {
-	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := boltpages.Check(path); err != nil {
-		return []string{err.Error()}, nil
-	}
-	d, err := Open(ctx, Options{Dir: dir})
-	if err != nil {
-		return nil, err
-	}
-	for _, check := range []struct {
-		what string
-		fn   func(context.Context, func(format string, args ...any)) error
-	}{
-		{"public keys", d.verifyKeys}, {"app passwords", d.verifyAppPasswords}, {"login attempts", d.verifyAttempts},
-	} {
-		add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-		if err := check.fn(ctx, add); err != nil {
-			add("reading %s: %v", check.what, err)
+	open := func() (*DB, error) { return Open(ctx, Options{Dir: dir}) }
+	return dbformat.Verify(filepath.Join(dir, FileName), open, func(d *DB, add func(format string, args ...any)) {
+		for _, check := range []struct {
+			what string
+			fn   func(context.Context, func(format string, args ...any)) error
+		}{
+			{"public keys", d.verifyKeys}, {"app passwords", d.verifyAppPasswords}, {"login attempts", d.verifyAttempts},
+		} {
+			if err := check.fn(ctx, add); err != nil {
+				add("reading %s: %v", check.what, err)
+			}
 		}
-	}
-	return problems, d.Close()
+	})
 }
 
 // verifyKeys checks the public keys.

@@ -10,6 +10,8 @@
 // Copies are removed when the new format has been in use for [KeepSnapshots]. Until then
 // [Back] puts one in the place of its database, which stays too, under another name.
 //
+// [OpenIn], [Verify] and [Copy] are what most packages with a database of their own need.
+//
 // All functions are safe for concurrent use on different files. Nobody must have the
 // database open during [Open] and [Back].
 package dbformat

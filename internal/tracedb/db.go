@@ -98,16 +98,9 @@ type state struct {
 // Open opens or creates the database in a data directory.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	metrics.PanicPackages(pkgName)
-	path := filepath.Join(opts.Dir, FileName)
-	_, serr := os.Stat(path)
-	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
+	bdb, err := dbformat.OpenIn(ctx, opts.Dir, FileName, recordFormat, recordTypes()...)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if errors.Is(serr, fs.ErrNotExist) {
-		if err := safefile.OS.SyncDir(opts.Dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), bdb.Close())
-		}
+		return nil, err
 	}
 	if opts.Log == nil {
 		opts.Log = mlog.Discard()

@@ -55,7 +55,4 @@ const (
 
 	// stepSize is what a step counts for besides its texts, in octets.
 	stepSize = 100
-
-	// openTimeout is how long to wait for another process that has the database.
-	openTimeout = 5 * time.Second
 )

@@ -2,38 +2,23 @@ package tracedb
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/mjl-/bstore"
 
-	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 )
 
 // Verify checks the database in a data directory that no server runs on, and returns
 // what is wrong. There need not be one. An error is about checking.
 func Verify(ctx context.Context, dir string) (problems []string, err error) {
-	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := boltpages.Check(path); err != nil {
-		return []string{err.Error()}, nil
-	}
-	d, err := Open(ctx, Options{Dir: dir})
-	if err != nil {
-		return nil, err
-	}
-	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if err := d.bdb.Read(ctx, func(tx *bstore.Tx) error { return verify(tx, add) }); err != nil {
-		add("reading: %v", err)
-	}
-	return problems, d.Close()
+	open := func() (*DB, error) { return Open(ctx, Options{Dir: dir}) }
+	return dbformat.Verify(filepath.Join(dir, FileName), open, func(d *DB, add func(format string, args ...any)) {
+		if err := d.bdb.Read(ctx, func(tx *bstore.Tx) error { return verify(tx, add) }); err != nil {
+			add("reading: %v", err)
+		}
+	})
 }
 
 // verify checks that sums are those of the steps, and that each message has its chunks

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/mjl-/bstore"
@@ -15,7 +12,6 @@ import (
 	"mox/dns"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
-	"mox/internal/safefile"
 	"mox/mlog"
 	"mox/mtasts"
 )
@@ -51,17 +47,9 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
-	path := filepath.Join(opts.Dir, FileName)
-	_, serr := os.Stat(path)
 	var err error
-	d.bdb, err = dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if errors.Is(serr, fs.ErrNotExist) {
-		if err := safefile.OS.SyncDir(opts.Dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), d.bdb.Close())
-		}
+	if d.bdb, err = dbformat.OpenIn(ctx, opts.Dir, FileName, recordFormat, recordTypes()...); err != nil {
+		return nil, err
 	}
 	if d.stored, err = bstore.QueryDB[PolicyRecord](ctx, d.bdb).Count(); err != nil {
 		return nil, errors.Join(fmt.Errorf("count policies: %w", err), d.bdb.Close())

@@ -53,7 +53,4 @@ const (
 
 	// removeBatch is how many records are removed in one transaction.
 	removeBatch = 1000
-
-	// openTimeout is how long to wait for another process that has the database.
-	openTimeout = 5 * time.Second
 )

@@ -2,48 +2,33 @@ package mtastsdb
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/mjl-/bstore"
 
 	"mox/dns"
-	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 	"mox/mtasts"
 )
 
 // Verify checks the database in a data directory that no server runs on, and returns
 // what is wrong. There need not be one. An error is about checking.
 func Verify(ctx context.Context, dir string) (problems []string, err error) {
-	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := boltpages.Check(path); err != nil {
-		return []string{err.Error()}, nil
-	}
-	d, err := Open(ctx, Options{Dir: dir})
-	if err != nil {
-		return nil, err
-	}
-	err = bstore.QueryDB[PolicyRecord](ctx, d.bdb).ForEach(func(r PolicyRecord) error {
-		if problem := r.verify(); problem != "" {
-			problems = append(problems, fmt.Sprintf("policy of %s: %s", r.Domain, problem))
+	open := func() (*DB, error) { return Open(ctx, Options{Dir: dir}) }
+	return dbformat.Verify(filepath.Join(dir, FileName), open, func(d *DB, add func(format string, args ...any)) {
+		err := bstore.QueryDB[PolicyRecord](ctx, d.bdb).ForEach(func(r PolicyRecord) error {
+			if problem := r.verify(); problem != "" {
+				add("policy of %s: %s", r.Domain, problem)
+			}
+			return nil
+		})
+		if err != nil {
+			add("reading mta-sts policies: %v", err)
 		}
-		return nil
+		if d.stored > MaxPolicies {
+			add("%d policies, at most %d", d.stored, MaxPolicies)
+		}
 	})
-	if err != nil {
-		problems = append(problems, fmt.Sprintf("reading mta-sts policies: %v", err))
-	}
-	if d.stored > MaxPolicies {
-		problems = append(problems, fmt.Sprintf("%d policies, at most %d", d.stored, MaxPolicies))
-	}
-	return problems, d.Close()
 }
 
 // verify returns what is wrong with a record.

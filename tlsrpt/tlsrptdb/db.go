@@ -3,15 +3,10 @@ package tlsrptdb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/mjl-/bstore"
 
 	"mox/internal/dbformat"
-	"mox/internal/safefile"
 )
 
 // FileName is the name of the database in the data directory.
@@ -43,16 +38,9 @@ type limits struct {
 
 // Open opens or creates the database in a data directory.
 func Open(ctx context.Context, dir string) (*DB, error) {
-	path := filepath.Join(dir, FileName)
-	_, serr := os.Stat(path)
-	bdb, err := dbformat.Open(ctx, path, recordFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, recordTypes()...)
+	bdb, err := dbformat.OpenIn(ctx, dir, FileName, recordFormat, recordTypes()...)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if errors.Is(serr, fs.ErrNotExist) {
-		if err := safefile.OS.SyncDir(dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), bdb.Close())
-		}
+		return nil, err
 	}
 	return &DB{bdb, limits{MaxReporterDay, MaxDomainDay, MaxDomainReports, MaxDomainSize}}, nil
 }

@@ -79,6 +79,3 @@ const writeDelay = time.Second
 
 // removeBatch is how many records are removed in one transaction.
 const removeBatch = 1000
-
-// openTimeout is how long to wait for another process that has the database.
-const openTimeout = 5 * time.Second

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,7 +14,6 @@ import (
 	"mox/internal/batch"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
-	"mox/internal/safefile"
 	"mox/mlog"
 	"mox/tlsrpt"
 )
@@ -82,17 +78,9 @@ func OpenResults(ctx context.Context, opts ResultsOptions) (*Results, error) {
 		d.log = mlog.Discard()
 	}
 	d.writer = d.newWriter()
-	path := filepath.Join(opts.Dir, ResultsName)
-	_, serr := os.Stat(path)
 	var err error
-	d.bdb, err = dbformat.Open(ctx, path, resultFormat, &bstore.Options{Timeout: openTimeout, Perm: 0600}, resultTypes()...)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if errors.Is(serr, fs.ErrNotExist) {
-		if err := safefile.OS.SyncDir(opts.Dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("sync directory: %w", err), d.bdb.Close())
-		}
+	if d.bdb, err = dbformat.OpenIn(ctx, opts.Dir, ResultsName, resultFormat, resultTypes()...); err != nil {
+		return nil, err
 	}
 	return d, nil
 }

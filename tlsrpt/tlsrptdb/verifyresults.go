@@ -2,77 +2,59 @@ package tlsrptdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/mjl-/bstore"
 
 	"mox/dns"
-	"mox/internal/boltpages"
+	"mox/internal/dbformat"
 )
 
 // verifyResults checks the database with results.
 func verifyResults(ctx context.Context, dir string) (problems []string, err error) {
-	path := filepath.Join(dir, ResultsName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := boltpages.Check(path); err != nil {
-		return []string{err.Error()}, nil
-	}
-	d, err := OpenResults(ctx, ResultsOptions{Dir: dir})
-	if err != nil {
-		return nil, err
-	}
-	err = d.bdb.Read(ctx, func(tx *bstore.Tx) error {
-		problems, err = verifyResultsTx(tx)
-		return err
+	open := func() (*Results, error) { return OpenResults(ctx, ResultsOptions{Dir: dir}) }
+	return dbformat.Verify(filepath.Join(dir, ResultsName), open, func(d *Results, add func(format string, args ...any)) {
+		if err := d.bdb.Read(ctx, func(tx *bstore.Tx) error { return verifyResultsTx(tx, add) }); err != nil {
+			add("reading tls results: %v", err)
+		}
 	})
-	if err != nil {
-		problems = append(problems, fmt.Sprintf("reading tls results: %v", err))
-	}
-	return problems, d.Close()
 }
 
-func verifyResultsTx(tx *bstore.Tx) (problems []string, err error) {
+func verifyResultsTx(tx *bstore.Tx, add func(format string, args ...any)) error {
 	want := map[string]int64{}
-	err = bstore.QueryTx[TLSResult](tx).ForEach(func(r TLSResult) error {
+	err := bstore.QueryTx[TLSResult](tx).ForEach(func(r TLSResult) error {
 		want[kindResults]++
 		if problem := r.verify(); problem != "" {
-			problems = append(problems, fmt.Sprintf("tls result %d: %s", r.ID, problem))
+			add("tls result %d: %s", r.ID, problem)
 		}
 		return nil
 	})
 	if err != nil {
-		return problems, err
+		return err
 	}
 	err = bstore.QueryTx[tlsHost](tx).ForEach(func(h tlsHost) error {
 		want[kindHosts]++
 		if !isDomain(h.Host) {
-			problems = append(problems, fmt.Sprintf("host that did tls is no domain: %.300q", h.Host))
+			add("host that did tls is no domain: %.300q", h.Host)
 		}
 		return nil
 	})
 	if err != nil {
-		return problems, err
+		return err
 	}
 	for _, kind := range []string{kindResults, kindHosts} {
 		n, err := addUsage(tx, kind, 0)
 		if err != nil {
-			return problems, err
+			return err
 		}
 		if n != want[kind] {
-			problems = append(problems, fmt.Sprintf("there are %d records of %s, not %d", want[kind], kind, n))
+			add("there are %d records of %s, not %d", want[kind], kind, n)
 		}
 	}
 	// All of them can be read.
-	return problems, bstore.QueryTx[Suppression](tx).ForEach(func(Suppression) error { return nil })
+	return bstore.QueryTx[Suppression](tx).ForEach(func(Suppression) error { return nil })
 }
 
 func isDomain(s string) bool {
