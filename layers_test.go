@@ -38,7 +38,7 @@ var layers = []layer{
 	{"L1a", "", []string{"dns smtp imap message"}},
 	{"L1b", "", []string{"imap/wire message/trace sasl publicsuffix iprev dnsbl subjectpass spf dkim mtasts tlsrpt dane dsn srs rdap webhook webapi"}},
 	{"L1c", "", []string{"dmarc dmarc/report arc smtpclient imapclient"}},
-	{"L2", "", []string{"config", "internal/batch", "internal/boltpages", "internal/dbformat"}},
+	{"L2", "", []string{"config", "internal/batch", "internal/boltpages", "internal/dbformat", "internal/reportdb"}},
 	{"L3", "storage packages are joined by the engines above them, so that each database can be understood, locked and backed up on its own", []string{
 		"store",
 		"junk internal/fts",
@@ -77,7 +77,7 @@ var rules = []struct {
 }{
 	{[]string{"github.com/mjl-/bstore", "go.etcd.io/bbolt"},
 		func(l layer, pkg string) bool {
-			return l.name == "L3" || pkg == "internal/boltpages" || pkg == "internal/dbformat"
+			return l.name == "L3" || pkg == "internal/boltpages" || pkg == "internal/dbformat" || pkg == "internal/reportdb"
 		},
 		"only storage packages (L3) know the database"},
 	{[]string{"github.com/prometheus"},

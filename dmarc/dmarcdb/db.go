@@ -10,6 +10,7 @@ import (
 	"mox/internal/batch"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
+	"mox/internal/reportdb"
 	"mox/mlog"
 )
 
@@ -22,14 +23,17 @@ const (
 // pkgName is the name of this package in metrics.
 const pkgName = "dmarcdb"
 
+// kind is that of the reports, in errors.
+const kind = "dmarc"
+
 // Errors, to be matched with errors.Is.
 var (
 	// ErrDuplicate: the report has been stored before.
-	ErrDuplicate = errors.New("report was received before")
+	ErrDuplicate = reportdb.ErrDuplicate
 	// ErrLimit: there are too many reports already.
-	ErrLimit = errors.New("too many reports")
+	ErrLimit = reportdb.ErrLimit
 	// ErrNotFound: there is no such report.
-	ErrNotFound = errors.New("no such report")
+	ErrNotFound = reportdb.ErrNotFound
 	// ErrClosed: the database is closed.
 	ErrClosed = batch.ErrClosed
 )
@@ -42,25 +46,25 @@ type Options struct {
 
 // DB has the databases.
 type DB struct {
-	log     *slog.Logger
-	reports *bstore.DB
-	evals   *bstore.DB
-	limits  limits
-	writer  *batch.Writer[pending]
+	reportdb.SuppressList // Addresses that get no aggregate reports.
+
+	log      *slog.Logger
+	reports  *bstore.DB
+	received *received // In reports.
+	evals    *bstore.DB
+	limits   limits
+	writer   *batch.Writer[pending]
 }
 
 // limits are variable for tests.
 type limits struct {
-	reporterDay, domainDay, domainReports int
-	domainSize                            int64
-	domainEvaluations, evaluations        int64
-	suppressions                          int
+	domainEvaluations, evaluations int64
 }
 
 // Open opens or creates the databases in a data directory.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	metrics.PanicPackages(pkgName)
-	d := &DB{log: opts.Log, limits: limits{MaxReporterDay, MaxDomainDay, MaxDomainReports, MaxDomainSize, MaxDomainEvaluations, MaxEvaluations, MaxSuppressions}}
+	d := &DB{log: opts.Log, limits: limits{MaxDomainEvaluations, MaxEvaluations}}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -72,6 +76,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if d.evals, err = dbformat.OpenIn(ctx, opts.Dir, EvaluationsName, evaluationFormat, evaluationTypes()...); err != nil {
 		return nil, errors.Join(err, d.reports.Close())
 	}
+	d.received, d.SuppressList = newReceived(d.reports), reportdb.NewSuppressList(d.evals, kind)
 	return d, nil
 }
 

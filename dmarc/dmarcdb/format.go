@@ -1,5 +1,7 @@
 package dmarcdb
 
+import "mox/internal/reportdb"
+
 // reportFormat is the number of the format of the records, see package dbformat: it goes up
 // with each change of their types, or of what is in them.
 const reportFormat = 1
@@ -15,5 +17,5 @@ const evaluationFormat = 1
 
 // evaluationTypes returns the types of the records.
 func evaluationTypes() []any {
-	return []any{Evaluation{}, evaluationUsage{}, Suppression{}}
+	return []any{Evaluation{}, evaluationUsage{}, reportdb.Suppression{}}
 }

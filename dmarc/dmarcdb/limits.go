@@ -53,17 +53,6 @@ const (
 	maxReasons = 5
 )
 
-// Limits on addresses that get no reports.
-const (
-	// MaxSuppressions is how many there may be.
-	MaxSuppressions = 10_000
-
-	// maxReportingAddress and maxComment are the lengths in bytes of an address and of
-	// the text with it.
-	maxReportingAddress = 1024
-	maxComment          = 1024
-)
-
 // writeDelay is how long evaluations are collected before they are written.
 const writeDelay = time.Second
 

@@ -3,12 +3,9 @@ package dmarcdb
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/mjl-/bstore"
 
 	"mox/dmarc/report"
 	"mox/dns"
@@ -18,37 +15,18 @@ import (
 // messages in a period: from from, before until. The newest are first, at most max
 // of them; zero is no limit.
 func (d *DB) Reports(ctx context.Context, domain dns.Domain, from, until time.Time, max int) ([]Report, error) {
-	q := bstore.QueryDB[Report](ctx, d.reports)
-	if !domain.IsZero() {
-		q.FilterNonzero(Report{PolicyDomain: domain.ASCII})
-	}
-	q.FilterGreaterEqual("End", from).FilterLess("Begin", until).SortDesc("End")
-	if max > 0 {
-		q.Limit(max)
-	}
-	l, err := q.List()
-	if err != nil {
-		return nil, fmt.Errorf("read dmarc reports: %w", err)
-	}
-	return l, nil
+	return d.received.List(ctx, domain, from, until, max)
 }
 
 // Feedback returns a report with its records, as many of them as are kept. The error
 // matches ErrNotFound if there is none.
 func (d *DB) Feedback(ctx context.Context, id int64) (Report, *report.Feedback, error) {
-	rep, c := Report{ID: id}, content{ReportID: id}
-	err := d.reports.Read(ctx, func(tx *bstore.Tx) error {
-		if err := tx.Get(&rep); err != nil {
-			return err
-		}
-		return tx.Get(&c)
-	})
-	if errors.Is(err, bstore.ErrAbsent) {
-		return Report{}, nil, ErrNotFound
-	} else if err != nil {
-		return Report{}, nil, fmt.Errorf("read dmarc report: %w", err)
+	rep := Report{ID: id}
+	data, err := d.received.Get(ctx, id, &rep)
+	if err != nil {
+		return Report{}, nil, err
 	}
-	f, err := decode(c.Data)
+	f, err := decode(data)
 	if err != nil {
 		return Report{}, nil, err
 	}
@@ -65,7 +43,7 @@ type Summary struct {
 // Summaries returns what was reported about messages in a period, by domain.
 func (d *DB) Summaries(ctx context.Context, from, until time.Time) ([]Summary, error) {
 	sums := map[string]*Summary{}
-	err := bstore.QueryDB[Report](ctx, d.reports).FilterGreaterEqual("End", from).FilterLess("Begin", until).ForEach(func(r Report) error {
+	err := d.received.Period(ctx, from, until).ForEach(func(r Report) error {
 		s := sums[r.PolicyDomain]
 		if s == nil {
 			s = &Summary{PolicyDomain: r.PolicyDomain}

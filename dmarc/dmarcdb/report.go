@@ -2,8 +2,6 @@ package dmarcdb
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	"mox/dmarc/report"
 	"mox/dns"
+	"mox/internal/reportdb"
 	"mox/publicsuffix"
 )
 
@@ -72,17 +71,26 @@ func (t *Tally) Add(o Tally) {
 	t.BothFail += o.BothFail
 }
 
-// content is what is kept of a report.
-type content struct {
-	ReportID int64 `bstore:"noauto"`
-	Data     []byte
-}
+// The names of these types are stored.
+type (
+	content     reportdb.Content
+	reportUsage reportdb.Usage
+)
 
-// reportUsage is what there is for a policy domain.
-type reportUsage struct {
-	PolicyDomain string
-	Reports      int64
-	Size         int64
+type received = reportdb.Reports[Report, content, reportUsage]
+
+// newReceived returns the reports in a database.
+func newReceived(db *bstore.DB) *received {
+	return &received{
+		DB:     db,
+		Kind:   kind,
+		Begin:  "Begin",
+		Parts:  "records",
+		Limits: reportdb.Limits{ReporterDay: MaxReporterDay, DomainDay: MaxDomainDay, DomainReports: MaxDomainReports, DomainSize: MaxDomainSize},
+		Meta: func(r Report) reportdb.Meta {
+			return reportdb.Meta{ID: r.ID, PolicyDomain: r.PolicyDomain, Reporter: r.Reporter, Digest: r.Digest, Received: r.Received, Size: r.Size, Kept: r.Kept}
+		},
+	}
 }
 
 // An Incoming is a report to be stored. It takes at most about [MaxContent] bytes of
@@ -112,13 +120,11 @@ func NewIncoming(f *report.Feedback, policyDomain, from dns.Domain) (*Incoming, 
 	if !ok {
 		org = from
 	}
-	// The reporter counts, because anyone can give the name and id of another.
-	sum := sha256.Sum256([]byte(strings.Join([]string{policyDomain.ASCII, org.ASCII, f.Metadata.OrgName, f.Metadata.ReportID}, "\x00")))
 	in := &Incoming{data: data, rep: Report{
 		PolicyDomain: policyDomain.ASCII,
 		FromDomain:   from.ASCII,
 		Reporter:     org.ASCII,
-		Digest:       hex.EncodeToString(sum[:]),
+		Digest:       reportdb.Digest(policyDomain.ASCII, org.ASCII, f.Metadata.OrgName, f.Metadata.ReportID),
 		OrgName:      clip(f.Metadata.OrgName),
 		Email:        clip(f.Metadata.Email),
 		ReportID:     clip(f.Metadata.ReportID),
@@ -158,16 +164,7 @@ func (d *DB) AddReport(ctx context.Context, in *Incoming, ref Reference) (int64,
 	}
 	rep.Received = rep.Received.UTC().Round(0)
 	err := d.reports.Write(ctx, func(tx *bstore.Tx) error {
-		if err := d.admit(tx, rep); err != nil {
-			return err
-		}
-		if err := tx.Insert(&rep); err != nil {
-			return err
-		}
-		if err := tx.Insert(&content{rep.ID, in.data}); err != nil {
-			return err
-		}
-		return d.account(tx, rep)
+		return d.received.Insert(tx, &rep, in.data)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store dmarc report: %w", err)
@@ -176,59 +173,4 @@ func (d *DB) AddReport(ctx context.Context, in *Incoming, ref Reference) (int64,
 		m.count(rep.PolicyDomain)
 	}
 	return rep.ID, nil
-}
-
-// admit returns why a report is not stored.
-func (d *DB) admit(tx *bstore.Tx, rep Report) error {
-	exists, err := bstore.QueryTx[Report](tx).FilterNonzero(Report{Digest: rep.Digest}).Exists()
-	if err != nil {
-		return err
-	} else if exists {
-		return ErrDuplicate
-	}
-	since := rep.Received.Add(-24 * time.Hour)
-	n, err := bstore.QueryTx[Report](tx).FilterNonzero(Report{PolicyDomain: rep.PolicyDomain, Reporter: rep.Reporter}).FilterGreater("Received", since).Limit(d.limits.reporterDay).Count()
-	if err != nil {
-		return err
-	} else if n >= d.limits.reporterDay {
-		return fmt.Errorf("%w about %s from %s", ErrLimit, rep.PolicyDomain, rep.Reporter)
-	}
-	n, err = bstore.QueryTx[Report](tx).FilterNonzero(Report{PolicyDomain: rep.PolicyDomain}).FilterGreater("Received", since).Limit(d.limits.domainDay).Count()
-	if err != nil {
-		return err
-	} else if n >= d.limits.domainDay {
-		return fmt.Errorf("%w about %s", ErrLimit, rep.PolicyDomain)
-	}
-	return nil
-}
-
-// account counts a report that was inserted, and removes the oldest until all are
-// within the limits.
-func (d *DB) account(tx *bstore.Tx, rep Report) error {
-	u := reportUsage{PolicyDomain: rep.PolicyDomain}
-	err := tx.Get(&u)
-	isNew := errors.Is(err, bstore.ErrAbsent)
-	if err != nil && !isNew {
-		return err
-	}
-	u.Reports++
-	u.Size += rep.Size
-	for u.Reports > 1 && (u.Reports > int64(d.limits.domainReports) || u.Size > d.limits.domainSize) {
-		old, err := bstore.QueryTx[Report](tx).FilterNonzero(Report{PolicyDomain: rep.PolicyDomain}).FilterNotEqual("ID", rep.ID).SortAsc("Received").Limit(1).Get()
-		if err != nil {
-			return fmt.Errorf("oldest report: %w", err)
-		}
-		if err := tx.Delete(&content{ReportID: old.ID}); err != nil {
-			return err
-		}
-		if err := tx.Delete(&old); err != nil {
-			return err
-		}
-		u.Reports--
-		u.Size -= old.Size
-	}
-	if isNew {
-		return tx.Insert(&u)
-	}
-	return tx.Update(&u)
 }

@@ -13,6 +13,7 @@ import (
 
 	"mox/dmarc/report"
 	"mox/dns"
+	"mox/internal/reportdb"
 	"mox/internal/testkit"
 )
 
@@ -37,6 +38,10 @@ func TestReportIsStoredAndFoundAgain(t *testing.T) {
 	if rep.PolicyDomain != "example.org" || rep.FromDomain != "mail.reporter.example" || rep.Reporter != "reporter.example" || rep.OrgName != "Reporter" ||
 		rep.ReportID != "one" || rep.Account != "ann" || rep.ContentID != 7 || !rep.Received.Equal(at) || rep.Records != 3 || rep.Kept != 3 {
 		t.Errorf("report %+v", rep)
+	}
+	meta := reportdb.Meta{ID: id, PolicyDomain: "example.org", Reporter: "reporter.example", Digest: rep.Digest, Received: rep.Received, Size: rep.Size, Kept: rep.Kept}
+	if got := d.received.Meta(rep); got != meta || got.Size == 0 || got.Digest == "" {
+		t.Errorf("meta %+v", got)
 	}
 	if want := (Tally{Messages: 3, Reject: 3, DKIMFail: 2, SPFFail: 3, BothFail: 2}); rep.Tally != want {
 		t.Errorf("tally %+v", rep.Tally)
@@ -112,64 +117,6 @@ func TestReportIsStoredOnceAndOnlyItsReporterCanPreventThat(t *testing.T) {
 		if _, err := d.AddReport(ctxbg, incoming(t, feedback(test.id, 1), test.domain, test.from), Reference{}); !errors.Is(err, test.want) {
 			t.Errorf("%d: %v, want %v", i, err, test.want)
 		}
-	}
-}
-
-func TestReportersAreLimited(t *testing.T) {
-	t.Parallel()
-	d := openDB(t)
-	d.limits.reporterDay, d.limits.domainDay = 2, 4
-	for i, test := range []struct {
-		from  string
-		hours int
-		want  error
-	}{
-		{"a.reporter.example", 0, nil},
-		{"b.reporter.example", 1, nil},
-		{"c.reporter.example", 2, ErrLimit}, // Subdomains are one reporter.
-		{"one.example", 3, nil},
-		{"two.example", 4, nil},
-		{"three.example", 5, ErrLimit}, // The domain has had all it can.
-		{"reporter.example", 24, nil},  // The first report is a day old.
-		{"reporter.example", 24, ErrLimit},
-	} {
-		ref := Reference{Received: day.Add(time.Duration(test.hours) * time.Hour)}
-		if _, err := d.AddReport(ctxbg, incoming(t, feedback(fmt.Sprint(i), 1), "example.org", test.from), ref); !errors.Is(err, test.want) {
-			t.Errorf("%d: %v, want %v", i, err, test.want)
-		}
-	}
-	if _, err := d.AddReport(ctxbg, incoming(t, feedback("x", 1), "example.net", "reporter.example"), Reference{Received: day}); err != nil {
-		t.Errorf("about another domain: %v", err)
-	}
-}
-
-func TestOldestReportsMakeRoom(t *testing.T) {
-	t.Parallel()
-	size := int64(len(incoming(t, feedback("0", 1), "example.org", "r.example").data))
-	for name, set := range map[string]func(*limits){
-		"number": func(l *limits) { l.domainReports = 3 },
-		"size":   func(l *limits) { l.domainSize = 3*size + size/2 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := openDB(t)
-			set(&d.limits)
-			for i := range 5 {
-				f := feedback(fmt.Sprint(i), 1)
-				f.Metadata.End = f.Metadata.End.Add(time.Duration(-i) * time.Hour) // Which does not matter.
-				if _, err := d.AddReport(ctxbg, incoming(t, f, "example.org", "r.example"), Reference{Received: day.Add(time.Duration(i) * time.Minute)}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			l, err := d.Reports(ctxbg, dns.Domain{}, day, day.AddDate(0, 0, 1), 0)
-			got := ""
-			for _, r := range l {
-				got += r.ReportID
-			}
-			if err != nil || got != "234" {
-				t.Errorf("reports %q, %v", got, err)
-			}
-		})
 	}
 }
 

@@ -2,7 +2,6 @@ package dmarcdb
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -39,51 +38,14 @@ func Verify(ctx context.Context, dir string) (problems []string, err error) {
 }
 
 func verifyReports(ctx context.Context, db *bstore.DB, add func(format string, args ...any)) error {
-	want := map[string]reportUsage{}
-	err := db.Read(ctx, func(tx *bstore.Tx) error {
-		reports := map[int64]bool{}
-		err := bstore.QueryTx[Report](tx).ForEach(func(r Report) error {
-			reports[r.ID] = true
-			u := want[r.PolicyDomain]
-			want[r.PolicyDomain] = reportUsage{r.PolicyDomain, u.Reports + 1, u.Size + r.Size}
-			c := content{ReportID: r.ID}
-			if err := tx.Get(&c); errors.Is(err, bstore.ErrAbsent) {
-				add("report %d has no content", r.ID)
-				return nil
-			} else if err != nil {
-				return err
-			}
-			if f, err := decode(c.Data); err != nil {
-				add("report %d: %v", r.ID, err)
-			} else if len(f.Records) != int(r.Kept) || int64(len(c.Data)) != r.Size {
-				add("report %d has %d records in %d bytes, not %d in %d", r.ID, len(f.Records), len(c.Data), r.Kept, r.Size)
-			}
-			return nil
-		})
+	records := func(data []byte) (int, error) {
+		f, err := decode(data)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		err = bstore.QueryTx[content](tx).ForEach(func(c content) error {
-			if !reports[c.ReportID] {
-				add("content of report %d, which does not exist", c.ReportID)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		return bstore.QueryTx[reportUsage](tx).ForEach(func(u reportUsage) error {
-			if w := want[u.PolicyDomain]; w != u {
-				add("domain %s has %d reports with %d bytes, not %d with %d", u.PolicyDomain, w.Reports, w.Size, u.Reports, u.Size)
-			}
-			delete(want, u.PolicyDomain)
-			return nil
-		})
-	})
-	for _, domain := range slices.Sorted(maps.Keys(want)) {
-		add("reports about domain %s are not counted", domain)
+		return len(f.Records), nil
 	}
-	return err
+	return db.Read(ctx, func(tx *bstore.Tx) error { return newReceived(db).Verify(tx, records, add) })
 }
 
 func verifyEvaluations(ctx context.Context, db *bstore.DB, add func(format string, args ...any)) error {

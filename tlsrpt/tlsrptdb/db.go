@@ -4,36 +4,31 @@ import (
 	"context"
 	"errors"
 
-	"github.com/mjl-/bstore"
-
 	"mox/internal/dbformat"
+	"mox/internal/reportdb"
 )
 
 // FileName is the name of the database in the data directory.
 const FileName = "tlsrpt.db"
 
+// kind is that of the reports, in errors.
+const kind = "tls"
+
 // Errors, to be matched with errors.Is.
 var (
 	// ErrDuplicate: the report has been stored before.
-	ErrDuplicate = errors.New("report was received before")
+	ErrDuplicate = reportdb.ErrDuplicate
 	// ErrLimit: there are too many reports already.
-	ErrLimit = errors.New("too many reports")
+	ErrLimit = reportdb.ErrLimit
 	// ErrNotFound: there is no such report.
-	ErrNotFound = errors.New("no such report")
+	ErrNotFound = reportdb.ErrNotFound
 	// ErrOtherDomains: a report is not about a domain of ours.
 	ErrOtherDomains = errors.New("report is not about a domain or host here")
 )
 
 // DB is the database.
 type DB struct {
-	bdb    *bstore.DB
-	limits limits
-}
-
-// limits are variable for tests.
-type limits struct {
-	reporterDay, domainDay, domainReports int
-	domainSize                            int64
+	received *received
 }
 
 // Open opens or creates the database in a data directory.
@@ -42,10 +37,10 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{bdb, limits{MaxReporterDay, MaxDomainDay, MaxDomainReports, MaxDomainSize}}, nil
+	return &DB{newReceived(bdb)}, nil
 }
 
 // Close closes the database.
 func (d *DB) Close() error {
-	return d.bdb.Close()
+	return d.received.DB.Close()
 }

@@ -51,14 +51,6 @@ const (
 
 	// maxPending is how many records may wait to be written.
 	maxPending = 10_000
-
-	// MaxSuppressions is how many addresses can be suppressed, and maxComment the length
-	// in bytes of the text with each.
-	MaxSuppressions = 10_000
-	maxComment      = 1024
-
-	// maxReportingAddress is the length in bytes of an address for reports.
-	maxReportingAddress = 1024
 )
 
 // Limits on what is known of hosts that did TLS.

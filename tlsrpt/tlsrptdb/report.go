@@ -2,8 +2,6 @@ package tlsrptdb
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/dns"
+	"mox/internal/reportdb"
 	"mox/publicsuffix"
 	"mox/tlsrpt"
 )
@@ -53,17 +52,26 @@ type Report struct {
 	ContentID int64
 }
 
-// content is what is kept of the policies.
-type content struct {
-	ReportID int64 `bstore:"noauto"`
-	Data     []byte
-}
+// The names of these types are stored.
+type (
+	content reportdb.Content
+	usage   reportdb.Usage
+)
 
-// usage is what there is for a domain.
-type usage struct {
-	PolicyDomain string
-	Reports      int64
-	Size         int64
+type received = reportdb.Reports[Report, content, usage]
+
+// newReceived returns the reports in a database.
+func newReceived(db *bstore.DB) *received {
+	return &received{
+		DB:     db,
+		Kind:   kind,
+		Begin:  "Start",
+		Parts:  "details",
+		Limits: reportdb.Limits{ReporterDay: MaxReporterDay, DomainDay: MaxDomainDay, DomainReports: MaxDomainReports, DomainSize: MaxDomainSize},
+		Meta: func(r Report) reportdb.Meta {
+			return reportdb.Meta{ID: r.ID, PolicyDomain: r.PolicyDomain, Reporter: r.Reporter, Digest: r.Digest, Received: r.Received, Size: r.Size, Kept: r.Kept}
+		},
+	}
 }
 
 // An Incoming is a report to be stored. It takes at most about [MaxContent] bytes of
@@ -130,15 +138,13 @@ func NewIncoming(r tlsrpt.Report, ours func(dns.Domain) bool, host bool, from dn
 			HostReport:   host,
 			FromDomain:   from.ASCII,
 			Reporter:     org.ASCII,
+			Digest:       reportdb.Digest(domain, org.ASCII, r.OrganizationName, r.ReportID),
 			OrgName:      cut(r.OrganizationName, maxText),
 			ContactInfo:  cut(r.ContactInfo, maxText),
 			ReportID:     cut(r.ReportID, maxText),
 			Start:        r.Start.UTC(),
 			End:          r.End.UTC(),
 		}
-		// The reporter counts, because anyone can give the name and id of another.
-		sum := sha256.Sum256([]byte(strings.Join([]string{domain, org.ASCII, r.OrganizationName, r.ReportID}, "\x00")))
-		rep.Digest = hex.EncodeToString(sum[:])
 		p, err := newPart(rep, policies[domain], &b)
 		if err != nil {
 			return nil, err
@@ -184,24 +190,15 @@ func (d *DB) AddReport(ctx context.Context, in *Incoming, ref Reference) error {
 	received := ref.Received.UTC().Round(0)
 	var stored []part
 	var refused error
-	err := d.bdb.Write(ctx, func(tx *bstore.Tx) error {
+	err := d.received.DB.Write(ctx, func(tx *bstore.Tx) error {
 		stored, refused = nil, nil
 		for _, p := range in.parts {
 			rep := p.rep
 			rep.Account, rep.ContentID, rep.Received = ref.Account, ref.ContentID, received
-			if err := d.admit(tx, rep); errors.Is(err, ErrDuplicate) || errors.Is(err, ErrLimit) {
+			if err := d.received.Insert(tx, &rep, p.data); errors.Is(err, ErrDuplicate) || errors.Is(err, ErrLimit) {
 				refused = err
 				continue
 			} else if err != nil {
-				return err
-			}
-			if err := tx.Insert(&rep); err != nil {
-				return err
-			}
-			if err := tx.Insert(&content{rep.ID, p.data}); err != nil {
-				return err
-			}
-			if err := d.account(tx, rep); err != nil {
 				return err
 			}
 			stored = append(stored, p)
@@ -220,59 +217,4 @@ func (d *DB) AddReport(ctx context.Context, in *Incoming, ref Reference) error {
 		}
 	}
 	return nil
-}
-
-// admit returns why a report is not stored.
-func (d *DB) admit(tx *bstore.Tx, rep Report) error {
-	exists, err := bstore.QueryTx[Report](tx).FilterNonzero(Report{Digest: rep.Digest}).Exists()
-	if err != nil {
-		return err
-	} else if exists {
-		return ErrDuplicate
-	}
-	since := rep.Received.Add(-24 * time.Hour)
-	n, err := bstore.QueryTx[Report](tx).FilterNonzero(Report{PolicyDomain: rep.PolicyDomain, Reporter: rep.Reporter}).FilterGreater("Received", since).Limit(d.limits.reporterDay).Count()
-	if err != nil {
-		return err
-	} else if n >= d.limits.reporterDay {
-		return fmt.Errorf("%w about %s from %s", ErrLimit, rep.PolicyDomain, rep.Reporter)
-	}
-	n, err = bstore.QueryTx[Report](tx).FilterNonzero(Report{PolicyDomain: rep.PolicyDomain}).FilterGreater("Received", since).Limit(d.limits.domainDay).Count()
-	if err != nil {
-		return err
-	} else if n >= d.limits.domainDay {
-		return fmt.Errorf("%w about %s", ErrLimit, rep.PolicyDomain)
-	}
-	return nil
-}
-
-// account counts a report that was inserted, and removes the oldest until all are
-// within the limits.
-func (d *DB) account(tx *bstore.Tx, rep Report) error {
-	u := usage{PolicyDomain: rep.PolicyDomain}
-	err := tx.Get(&u)
-	isNew := errors.Is(err, bstore.ErrAbsent)
-	if err != nil && !isNew {
-		return err
-	}
-	u.Reports++
-	u.Size += rep.Size
-	for u.Reports > 1 && (u.Reports > int64(d.limits.domainReports) || u.Size > d.limits.domainSize) {
-		old, err := bstore.QueryTx[Report](tx).FilterNonzero(Report{PolicyDomain: rep.PolicyDomain}).FilterNotEqual("ID", rep.ID).SortAsc("Received").Limit(1).Get()
-		if err != nil {
-			return fmt.Errorf("oldest report: %w", err)
-		}
-		if err := tx.Delete(&content{ReportID: old.ID}); err != nil {
-			return err
-		}
-		if err := tx.Delete(&old); err != nil {
-			return err
-		}
-		u.Reports--
-		u.Size -= old.Size
-	}
-	if isNew {
-		return tx.Insert(&u)
-	}
-	return tx.Update(&u)
 }

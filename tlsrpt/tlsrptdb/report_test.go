@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mox/dns"
+	"mox/internal/reportdb"
 	"mox/internal/testkit"
 	"mox/tlsrpt"
 )
@@ -48,6 +49,10 @@ func TestReportIsStoredForEachOfOurDomains(t *testing.T) {
 	if rep.PolicyDomain != "example.org" || !rep.HostReport || rep.FromDomain != "mail.reporter.example" || rep.Reporter != "reporter.example" || rep.OrgName != "Reporter" ||
 		rep.ReportID != "one" || rep.Account != "ann" || rep.ContentID != 7 || !rep.Received.Equal(at) || rep.Successes != 80 || rep.Failures != 6 || rep.Details != 4 || rep.Kept != 4 {
 		t.Errorf("report %+v", rep)
+	}
+	meta := reportdb.Meta{ID: l[0].ID, PolicyDomain: "example.org", Reporter: "reporter.example", Digest: rep.Digest, Received: rep.Received, Size: rep.Size, Kept: rep.Kept}
+	if got := d.received.Meta(rep); got != meta || got.Size == 0 || got.Digest == "" {
+		t.Errorf("meta %+v", got)
 	}
 	sums, err := d.Summaries(ctxbg, day, day.AddDate(0, 0, 1))
 	if want := []Summary{{"example.org", 1, 80, 6}, {"mx.example.org", 1, 40, 3}}; err != nil || !reflect.DeepEqual(sums, want) {
@@ -98,61 +103,6 @@ func TestReportIsStoredOnceAndOnlyItsReporterCanPreventThat(t *testing.T) {
 	}
 	if l, err := d.Reports(ctxbg, dns.Domain{}, day, day.AddDate(0, 0, 1), 0); err != nil || len(l) != 4 {
 		t.Errorf("%d reports, %v", len(l), err)
-	}
-}
-
-func TestReportersAreLimited(t *testing.T) {
-	t.Parallel()
-	d := openDB(t)
-	d.limits.reporterDay, d.limits.domainDay = 2, 4
-	for i, test := range []struct {
-		from  string
-		hours int
-		want  error
-	}{
-		{"a.reporter.example", 0, nil},
-		{"b.reporter.example", 1, nil},
-		{"c.reporter.example", 2, ErrLimit}, // Subdomains are one reporter.
-		{"one.example", 3, nil},
-		{"two.example", 4, nil},
-		{"three.example", 5, ErrLimit}, // The domain has had all it can.
-		{"reporter.example", 24, nil},  // The first report is a day old.
-		{"reporter.example", 24, ErrLimit},
-	} {
-		ref := Reference{Received: day.Add(time.Duration(test.hours) * time.Hour)}
-		if err := d.AddReport(ctxbg, incoming(t, tlsReport(fmt.Sprint(i), policy("example.org")), test.from), ref); !errors.Is(err, test.want) {
-			t.Errorf("%d: %v, want %v", i, err, test.want)
-		}
-	}
-}
-
-func TestOldestReportsMakeRoom(t *testing.T) {
-	t.Parallel()
-	size := int64(len(incoming(t, tlsReport("0", policy("example.org")), "r.example").parts[0].data))
-	for name, set := range map[string]func(*limits){
-		"number": func(l *limits) { l.domainReports = 3 },
-		"size":   func(l *limits) { l.domainSize = 3*size + size/2 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := openDB(t)
-			set(&d.limits)
-			for i := range 5 {
-				r := tlsReport(fmt.Sprint(i), policy("example.org"))
-				r.End = r.End.Add(time.Duration(-i) * time.Hour) // Which does not matter.
-				if err := d.AddReport(ctxbg, incoming(t, r, "r.example"), Reference{Received: day.Add(time.Duration(i) * time.Minute)}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			l, err := d.Reports(ctxbg, dns.Domain{}, day, day.AddDate(0, 0, 1), 0)
-			got := ""
-			for _, r := range l {
-				got += r.ReportID
-			}
-			if err != nil || got != "234" {
-				t.Errorf("reports %q, %v", got, err)
-			}
-		})
 	}
 }
 
@@ -295,11 +245,11 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 		t.Fatalf("%d reports, %v", len(l), err)
 	}
 	for _, err := range []error{
-		d.bdb.Delete(ctxbg, &content{ReportID: l[0].ID}),
-		d.bdb.Update(ctxbg, &content{l[1].ID, []byte("x")}),
-		d.bdb.Insert(ctxbg, &content{ReportID: 99}),
-		d.bdb.Update(ctxbg, &usage{"example.org", 5, 5}),
-		d.bdb.Delete(ctxbg, &usage{PolicyDomain: "example.net"}),
+		d.received.DB.Delete(ctxbg, &content{ReportID: l[0].ID}),
+		d.received.DB.Update(ctxbg, &content{l[1].ID, []byte("x")}),
+		d.received.DB.Insert(ctxbg, &content{ReportID: 99}),
+		d.received.DB.Update(ctxbg, &usage{"example.org", 5, 5}),
+		d.received.DB.Delete(ctxbg, &usage{PolicyDomain: "example.net"}),
 		d.Close(),
 	} {
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"mox/internal/batch"
 	"mox/internal/dbformat"
 	"mox/internal/metrics"
+	"mox/internal/reportdb"
 	"mox/mlog"
 	"mox/tlsrpt"
 )
@@ -59,6 +60,8 @@ type ResultsOptions struct {
 
 // Results is the database of how TLS went with our own deliveries.
 type Results struct {
+	reportdb.SuppressList // Addresses that get no TLS reports.
+
 	log    *slog.Logger
 	bdb    *bstore.DB
 	limits resultLimits
@@ -67,13 +70,13 @@ type Results struct {
 
 // resultLimits are variable for tests.
 type resultLimits struct {
-	results, policyDay, recipientDay, hosts, suppressions int
+	results, policyDay, recipientDay, hosts int
 }
 
 // OpenResults opens or creates the database in a data directory.
 func OpenResults(ctx context.Context, opts ResultsOptions) (*Results, error) {
 	metrics.PanicPackages(pkgName)
-	d := &Results{log: opts.Log, limits: resultLimits{MaxResults, MaxPolicyDay, MaxRecipientDay, MaxHosts, MaxSuppressions}}
+	d := &Results{log: opts.Log, limits: resultLimits{MaxResults, MaxPolicyDay, MaxRecipientDay, MaxHosts}}
 	if d.log == nil {
 		d.log = mlog.Discard()
 	}
@@ -82,12 +85,19 @@ func OpenResults(ctx context.Context, opts ResultsOptions) (*Results, error) {
 	if d.bdb, err = dbformat.OpenIn(ctx, opts.Dir, ResultsName, resultFormat, resultTypes()...); err != nil {
 		return nil, err
 	}
+	d.SuppressList = reportdb.NewSuppressList(d.bdb, kind)
 	return d, nil
 }
 
 // Close writes what waits to be written and closes the database.
 func (d *Results) Close() error {
 	return errors.Join(d.writer.Close(), d.bdb.Close())
+}
+
+// Suppress adds an address, or changes until when and why it gets no reports. The error
+// matches ErrLimit if there are too many. A long comment is cut.
+func (d *Results) Suppress(ctx context.Context, address string, until time.Time, comment string) (reportdb.Suppression, error) {
+	return d.SuppressList.Suppress(ctx, address, until, cut(comment, reportdb.MaxComment))
 }
 
 // A Session is how TLS went on one connection, as far as it is about one policy.

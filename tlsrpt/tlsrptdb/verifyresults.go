@@ -10,6 +10,7 @@ import (
 
 	"mox/dns"
 	"mox/internal/dbformat"
+	"mox/internal/reportdb"
 )
 
 // verifyResults checks the database with results.
@@ -54,7 +55,7 @@ func verifyResultsTx(tx *bstore.Tx, add func(format string, args ...any)) error 
 		}
 	}
 	// All of them can be read.
-	return bstore.QueryTx[Suppression](tx).ForEach(func(Suppression) error { return nil })
+	return bstore.QueryTx[reportdb.Suppression](tx).ForEach(func(reportdb.Suppression) error { return nil })
 }
 
 func isDomain(s string) bool {

@@ -1,4 +1,4 @@
-package dmarcdb
+package reportdb
 
 import (
 	"errors"
@@ -52,7 +52,7 @@ func TestSuppressedAddressGetsNoReportsUntilItsTime(t *testing.T) {
 func TestSuppressedAddressesAreBounded(t *testing.T) {
 	t.Parallel()
 	d := openDB(t)
-	d.limits.suppressions = 1
+	d.max = 1
 	if _, err := d.Suppress(ctxbg, "a@example.org", day, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -68,39 +68,10 @@ func TestSuppressedAddressesAreBounded(t *testing.T) {
 	}{
 		{"", "", day}, {"c@example.org", "", time.Time{}},
 		{strings.Repeat("x", maxReportingAddress+1), "", day},
-		{"c@example.org", strings.Repeat("x", maxComment+1), day},
+		{"c@example.org", strings.Repeat("x", MaxComment+1), day},
 	} {
 		if _, err := d.Suppress(ctxbg, tc.address, tc.until, tc.comment); err == nil || errors.Is(err, ErrLimit) {
 			t.Errorf("%.20q: %v", tc.address, err)
 		}
-	}
-}
-
-func TestEvaluationsAreReadOneByOne(t *testing.T) {
-	t.Parallel()
-	d := openDB(t)
-	for i, ip := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
-		addAll(t, d, evaluation("example.com", ip, day.Add(time.Duration(i)*time.Hour)))
-	}
-	addAll(t, d, evaluation("example.net", "192.0.2.4", day))
-	read := func(from, until time.Time, stop int, err error) (ips []string, rerr error) {
-		rerr = d.EachEvaluation(ctxbg, "example.com", from, until, func(e Evaluation) (bool, error) {
-			ips = append(ips, e.Record.SourceIP.String())
-			return len(ips) < stop, err
-		})
-		return ips, rerr
-	}
-	all, end := day, day.Add(24*time.Hour)
-	if l, err := read(all, end, 10, nil); err != nil || strings.Join(l, " ") != "192.0.2.1 192.0.2.2 192.0.2.3" {
-		t.Errorf("%q, %v", l, err)
-	}
-	if l, err := read(day.Add(time.Hour), day.Add(2*time.Hour), 10, nil); err != nil || strings.Join(l, " ") != "192.0.2.2" {
-		t.Errorf("of an hour: %q, %v", l, err)
-	}
-	if l, err := read(all, end, 2, nil); err != nil || len(l) != 2 {
-		t.Errorf("stopped: %q, %v", l, err)
-	}
-	if l, err := read(all, end, 10, errors.ErrUnsupported); !errors.Is(err, errors.ErrUnsupported) || len(l) != 1 {
-		t.Errorf("failed: %q, %v", l, err)
 	}
 }
