@@ -34,6 +34,7 @@ var layers = []layer{
 		"internal/script",
 		"internal/testkit",
 		"internal/testkit/netns",
+		"internal/testkit/peers",
 	}},
 	{"L1a", "", []string{"dns smtp imap message"}},
 	{"L1b", "", []string{"imap/wire message/trace sasl publicsuffix iprev dnsbl subjectpass spf dkim mtasts tlsrpt dane dsn srs rdap webhook webapi"}},

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"mox/dane"
 	"mox/dns"
 	"mox/internal/testkit"
+	"mox/internal/testkit/peers"
 	"mox/smtpclient"
 )
 
@@ -142,15 +145,13 @@ func TestPostfixIsVerifiedAsPosttlsFingerDoes(t *testing.T) {
 	testkit.NeedRoot(t, "starting postfix and giving posttls-finger a resolver")
 	ca := testkit.NewCA(t)
 	cert := ca.Issue(t, testkit.ECDSA, "mail.signed.example", "nexthop.signed.example")
-	postfix := testkit.StartPostfix(t, "mail.signed.example", ca, cert)
-	auth := testkit.NewAuthority(t, interopZones(t, postfix.Port, ca, cert)...)
+	postfix := peers.StartPostfix(t, peers.Options{Hostname: "mail.signed.example", CA: ca, Cert: cert})
+	number := int(netip.MustParseAddrPort(postfix.Addr).Port())
+	port := strconv.Itoa(number)
+	auth := testkit.NewAuthority(t, interopZones(t, port, ca, cert)...)
 	unbound := testkit.StartUnbound(t, testkit.UnboundOptions{Authority: auth, Port53: true})
 	r, err := dns.NewStrictResolver(dns.ResolverOptions{Servers: []string{unbound.Addr}})
 	if err != nil {
-		t.Fatal(err)
-	}
-	var port int
-	if _, err := fmt.Sscan(postfix.Port, &port); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range interopCases {
@@ -158,11 +159,11 @@ func TestPostfixIsVerifiedAsPosttlsFingerDoes(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if got, err := ourVerdict(ctx, t, r, tc.nexthop, port); got != tc.want {
+			if got, err := ourVerdict(ctx, t, r, tc.nexthop, number); got != tc.want {
 				t.Errorf("we say %s, %v, expected %s", got, err, tc.want)
 			}
 			if got, out := posttlsFinger(t, unbound.Command(t, "posttls-finger", "-c", "-l", "dane-only",
-				"-o", "dnssec_probe=ns:signed.example", tc.nexthop+":"+postfix.Port)); got != tc.want {
+				"-o", "dnssec_probe=ns:signed.example", tc.nexthop+":"+port)); got != tc.want {
 				t.Errorf("posttls-finger says %s, expected %s:\n%s", got, tc.want, out)
 			}
 		})

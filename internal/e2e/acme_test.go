@@ -86,7 +86,7 @@ func TestServeGetsCertificatesFromAnAuthority(t *testing.T) {
 	}
 	roots := pebble.Roots(t)
 	serve := func() *testkit.Process {
-		p := testkit.Start(t, exec.Command(binary(t), "-config", conf, "serve"))
+		p := testkit.Start(t, exec.Command(testkit.Mox(t), "-config", conf, "serve"))
 		p.WaitLine("ready to serve")
 		return p
 	}

@@ -317,7 +317,7 @@ func TestBackupThatIsKilledIsNotComplete(t *testing.T) {
 		dst := filepath.Join(testkit.DataDir(t), "backups")
 		args := append(append([]string{"-config", filepath.Join(s.dir, "mox.conf"), "backup"}, flags...), dst)
 		for i := range 6 {
-			cmd := exec.Command(binary(t), args...)
+			cmd := exec.Command(testkit.Mox(t), args...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,42 +34,12 @@ const patience = 60 * time.Second
 // soak reports whether the long forms of tests are to run.
 func soak() bool { return os.Getenv("MOX_SOAK") != "" }
 
-// buildDir has the binary, while tests run.
-var buildDir string
-
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if flag.Parse(); testing.Short() {
-			fmt.Println("the tests of the program are left out of the short ones")
-			return 0
-		}
-		dir, err := os.MkdirTemp("", "mox-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		buildDir = dir
-		return m.Run()
-	}())
-}
-
-var build = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "build", "-o", filepath.Join(buildDir, "mox"), "mox")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+	if flag.Parse(); testing.Short() {
+		fmt.Println("the tests of the program are left out of the short ones")
+		return
 	}
-	return nil
-})
-
-// binary returns the path of the built program.
-func binary(t testing.TB) string {
-	t.Helper()
-	if err := build(); err != nil {
-		t.Fatalf("building mox: %v", err)
-	}
-	return filepath.Join(buildDir, "mox")
+	os.Exit(testkit.RunMox(m))
 }
 
 // mox runs the program to its end and returns its output and its exit code.
@@ -78,7 +47,7 @@ func mox(t testing.TB, args ...string) (string, int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(t), args...)
+	cmd := exec.CommandContext(ctx, testkit.Mox(t), args...)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatalf("mox %s: %v", strings.Join(args, " "), err)
@@ -127,7 +96,7 @@ func localserve(t testing.TB, o options) *server {
 		o.loglevel = "info"
 	}
 	s := &server{t: t, dir: o.dir}
-	s.proc = startOnly(t, o.dir, append(o.wrap, binary(t), "-loglevel", o.loglevel)...)
+	s.proc = startOnly(t, o.dir, append(o.wrap, testkit.Mox(t), "-loglevel", o.loglevel)...)
 	s.ready()
 	if !o.dying {
 		t.Cleanup(func() {
@@ -159,7 +128,7 @@ func (s *server) ready() {
 func startOnly(t testing.TB, dir string, args ...string) *testkit.Process {
 	t.Helper()
 	if len(args) == 0 {
-		args = []string{binary(t)}
+		args = []string{testkit.Mox(t)}
 	}
 	args = append(args, "localserve", "-dir", dir, "-ports", "0")
 	return testkit.Start(t, exec.Command(args[0], args[1:]...))

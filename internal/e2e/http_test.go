@@ -131,7 +131,7 @@ func startWeb(t *testing.T, backend string) *web {
 	if out, code := mox(t, "-config", w.conf, "config", "test"); code != 0 {
 		t.Fatalf("config test: %s", out)
 	}
-	w.process = testkit.Start(t, exec.Command(binary(t), "-config", w.conf, "serve"))
+	w.process = testkit.Start(t, exec.Command(testkit.Mox(t), "-config", w.conf, "serve"))
 	w.process.WaitLine("ready to serve")
 	t.Cleanup(func() { _ = w.process.Stop() })
 	return w
@@ -316,7 +316,7 @@ func TestServeGetsCertificatesForAllThatItServes(t *testing.T) {
 		"site/index.html": "<p>home\n",
 		"ca.pem":          string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pebble.CA.Cert.Raw})),
 	})
-	p := testkit.Start(t, exec.Command(binary(t), "-config", filepath.Join(w.dir, "mox.conf"), "serve"))
+	p := testkit.Start(t, exec.Command(testkit.Mox(t), "-config", filepath.Join(w.dir, "mox.conf"), "serve"))
 	p.WaitLine("ready to serve")
 	t.Cleanup(func() { _ = p.Stop() })
 	roots := pebble.Roots(t)

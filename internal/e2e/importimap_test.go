@@ -17,6 +17,7 @@ import (
 	"mox/imap"
 	"mox/imapclient"
 	"mox/internal/testkit"
+	"mox/internal/testkit/peers"
 )
 
 // A foreign is a Dovecot that accounts are copied from.
@@ -38,34 +39,18 @@ func startForeign(t *testing.T, caps string) *foreign {
 		_, _ = fmt.Fprintf(w, `{"user":%q}`, user)
 	}))
 	t.Cleanup(tokens.Close)
+	dir := testkit.PublicDir(t)
+	testkit.WriteFile(t, filepath.Join(dir, "tokens"), "tokeninfo_url = "+tokens.URL+"/?token=\nusername_attribute = user\n")
 	ca := testkit.NewCA(t)
-	f := &foreign{tlsPort: testkit.FreePort(t)}
-	extra := `
-ssl = yes
-ssl_cert = <$DIR/cert.pem
-ssl_key = <$DIR/key.pem
+	d, c := dovecot(t, peers.DovecotOptions{CA: ca, Capabilities: caps, Config: `
 auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2
 passdb {
   driver = oauth2
   mechanisms = oauthbearer xoauth2
-  args = $DIR/tokens
+  args = ` + dir + `/tokens
 }
-service imap-login {
-  inet_listener imaps {
-    port = ` + f.tlsPort + `
-    ssl = yes
-  }
-}
-`
-	if caps != "" {
-		extra += "protocol imap {\n  imap_capability = " + caps + "\n}\n"
-	}
-	f.Client, f.port = startDovecot(t, extra, func(dir string) {
-		ca.WritePEM(t, dir, ca.Issue(t, testkit.ECDSA, "localhost"))
-		f.ca = filepath.Join(dir, "ca.pem")
-		check(t, os.WriteFile(filepath.Join(dir, "tokens"), []byte("tokeninfo_url = "+tokens.URL+"/?token=\nusername_attribute = user\n"), 0o600))
-	})
-	return f
+`})
+	return &foreign{c, d.Port, d.TLSPort, filepath.Join(d.Dir, "ca.pem")}
 }
 
 // importIMAP returns the command for a copy. The password is in a file.
@@ -147,7 +132,7 @@ func TestImportIMAPCarriesChangesOver(t *testing.T) {
 			}
 			// One connection hangs, until the command is interrupted.
 			hangs, told := cutting(t, f.port, 100_000, false)
-			cmd := exec.Command(binary(t), s.importIMAP("-tls", "none", "-port", hangs, "mox", "localhost", user)...)
+			cmd := exec.Command(testkit.Mox(t), s.importIMAP("-tls", "none", "-port", hangs, "mox", "localhost", user)...)
 			p := testkit.Start(t, cmd)
 			select {
 			case <-told:

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mox/internal/testkit"
 )
 
 // TestPasswordsAreNotShown types a password on a terminal, which does not show it, and
@@ -14,7 +16,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	s := localserve(t, options{})
 	conf := filepath.Join(s.dir, "mox.conf")
 	term := newTerminal(t, t.TempDir(), "/bin/sh")
-	set := fmt.Sprintf("%s -config %s setaccountpassword mox", binary(t), conf)
+	set := fmt.Sprintf("%s -config %s setaccountpassword mox", testkit.Mox(t), conf)
 	term.keys("clear; echo first; "+set, "Enter")
 	term.wait("first\nnew password of account mox:")
 	const secret = "another-secret"

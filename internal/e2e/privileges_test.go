@@ -157,7 +157,7 @@ func (r *rooted) issue() *x509.Certificate {
 // start starts the server.
 func (r *rooted) start(env ...string) {
 	r.t.Helper()
-	args := append(slices.Clone(r.wrap), binary(r.t), "-config", r.conf, "serve")
+	args := append(slices.Clone(r.wrap), testkit.Mox(r.t), "-config", r.conf, "serve")
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), env...)
 	r.proc = testkit.Start(r.t, cmd)
@@ -182,7 +182,7 @@ func (r *rooted) end(sig syscall.Signal, code int) {
 // setPassword gives the account a password.
 func (r *rooted) setPassword() {
 	r.t.Helper()
-	cmd := exec.Command(binary(r.t), "-config", r.conf, "setaccountpassword", "ann")
+	cmd := exec.Command(testkit.Mox(r.t), "-config", r.conf, "setaccountpassword", "ann")
 	cmd.Stdin = strings.NewReader(password + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("setaccountpassword: %v\n%s", err, out)

@@ -276,7 +276,7 @@ Routes:
 // startQueue starts the server.
 func startQueue(t *testing.T, conf string) *testkit.Process {
 	t.Helper()
-	return testkit.Start(t, exec.Command(binary(t), "-config", conf, "serve"))
+	return testkit.Start(t, exec.Command(testkit.Mox(t), "-config", conf, "serve"))
 }
 
 // fill queues messages to ten domains, as from several users at a time.

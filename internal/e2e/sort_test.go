@@ -11,6 +11,7 @@ import (
 
 	"mox/imap"
 	"mox/imapclient"
+	"mox/internal/testkit/peers"
 )
 
 // sortCriteria are orders that are compared.
@@ -24,7 +25,7 @@ var sortCriteria = []string{
 // defined.
 func TestSortAndThreadAsDovecot(t *testing.T) {
 	t.Parallel()
-	peer := dovecot(t)
+	_, peer := dovecot(t, peers.DovecotOptions{})
 	s := localserve(t, options{loglevel: "error", edit: tolerant})
 	own := s.inbox()
 	letters := append(readSpam(t), readMail(t)...)

@@ -90,7 +90,7 @@ func judgeUntilKilled(s *server, c *imapclient.Client, rnd *rand.Rand) {
 		time.Sleep(wait)
 		if retrain {
 			// Nobody waits for its end, which is that of the server.
-			cmd := exec.Command(binary(s.t), "-config", filepath.Join(s.dir, "mox.conf"), "retrain")
+			cmd := exec.Command(testkit.Mox(s.t), "-config", filepath.Join(s.dir, "mox.conf"), "retrain")
 			if cmd.Start() == nil {
 				time.Sleep(wait / 60)
 				defer func() { _ = cmd.Wait() }()

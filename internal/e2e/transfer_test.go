@@ -92,7 +92,7 @@ func TestImportKilled(t *testing.T) {
 // killInImport begins an import and kills the server when some of it is stored.
 func (s *server) killInImport(conf, mailbox, mbox string) (id string) {
 	s.t.Helper()
-	cmd := exec.Command(binary(s.t), "-config", conf, "import", "mbox", "mox", mailbox, "-")
+	cmd := exec.Command(testkit.Mox(s.t), "-config", conf, "import", "mbox", "mox", mailbox, "-")
 	in, err := cmd.StdinPipe()
 	check(s.t, err)
 	p := testkit.Start(s.t, cmd)

@@ -16,7 +16,7 @@ import (
 
 // tunnel returns the shell command that speaks IMAP with the server, without a password.
 func (s *server) tunnel() string {
-	return binary(s.t) + " -config " + filepath.Join(s.dir, "mox.conf") + " admin imapserve " + user
+	return testkit.Mox(s.t) + " -config " + filepath.Join(s.dir, "mox.conf") + " admin imapserve " + user
 }
 
 // mbsyncTunnel is the configuration of mbsync, with a command and a directory.
@@ -66,11 +66,11 @@ func TestTunnelMbsync(t *testing.T) {
 	}
 	succeed(t, "", "mbsync", "-c", rc, "all")
 	s.waitSubject("near", 1)
-	if out, code := run(t, "", binary(t), "-config", filepath.Join(s.dir, "mox.conf"), "admin", "imapserve", "nobody@localhost"); code != 1 || !strings.Contains(out, `no account can log in as "nobody@localhost"`) {
+	if out, code := run(t, "", testkit.Mox(t), "-config", filepath.Join(s.dir, "mox.conf"), "admin", "imapserve", "nobody@localhost"); code != 1 || !strings.Contains(out, `no account can log in as "nobody@localhost"`) {
 		t.Errorf("unknown address: exit code %d, %q", code, out)
 	}
 	s.stop()
-	if out, code := run(t, "", binary(t), "-config", filepath.Join(s.dir, "mox.conf"), "admin", "imapserve", user); code != 1 || !strings.Contains(out, "mox is not running") {
+	if out, code := run(t, "", testkit.Mox(t), "-config", filepath.Join(s.dir, "mox.conf"), "admin", "imapserve", user); code != 1 || !strings.Contains(out, "mox is not running") {
 		t.Errorf("no server: exit code %d, %q", code, out)
 	}
 }
@@ -115,7 +115,7 @@ func TestTunnelOneDescriptor(t *testing.T) {
 	if err := ours.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary(t), "-config", filepath.Join(s.dir, "mox.conf"), "admin", "imapserve", "-fd0", user)
+	cmd := exec.Command(testkit.Mox(t), "-config", filepath.Join(s.dir, "mox.conf"), "admin", "imapserve", "-fd0", user)
 	cmd.Stdin = theirs
 	p := testkit.Start(t, cmd)
 	if err := theirs.Close(); err != nil {

@@ -1,6 +1,6 @@
 // Package testkit has what tests of several packages need: directories and
 // golden files, a certificate authority, DNS servers in this process, of which one
-// signs with DNSSEC, unbound and Postfix as they are installed, a file system that
+// signs with DNSSEC, the program as it is built, unbound and pebble, a file system that
 // fails when told to, external programs, and the shared test data.
 //
 // Everything binds to port 0 on a loopback address, cleans up after itself when

@@ -45,6 +45,39 @@ func DataDir(t testing.TB) string {
 	return dir
 }
 
+// PublicDir returns a new directory that programs reach which give up the rights of root,
+// with directories in it. It is removed when the test ends.
+func PublicDir(t testing.TB, sub ...string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mox-test-")
+	if err != nil {
+		t.Fatalf("creating directory: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("removing directory: %v", err)
+		}
+	})
+	for _, name := range append([]string{""}, sub...) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(path, 0755); err != nil {
+			t.Fatalf("creating directory: %v", err)
+		}
+		if err := os.Chmod(path, 0755); err != nil { // Whatever the umask is.
+			t.Fatalf("setting mode of directory: %v", err)
+		}
+	}
+	return dir
+}
+
+// WriteFile writes a file that all may read.
+func WriteFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0644); err != nil {
+		t.Fatalf("writing file: %v", err)
+	}
+}
+
 // ReadFile returns the content of a file.
 func ReadFile(t testing.TB, path string) []byte {
 	t.Helper()

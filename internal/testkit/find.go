@@ -73,6 +73,7 @@ var packages = map[string]string{
 	"fail2ban-client":  "fail2ban",
 	"fail2ban-regex":   "fail2ban",
 	"unshare":          "util-linux",
+	"setpriv":          "util-linux",
 	"python3":          "python3",
 	"xmllint":          "libxml2-utils",
 	"systemd-nspawn":   "systemd-container",

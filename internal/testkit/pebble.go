@@ -88,23 +88,8 @@ func StartPebble(t testing.TB, opts PebbleOptions) *Pebble {
 	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
 	p.Process = Start(t, cmd)
 	p.WaitLine("Listening on: |ACME directory available at")
-	p.waitPort(addr)
+	p.WaitPort(addr)
 	return p
-}
-
-// waitPort waits until the process listens, which it says shortly before.
-func (p *Pebble) waitPort(addr string) {
-	p.t.Helper()
-	for end := time.Now().Add(ProcessTimeout); ; time.Sleep(10 * time.Millisecond) {
-		nc, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = nc.Close()
-			return
-		}
-		if time.Now().After(end) {
-			p.t.Fatalf("pebble does not listen: %v", err)
-		}
-	}
 }
 
 // Roots returns the authority of the certificates that it makes.
@@ -121,7 +106,7 @@ func (p *Pebble) Roots(t testing.TB) *x509.CertPool {
 // pebble; nil is as usual.
 func (p *Pebble) RootsPEM(t testing.TB, dial func(ctx context.Context, network, addr string) (net.Conn, error)) []byte {
 	t.Helper()
-	p.waitPort(strings.TrimPrefix(p.management, "https://"))
+	p.WaitPort(strings.TrimPrefix(p.management, "https://"))
 	transport := &http.Transport{TLSClientConfig: p.CA.ClientConfig(""), DialContext: dial}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, Timeout: ProcessTimeout}

@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -158,6 +159,21 @@ func (p *Process) WaitLine(re string) []string {
 	}
 }
 
+// WaitPort waits until something listens on an address, for programs that do not say it.
+func (p *Process) WaitPort(addr string) {
+	p.t.Helper()
+	for end := time.Now().Add(ProcessTimeout); ; time.Sleep(10 * time.Millisecond) {
+		nc, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = nc.Close()
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%s does not listen: %v", p.Cmd.Path, err)
+		}
+	}
+}
+
 // Output returns all that the process has written up to now.
 func (p *Process) Output() string {
 	p.readNow()
@@ -213,12 +229,12 @@ func (p *Process) kill() {
 		}
 	default:
 	}
-	killAll(p.Cmd.Process)
+	KillGroup(p.Cmd.Process)
 }
 
-// killAll kills a process and those it has started, and waits until they are gone, so that
-// none of them writes files any more.
-func killAll(leader *os.Process) {
+// KillGroup kills the processes of a group by its leader, which may have ended, and waits
+// until they are gone, so that none of them writes files any more.
+func KillGroup(leader *os.Process) {
 	_ = killGroup(leader) // May have ended.
 	for end := time.Now().Add(groupTimeout); groupRuns(leader) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)

@@ -104,15 +104,9 @@ func StartUnbound(t testing.TB, opts UnboundOptions) *Unbound {
 // unbound then, which must be on port 53. It takes root.
 func (u *Unbound) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	NeedRoot(t, "giving a program another resolv.conf")
 	host, port, err := net.SplitHostPort(u.Addr)
 	if err != nil || port != "53" {
 		t.Fatalf("unbound is at %s instead of on port 53", u.Addr)
 	}
-	resolv := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := safefile.WriteFile(resolv, []byte("nameserver "+host+"\noptions edns0 trust-ad\n"), 0644); err != nil {
-		t.Fatalf("writing resolv.conf: %v", err)
-	}
-	const script = `mount --bind "$0" /etc/resolv.conf && exec "$@"`
-	return exec.Command(Tool(t, "unshare"), append([]string{"--mount", "sh", "-c", script, resolv, Tool(t, name)}, args...)...)
+	return Resolving(t, host, append([]string{Tool(t, name)}, args...)...)
 }

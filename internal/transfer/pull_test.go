@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,33 +14,15 @@ import (
 
 	"mox/imap"
 	"mox/imapclient"
-	"mox/internal/testkit"
+	"mox/internal/testkit/peers"
 	"mox/store"
 )
 
-const dovecotConfig = `
-base_dir = $DIR/run
-state_dir = $DIR/state
-log_path = $DIR/log
-protocols = imap
-listen = 127.0.0.1
-ssl = no
-disable_plaintext_auth = no
+// startDovecot starts a Dovecot, which announces the capabilities given, or all.
+func startDovecot(t *testing.T, caps string) (port int) {
+	t.Helper()
+	d := peers.StartDovecot(t, peers.DovecotOptions{Password: "secret", Capabilities: caps, Config: `
 auth_mechanisms = plain scram-sha-256
-default_internal_user = $USER
-default_internal_group = $GROUP
-default_login_user = $USER
-mail_location = sdbox:~/mail
-mail_fsync = never
-$CAPS
-passdb {
-  driver = static
-  args = password=secret
-}
-userdb {
-  driver = static
-  args = uid=$USER gid=$GROUP home=$DIR/home
-}
 namespace inbox {
   inbox = yes
   separator = .
@@ -53,61 +31,10 @@ namespace inbox {
     auto = create
   }
 }
-service anvil {
-  chroot =
-}
-service imap-login {
-  chroot =
-  inet_listener imap {
-    port = $PORT
-  }
-  inet_listener imaps {
-    port = 0
-  }
-}
-`
-
-// startDovecot starts a Dovecot, which announces the capabilities given, or all.
-func startDovecot(t *testing.T, caps string) (port int) {
-	t.Helper()
-	path := testkit.Tool(t, "dovecot")
-	u, err := user.Current()
+`})
+	port, err := strconv.Atoi(d.Port)
 	tcheck(t, err)
-	args := []string{path, "-F", "-c"}
-	if u.Uid == "0" {
-		u, err = user.Lookup("nobody")
-		tcheck(t, err)
-		args = append([]string{testkit.Tool(t, "setpriv"), "--reuid=" + u.Uid, "--regid=" + u.Gid, "--clear-groups"}, args...)
-	}
-	g, err := user.LookupGroupId(u.Gid)
-	tcheck(t, err)
-	dir, err := os.MkdirTemp("", "mox-dovecot-")
-	tcheck(t, err)
-	t.Cleanup(func() { tcheck(t, os.RemoveAll(dir)) })
-	tcheck(t, os.Chmod(dir, 0o755))
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	tcheck(t, os.Chown(dir, uid, gid))
-	port, err = strconv.Atoi(testkit.FreePort(t))
-	tcheck(t, err)
-	if caps != "" {
-		caps = "protocol imap {\n imap_capability = " + caps + "\n}"
-	}
-	conf := filepath.Join(dir, "dovecot.conf")
-	text := strings.NewReplacer("$DIR", dir, "$USER", u.Username, "$GROUP", g.Name, "$PORT", strconv.Itoa(port), "$CAPS", caps).Replace(dovecotConfig)
-	tcheck(t, os.WriteFile(conf, []byte(text), 0o644))
-	args = append(args, conf)
-	testkit.Start(t, exec.Command(args[0], args[1:]...))
-	for end := time.Now().Add(testkit.ProcessTimeout); ; time.Sleep(20 * time.Millisecond) {
-		nc, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			tcheck(t, nc.Close())
-			return port
-		} else if time.Now().After(end) {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Fatalf("dovecot: %v\n%s", err, log)
-		}
-	}
+	return port
 }
 
 // other returns a connection to another server.

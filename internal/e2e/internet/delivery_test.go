@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"mox/internal/testkit"
 	"mox/smtp"
 )
 
@@ -40,7 +41,7 @@ func (w *world) test451First(t *testing.T) {
 	const to = "user@greylist.example"
 	id := w.alpha.send(t, mail{to: to})
 	w.alpha.trace(t, id, "attempt    <"+to+">, retry, ", "attempt 1, ", "to mx.greylist.example (10.77.0.40", "451 come back later", "next attempt ")
-	writeFile(t, filepath.Join(w.exim.dir, "open"), "")
+	testkit.WriteFile(t, filepath.Join(w.exim.server.Dir, "open"), "")
 	w.alpha.retry(t, to)
 	wantBody(t, w.exim.arrived(t, id), id)
 	w.alpha.trace(t, id, "attempt    <"+to+">, retry, ", "attempt    <"+to+">, ok, ", "attempt 2, ", "to mx.greylist.example (10.77.0.40")

@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,42 +32,12 @@ const password = "a password of tests"
 // parallel is how many tests go on at the same time. They mostly wait.
 const parallel = "24"
 
-// buildDir has the binary, while tests run.
-var buildDir string
-
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)
 	}
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "mox-internet-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		buildDir = dir
-		return m.Run()
-	}())
-}
-
-var build = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "build", "-o", filepath.Join(buildDir, "mox"), "mox")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
-})
-
-// binary returns the path of the built program.
-func binary(t testing.TB) string {
-	t.Helper()
-	if err := build(); err != nil {
-		t.Fatalf("building mox: %v", err)
-	}
-	return filepath.Join(buildDir, "mox")
+	os.Exit(testkit.RunMox(m))
 }
 
 // A mox is a host with the program as it is built.
@@ -101,7 +70,7 @@ func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
 			fmt.Fprintf(&listeners, "\t\t\t%s\n", smtp)
 		}
 	}
-	writeFile(t, filepath.Join(m.dir, "mox.conf"), fmt.Sprintf(moxConf, hostname, network4, numberDNS, listeners.String()))
+	testkit.WriteFile(t, filepath.Join(m.dir, "mox.conf"), fmt.Sprintf(moxConf, hostname, network4, numberDNS, listeners.String()))
 	domains, destinations := m.sign(t), ""
 	for i, d := range m.domains() {
 		if i > 0 {
@@ -112,7 +81,7 @@ func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
 	if name == "beta" {
 		destinations += forwards
 	}
-	writeFile(t, filepath.Join(m.dir, "domains.conf"), fmt.Sprintf(domainsConf, domains, m.domain, destinations))
+	testkit.WriteFile(t, filepath.Join(m.dir, "domains.conf"), fmt.Sprintf(domainsConf, domains, m.domain, destinations))
 	m.proc = m.Start(t, m.cmd(t, "serve"))
 	m.proc.WaitLine("ready to serve")
 	m.run(t, password+"\n", "setaccountpassword", "user")
@@ -123,11 +92,11 @@ func (w *world) startMox(t *testing.T, name string, numbers ...int) *mox {
 // of the server with it.
 func (m *mox) sign(t testing.TB) string {
 	t.Helper()
-	key, err := exec.Command(binary(t), "dkim", "gened25519").Output()
+	key, err := exec.Command(testkit.Mox(t), "dkim", "gened25519").Output()
 	if err != nil {
 		t.Fatalf("making a key for dkim: %v", err)
 	}
-	writeFile(t, filepath.Join(m.dir, "dkim.pem"), string(key))
+	testkit.WriteFile(t, filepath.Join(m.dir, "dkim.pem"), string(key))
 	block, _ := pem.Decode(key)
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -209,7 +178,7 @@ func (m *mox) address() string { return "user@" + m.domain }
 // cmd returns a command of the program with the configuration of the host.
 func (m *mox) cmd(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	return exec.Command(binary(t), append([]string{"-config", filepath.Join(m.dir, "mox.conf")}, args...)...)
+	return exec.Command(testkit.Mox(t), append([]string{"-config", filepath.Join(m.dir, "mox.conf")}, args...)...)
 }
 
 // run runs a command that must succeed and returns its output.

@@ -10,9 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -266,55 +264,4 @@ func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// publicDir returns a directory that programs reach which give up the rights of root,
-// with directories in it. It is removed when the test ends.
-func publicDir(t testing.TB, sub ...string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mox-internet-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("removing directory: %v", err)
-		}
-	})
-	for _, name := range append([]string{""}, sub...) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func writeFile(t testing.TB, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// command returns a command for a program that has files of its own in place of some in
-// /etc: a file or directory of etc for each name.
-func command(t testing.TB, etc map[string]string, args ...string) *exec.Cmd {
-	t.Helper()
-	script := ""
-	for name, path := range etc {
-		script += fmt.Sprintf("mount --bind '%s' '/etc/%s' && ", path, name)
-	}
-	return exec.Command(testkit.Tool(t, "unshare"), append([]string{"--mount", "sh", "-c", script + `exec "$0" "$@"`}, args...)...)
-}
-
-// writeResolv writes a resolv.conf with the resolver, and returns its path.
-func writeResolv(t testing.TB, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, "resolv.conf")
-	writeFile(t, path, fmt.Sprintf("nameserver %s%d\noptions edns0 trust-ad\n", network4, numberDNS))
-	return path
 }

@@ -45,13 +45,13 @@ exec systemd-nspawn --directory="$dir/root" "$@"
 func boot(t *testing.T, h *netns.Host, name string, files, binds map[string]string) *machine {
 	t.Helper()
 	system := debian(t)
-	dir := publicDir(t, "root", "changes", "work")
+	dir := testkit.PublicDir(t, "root", "changes", "work")
 	for path, text := range files {
 		path = filepath.Join(dir, "changes", path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, path, text)
+		testkit.WriteFile(t, path, text)
 	}
 	args := []string{"--mount", "--propagation", "slave", "sh", "-c", bootScript, "boot", system, dir, "--boot", "--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off",
 		"--timezone=off", "--console=pipe", "--machine=" + filepath.Base(dir), "--hostname=" + name, "--network-namespace-path=" + h.Path(), // It does not know them by itself.

@@ -73,13 +73,13 @@ func nsName(zone string) string { return "ns." + strings.TrimPrefix(zone, ".") }
 
 func startDNS(t *testing.T, h *netns.Host, zones map[string]string) *nameServer {
 	t.Helper()
-	d := &nameServer{Host: h, dir: publicDir(t, "db", "zones"), zones: zones}
+	d := &nameServer{Host: h, dir: testkit.PublicDir(t, "db", "zones"), zones: zones}
 	var conf strings.Builder
 	fmt.Fprintf(&conf, knotConf, h.IP4(), h.IP6(), d.dir)
 	for name := range zones {
 		fmt.Fprintf(&conf, "  - domain: %q\n    file: %q\n", name, "zone-"+name)
 	}
-	writeFile(t, d.conf(), conf.String())
+	testkit.WriteFile(t, d.conf(), conf.String())
 	for name := range zones {
 		d.tool(t, "keymgr", name, "generate", "algorithm=ecdsap256sha256", "ksk=yes", "zsk=yes")
 	}
@@ -118,7 +118,7 @@ func (d *nameServer) tool(t testing.TB, name string, args ...string) string {
 
 func (d *nameServer) write(t testing.TB, zone string) {
 	t.Helper()
-	writeFile(t, filepath.Join(d.dir, "zones", "zone-"+zone), fmt.Sprintf(zoneHead, zone, nsName(zone), d.IP4(), d.IP6())+d.zones[zone])
+	testkit.WriteFile(t, filepath.Join(d.dir, "zones", "zone-"+zone), fmt.Sprintf(zoneHead, zone, nsName(zone), d.IP4(), d.IP6())+d.zones[zone])
 }
 
 // add adds records to a zone, in the format of zone files.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mox/internal/testkit"
 	"mox/internal/testkit/powercut"
 )
 
@@ -115,11 +116,11 @@ func (w *world) testPowerCut(t *testing.T) {
 		keep := powercut.Keep(i % 3)
 		what := fmt.Sprintf("power cut at event %d of %d, kind %d, after %d messages", cut, p.Len(), keep, len(acked))
 		// Outside of the machine, for it is gone when the test is.
-		data := filepath.Join(publicDir(t), "data")
+		data := filepath.Join(testkit.PublicDir(t), "data")
 		if err := p.Build(data, keep, rnd); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command(binary(t), "verifydata", data).CombinedOutput(); err != nil {
+		if out, err := exec.Command(testkit.Mox(t), "verifydata", data).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", what, err, out)
 			continue
 		}

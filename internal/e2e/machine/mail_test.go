@@ -30,7 +30,7 @@ func (w *world) testMailIn(t *testing.T, from, service string) {
 		}
 	}
 	verified := regexp.MustCompile(service + `\[\d+\]: Verified TLS connection established to ` + regexp.QuoteMeta(hostname) + `\[\S+\]:25: TLSv1\.3 `)
-	poll(t, "postfix has verified", func() bool { return verified.MatchString(w.peer.proc.Output()) })
+	poll(t, "postfix has verified", func() bool { return verified.MatchString(w.peer.server.Output()) })
 }
 
 // testMailOut sends a message and has it checked where it arrives.
@@ -52,8 +52,8 @@ func (w *world) testMailOut(t *testing.T) {
 	}
 
 	// The message as it was received, below what Postfix has added.
-	path := filepath.Join(publicDir(t), "message")
-	writeFile(t, path, strings.ReplaceAll(msg, "\n", "\r\n"))
+	path := filepath.Join(testkit.PublicDir(t), "message")
+	testkit.WriteFile(t, path, strings.ReplaceAll(msg, "\n", "\r\n"))
 	const check = `import sys, dkim, spf
 msg = open(sys.argv[1], "rb").read()
 d = dkim.DKIM(msg)

@@ -12,8 +12,8 @@ import (
 
 // testSettings asks for settings as mail programs do.
 func (w *world) testSettings(t *testing.T) {
-	ca := filepath.Join(publicDir(t), "ca.pem")
-	writeFile(t, ca, w.authority.trusted)
+	ca := filepath.Join(testkit.PublicDir(t), "ca.pem")
+	testkit.WriteFile(t, ca, w.authority.trusted)
 	const outlook = `<?xml version="1.0" encoding="utf-8"?><Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"><Request><EMailAddress>` + address +
 		`</EMailAddress><AcceptableResponseSchema>http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a</AcceptableResponseSchema></Request></Autodiscover>`
 	for _, tc := range []struct {

@@ -85,7 +85,7 @@ func printedRecords(t testing.TB, printed string) string {
 // copyProgram copies the program as it is built to the machine.
 func (m *machine) copyProgram(t testing.TB) {
 	t.Helper()
-	if out, err := exec.Command("install", "-m", "755", binary(t), m.path("usr/local/bin/mox")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("install", "-m", "755", testkit.Mox(t), m.path("usr/local/bin/mox")).CombinedOutput(); err != nil {
 		t.Fatalf("copying the program: %v\n%s", err, out)
 	}
 }

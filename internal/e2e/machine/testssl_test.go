@@ -24,9 +24,9 @@ var ofAuthority = map[string]bool{"cert_revocation": true}
 func (w *world) testTLS(t *testing.T) {
 	path := testkit.Tool(t, "testssl")
 	w.machine.configure(t, "\t\tSubmissions:\n\t\t\tEnabled: true\n", "\t\tSubmission:\n\t\t\tEnabled: true\n")
-	dir := publicDir(t)
+	dir := testkit.PublicDir(t)
 	ca := filepath.Join(dir, "ca.pem")
-	writeFile(t, ca, w.authority.trusted)
+	testkit.WriteFile(t, ca, w.authority.trusted)
 	basic := []string{"--protocols", "--std", "--server-defaults"}
 	all := append([]string{"--fs", "--server-preference", "--vulnerable"}, basic...)
 	var wg sync.WaitGroup

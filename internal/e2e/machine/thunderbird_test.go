@@ -30,17 +30,17 @@ user_pref("mail.shell.checkDefaultClient", false);
 
 func (w *world) startThunderbird(t *testing.T) *thunderbird {
 	t.Helper()
-	dir := publicDir(t, "profile", "etc", "etc/policies")
+	dir := testkit.PublicDir(t, "profile", "etc", "etc/policies")
 	ca := filepath.Join(dir, "ca.pem")
-	writeFile(t, ca, w.authority.trusted[:strings.Index(w.authority.trusted, "-----END")]+"-----END CERTIFICATE-----\n")
+	testkit.WriteFile(t, ca, w.authority.trusted[:strings.Index(w.authority.trusted, "-----END")]+"-----END CERTIFICATE-----\n")
 	policies, err := json.Marshal(map[string]any{"policies": map[string]any{
 		"Certificates": map[string]any{"Install": []string{ca}}, "DisableAppUpdate": true, "DisableTelemetry": true,
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "etc", "policies", "policies.json"), string(policies))
-	writeFile(t, filepath.Join(dir, "profile", "user.js"), thunderbirdPrefs)
+	testkit.WriteFile(t, filepath.Join(dir, "etc", "policies", "policies.json"), string(policies))
+	testkit.WriteFile(t, filepath.Join(dir, "profile", "user.js"), thunderbirdPrefs)
 	const script = `mount --bind "$1/etc" /etc/thunderbird && exec "$2" --headless --marionette --remote-allow-system-access --no-remote --profile "$1/profile"`
 	cmd := w.outside(t, "sh", "-c", script, "thunderbird", dir, testkit.Tool(t, "thunderbird"))
 	cmd.Env = append(os.Environ(), "HOME="+dir)

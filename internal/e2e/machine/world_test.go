@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,42 +48,12 @@ const (
 // soak reports whether the long forms of tests are to run.
 func soak() bool { return os.Getenv("MOX_SOAK") != "" }
 
-// buildDir has the binary, while tests run.
-var buildDir string
-
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if flag.Parse(); testing.Short() {
-			fmt.Println("the tests of a machine are left out of the short ones")
-			return 0
-		}
-		dir, err := os.MkdirTemp("", "mox-machine-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		buildDir = dir
-		return m.Run()
-	}())
-}
-
-var build = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(buildDir, "mox"), "mox")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+	if flag.Parse(); testing.Short() {
+		fmt.Println("the tests of a machine are left out of the short ones")
+		return
 	}
-	return nil
-})
-
-// binary returns the path of the built program.
-func binary(t testing.TB) string {
-	t.Helper()
-	if err := build(); err != nil {
-		t.Fatalf("building mox: %v", err)
-	}
-	return filepath.Join(buildDir, "mox")
+	os.Exit(testkit.RunMox(m))
 }
 
 // needWorld skips the test, or fails it in CI, if there cannot be a machine here.
@@ -148,10 +117,10 @@ func newWorld(t *testing.T) *world {
 // startResolver starts an unbound for hosts other than the machine.
 func (w *world) startResolver(t *testing.T) {
 	t.Helper()
-	dir := publicDir(t)
+	dir := testkit.PublicDir(t)
 	hints, conf := filepath.Join(dir, "root.hints"), filepath.Join(dir, "unbound.conf")
-	writeFile(t, hints, w.dns.rootHints())
-	writeFile(t, conf, strings.Replace(w.dns.resolverConf(), "/etc/unbound/root.hints", hints, 1)+fmt.Sprintf(`	interface: %s%d
+	testkit.WriteFile(t, hints, w.dns.rootHints())
+	testkit.WriteFile(t, conf, strings.Replace(w.dns.resolverConf(), "/etc/unbound/root.hints", hints, 1)+fmt.Sprintf(`	interface: %s%d
 	access-control: 0.0.0.0/0 allow
 	directory: "%s"
 	username: ""
@@ -173,42 +142,7 @@ func (w *world) resolver() string { return fmt.Sprintf("%s%d", network4, numberR
 // resolver of the world.
 func (w *world) outside(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	path := filepath.Join(publicDir(t), "resolv.conf")
-	writeFile(t, path, "nameserver "+w.resolver()+"\noptions edns0 trust-ad\n")
-	const script = `mount --bind "$0" /etc/resolv.conf && exec "$@"`
-	return exec.Command(testkit.Tool(t, "unshare"), append([]string{"--mount", "sh", "-c", script, path}, args...)...)
-}
-
-// publicDir returns a directory that programs reach which give up the rights of root, with
-// directories in it. It is removed when the test ends.
-func publicDir(t testing.TB, sub ...string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mox-machine-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("removing directory: %v", err)
-		}
-	})
-	for _, name := range append([]string{""}, sub...) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func writeFile(t testing.TB, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return testkit.Resolving(t, w.resolver(), args...)
 }
 
 // poll calls fn until it returns true, for what has no event to wait for.
