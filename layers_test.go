@@ -31,6 +31,7 @@ var layers = []layer{
 		"internal/lex",
 		"internal/inflate",
 		"internal/parallel",
+		"internal/background",
 		"internal/script",
 		"internal/testkit",
 		"internal/testkit/netns",
@@ -39,7 +40,7 @@ var layers = []layer{
 	{"L1a", "", []string{"dns smtp imap message"}},
 	{"L1b", "", []string{"imap/wire message/trace sasl publicsuffix iprev dnsbl subjectpass spf dkim mtasts tlsrpt dane dsn srs rdap webhook webapi"}},
 	{"L1c", "", []string{"dmarc dmarc/report arc smtpclient imapclient"}},
-	{"L2", "", []string{"config", "internal/batch", "internal/boltpages", "internal/dbformat", "internal/reportdb"}},
+	{"L2", "", []string{"config", "internal/accountfile", "internal/batch", "internal/boltpages", "internal/dbformat", "internal/reportdb"}},
 	{"L3", "storage packages are joined by the engines above them, so that each database can be understood, locked and backed up on its own", []string{
 		"store",
 		"junk internal/fts",

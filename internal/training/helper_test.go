@@ -1,20 +1,20 @@
 package training
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"mox/config"
 	"mox/imap"
 	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/junk"
 	"mox/message"
 	"mox/mlog"
@@ -30,24 +30,6 @@ func tcheck(t testing.TB, err error) {
 	}
 }
 
-// logBuffer is a log that tests can read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // env is a store with a trainer that learns only when it is told to, unless Start is
 // called.
 type env struct {
@@ -56,7 +38,7 @@ type env struct {
 	conf  *config.Holder
 	store *store.Store
 	*Trainer
-	log  logBuffer
+	log  testkit.LogBuffer
 	opts Options // For trainers that open makes.
 }
 
@@ -200,13 +182,10 @@ func (e *env) rows(account string) int {
 // stats opens the filter as it is on disk.
 func (e *env) stats(account string) junk.Stats {
 	e.Helper()
-	e.mu.Lock()
-	a := e.account(account)
-	e.mu.Unlock()
 	conf, _ := e.conf.Snapshot().Account(account)
-	f, err := e.acquire(ctxbg, a, *conf.JunkFilter)
+	f, err := e.acquire(ctxbg, account, *conf.JunkFilter)
 	tcheck(e, err)
-	defer func() { tcheck(e, e.release(f)) }()
+	defer func() { tcheck(e, e.open.Release(f)) }()
 	return f.Stats()
 }
 
@@ -257,16 +236,23 @@ func (e *env) files(account string) string {
 
 // opened returns the accounts with an open filter.
 func (e *env) opened() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.Helper()
 	var l []string
-	for name, a := range e.accounts {
-		if a.cur != nil {
+	for _, name := range slices.Sorted(maps.Keys(e.conf.Snapshot().Dynamic.Accounts)) {
+		if e.current(name) != nil {
 			l = append(l, name)
 		}
 	}
-	slices.Sort(l)
 	return strings.Join(l, " ")
+}
+
+// current returns the open filter of an account, or nil.
+func (e *env) current(name string) *filter {
+	e.Helper()
+	slot, err := e.open.Lock(ctxbg, name)
+	tcheck(e, err)
+	defer slot.Unlock()
+	return slot.Current()
 }
 
 var errCrash = errors.New("crash")

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"runtime/debug"
 
+	"mox/internal/background"
 	"mox/internal/metrics"
 	"mox/junk"
 	"mox/message"
@@ -29,57 +30,56 @@ const (
 // errUnreadable: a message can be opened, but not read as one.
 var errUnreadable = errors.New("message cannot be read")
 
-// step trains an account with one batch. The caller has the job. When ctx ends, the
-// batch ends early.
-func (t *Trainer) step(ctx context.Context, a *account) (more bool, err error) {
-	conf, ok := t.opts.Config.Snapshot().Account(a.name)
+// step trains an account with one batch. When ctx ends, the batch ends early.
+func (t *Trainer) step(ctx context.Context, job *background.Job) (more bool, err error) {
+	conf, ok := t.opts.Config.Snapshot().Account(job.Account)
 	if !ok || conf.JunkFilter == nil {
 		return false, nil // The rows stay for when it has one.
 	}
-	acc, err := t.opts.Store.Account(ctx, a.name)
+	acc, err := t.opts.Store.Account(ctx, job.Account)
 	if errors.Is(err, store.ErrNoAccount) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
 	defer acc.Release()
-	if idle, err := t.idle(ctx, a, acc); idle || err != nil {
+	if idle, err := t.idle(ctx, acc); idle || err != nil {
 		return false, err
 	}
-	f, err := t.acquire(ctx, a, *conf.JunkFilter)
+	f, err := t.acquire(ctx, job.Account, *conf.JunkFilter)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, t.release(f)) }()
+	defer func() { err = errors.Join(err, t.open.Release(f)) }()
 	if f.fresh {
-		_, err := t.relearn(ctx, a, acc, f)
+		_, err := t.relearn(ctx, acc, f)
 		return true, err
 	}
-	n, err := t.learn(ctx, a, acc, f)
+	n, err := t.learn(ctx, job, acc, f)
 	if errors.Is(err, junk.ErrDamaged) {
-		return true, t.discard(ctx, a, f, err)
+		return true, t.discard(ctx, job.Account, f, err)
 	}
 	return n > 0, err
 }
 
 // idle reports whether there is nothing to do for an account, without opening its
 // filter.
-func (t *Trainer) idle(ctx context.Context, a *account, acc *store.Account) (bool, error) {
+func (t *Trainer) idle(ctx context.Context, acc *store.Account) (bool, error) {
 	rows, err := acc.Lessons(ctx, 1)
 	if err != nil || len(rows) > 0 {
 		return false, err
 	}
-	found, err := exists(t.path(a) + newSuffix)
+	found, err := exists(t.path(acc.Name()) + newSuffix)
 	return !found, err
 }
 
 // learn takes a batch of rows, and returns how many, zero if there are none.
-func (t *Trainer) learn(ctx context.Context, a *account, acc *store.Account, f *filter) (n int, err error) {
+func (t *Trainer) learn(ctx context.Context, job *background.Job, acc *store.Account, f *filter) (n int, err error) {
 	rows, err := acc.Lessons(ctx, batchRows)
 	if err != nil {
 		return 0, err
 	}
-	b := batch{t: t, acc: acc, last: f.Last(), tries: a.failures, tokens: map[int64]*junk.Tokens{}}
+	b := batch{t: t, acc: acc, last: f.Last(), tries: job.Failures, tokens: map[int64]*junk.Tokens{}}
 	for _, row := range rows {
 		if n > 0 && (b.size > batchTokens || ctx.Err() != nil) {
 			break
@@ -108,7 +108,7 @@ func (t *Trainer) learn(ctx context.Context, a *account, acc *store.Account, f *
 	}
 	metricLessons.WithLabelValues("learned").Add(float64(len(b.lessons)))
 	metricLessons.WithLabelValues("skipped").Add(float64(b.skipped))
-	t.log.Debug("junk filter trained", "account", a.name, "lessons", len(b.lessons), "skipped", b.skipped)
+	t.log.Debug("junk filter trained", "account", job.Account, "lessons", len(b.lessons), "skipped", b.skipped)
 	return n, nil
 }
 

@@ -122,22 +122,23 @@ func TestRetrainThatFailsBeginsAgain(t *testing.T) {
 	e := newEnv(t, Options{})
 	e.deliver("ann", 3)
 	tcheck(t, e.Flush(ctxbg, "ann"))
-	f, a := e.current("ann")
-	f.users++ // As Retrain does.
-	next, err := e.startNext(ctxbg, a, f)
+	conf, _ := e.conf.Snapshot().Account("ann")
+	f, err := e.acquire(ctxbg, "ann", *conf.JunkFilter)
+	tcheck(t, err)
+	next, err := e.startNext(ctxbg, "ann", f)
 	tcheck(t, err)
 	if got := e.files("ann"); got != FileName+" "+FileName+newSuffix {
 		t.Errorf("files %q", got)
 	}
-	if err := e.discard(ctxbg, a, f, errCrash); !errors.Is(err, errCrash) {
+	if err := e.discard(ctxbg, "ann", f, errCrash); !errors.Is(err, errCrash) {
 		t.Errorf("discard while the next one is made: %v", err)
 	}
-	tcheck(t, e.replace(a, f, next))
-	tcheck(t, e.release(f))
+	tcheck(t, e.replace("ann", f, next))
+	tcheck(t, e.open.Release(f))
 	if got := e.opened(); got != "" {
 		t.Errorf("open: %q", got)
 	}
-	if _, err := e.startNext(ctxbg, a, f); err == nil {
+	if _, err := e.startNext(ctxbg, "ann", f); err == nil {
 		t.Errorf("no error for a filter that is not in use any more")
 	}
 	tcheck(t, e.Flush(ctxbg, "ann"))

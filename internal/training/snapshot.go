@@ -12,27 +12,23 @@ import (
 // made from the account's messages where it is missing. The database of the account must
 // have been copied before: of a filter that is ahead of its account that is noticed.
 func (t *Trainer) Snapshot(ctx context.Context, name, path string) (ok bool, err error) {
-	t.mu.Lock()
-	a := t.account(name)
-	t.mu.Unlock()
-	select {
-	case a.files <- struct{}{}:
-	case <-ctx.Done():
-		return false, ctx.Err()
+	slot, err := t.open.Lock(ctx, name)
+	if err != nil {
+		return false, err
 	}
-	defer func() { <-a.files }()
-	f, err := t.use(a)
+	defer slot.Unlock()
+	f, err := slot.Use()
 	if err != nil {
 		return false, err
 	}
 	if f != nil {
 		if f.fresh {
-			return false, t.release(f)
+			return false, t.open.Release(f)
 		}
 		err := f.Snapshot(path)
-		return err == nil, errors.Join(err, t.release(f))
+		return err == nil, errors.Join(err, t.open.Release(f))
 	}
-	file := t.path(a)
+	file := t.path(name)
 	if made, err := exists(file + newSuffix); err != nil || made {
 		return false, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"mox/config"
 	"mox/imap"
+	"mox/internal/background"
 	"mox/internal/metrics"
 	"mox/store"
 )
@@ -142,15 +143,13 @@ func TestMessagesThatCannotBeReadAreTriedSeveralTimes(t *testing.T) {
 	path := e.dir + "/accounts/ann/msg/a/" + fmt.Sprint(l[1].ContentID)
 	tcheck(t, os.Rename(path, path+".away"))
 	tcheck(t, os.Mkdir(path, 0700))
-	e.mu.Lock()
-	a := e.account("ann")
-	e.mu.Unlock()
+	job := background.Job{Account: "ann"}
 	fails := 0
 	for more := true; more; {
 		var err error
-		if more, err = e.guarded(a); err != nil {
+		if more, err = e.guarded(ctxbg, &job); err != nil {
 			fails++
-			a.failures++
+			job.Failures++
 			more = true
 		}
 		if fails == 1 && e.rows("ann") != 3 {
@@ -185,10 +184,7 @@ func TestEachRowCountsOnceWhateverCrashes(t *testing.T) {
 		}
 		// After the crash the batch is there still. It is taken out, and no more.
 		rows := e.rows("ann")
-		e.mu.Lock()
-		a := e.account("ann")
-		e.mu.Unlock()
-		if _, err := e.step(ctxbg, a); err != nil {
+		if _, err := e.step(ctxbg, &background.Job{Account: "ann"}); err != nil {
 			t.Fatal(err)
 		}
 		if left := e.rows("ann"); left >= rows {
@@ -233,13 +229,11 @@ func TestPanicsAreErrors(t *testing.T) { // Not parallel: it counts panics.
 	e.deliver("ann", 1)
 	e.applied = func() error { panic("test") }
 	before := metrics.PanicCount()
-	e.mu.Lock()
-	a := e.account("ann")
-	e.mu.Unlock()
-	if _, err := e.guarded(a); err != nil {
+	job := background.Job{Account: "ann"}
+	if _, err := e.guarded(ctxbg, &job); err != nil {
 		t.Fatal(err) // Of a fresh filter, the journal is written first.
 	}
-	if _, err := e.guarded(a); err == nil || metrics.PanicCount() != before+1 {
+	if _, err := e.guarded(ctxbg, &job); err == nil || metrics.PanicCount() != before+1 {
 		t.Errorf("got %v, %d panics", err, metrics.PanicCount()-before)
 	}
 	e.applied = nil
@@ -259,11 +253,8 @@ func TestFiltersThatAreNotUsedAreClosed(t *testing.T) {
 		}
 	}
 	// One in use is not closed.
-	e.mu.Lock()
-	a := e.account("ann")
-	e.mu.Unlock()
 	conf, _ := e.conf.Snapshot().Account("ann")
-	f, err := e.acquire(ctxbg, a, *conf.JunkFilter)
+	f, err := e.acquire(ctxbg, "ann", *conf.JunkFilter)
 	tcheck(t, err)
 	for _, name := range []string{"bob", "cleo", "bob", "cleo"} {
 		e.isJunk(name, true)
@@ -271,7 +262,7 @@ func TestFiltersThatAreNotUsedAreClosed(t *testing.T) {
 	if _, err := f.Classify(ctxbg, tokens(t, text(1, true))); err != nil {
 		t.Error(err)
 	}
-	tcheck(t, e.release(f))
+	tcheck(t, e.open.Release(f))
 	if got := e.opened(); got != "ann cleo" {
 		t.Errorf("open are %q", got)
 	}
@@ -336,18 +327,15 @@ func TestClosedTrainer(t *testing.T) {
 	e := newEnv(t, Options{})
 	e.deliver("ann", 1)
 	tcheck(t, e.Flush(ctxbg, "ann"))
-	e.mu.Lock()
-	a := e.account("ann")
-	e.mu.Unlock()
 	conf, _ := e.conf.Snapshot().Account("ann")
-	f, err := e.acquire(ctxbg, a, *conf.JunkFilter)
+	f, err := e.acquire(ctxbg, "ann", *conf.JunkFilter)
 	tcheck(t, err)
 	tcheck(t, e.Close())
 	// Who uses a filter still can, until the end.
 	if _, err := f.Classify(ctxbg, tokens(t, text(1, true))); err != nil {
 		t.Error(err)
 	}
-	tcheck(t, e.release(f))
+	tcheck(t, e.open.Release(f))
 	if _, _, err := e.Classify(ctxbg, "ann", tokens(t, text(1, true))); !errors.Is(err, ErrClosed) {
 		t.Errorf("classify: %v", err)
 	}
@@ -383,7 +371,7 @@ func TestStopFinishesTheBatch(t *testing.T) {
 	<-began
 	done := make(chan error, 1)
 	go func() { done <- e.Close() }()
-	<-e.ctx.Done()
+	<-e.sched.Context().Done()
 	close(stopped)
 	tcheck(t, <-done)
 	if left := e.rows("ann"); left != n-batchRows {
@@ -459,18 +447,18 @@ func TestDamageThatComesBackIsNotRepairedAllTheTime(t *testing.T) {
 	e := newEnv(t, Options{})
 	e.deliver("ann", 1)
 	tcheck(t, e.Flush(ctxbg, "ann"))
-	f, a := e.current("ann")
-	tcheck(t, e.discard(ctxbg, a, f, errCrash))
-	tcheck(t, e.discard(ctxbg, a, f, errCrash)) // By someone else who saw the same.
+	f := e.current("ann")
+	tcheck(t, e.discard(ctxbg, "ann", f, errCrash))
+	tcheck(t, e.discard(ctxbg, "ann", f, errCrash)) // By someone else who saw the same.
 	e.isJunk("ann", true)
-	f, _ = e.current("ann")
-	if err := e.discard(ctxbg, a, f, errCrash); !errors.Is(err, errCrash) {
+	f = e.current("ann")
+	if err := e.discard(ctxbg, "ann", f, errCrash); !errors.Is(err, errCrash) {
 		t.Errorf("got %v", err)
 	}
 	tcheck(t, e.Flush(ctxbg, "ann"))
 	e.want("ann", 1, 1)
 	// Mail goes on without a filter then.
-	tcheck(t, e.detach(a, nil))
+	tcheck(t, e.open.Drop(ctxbg, "ann", nil))
 	e.damage("ann", func(b []byte) []byte { return b[:1] })
 	if _, ok, err := e.Classify(ctxbg, "ann", tokens(t, text(1, true))); ok || err != nil {
 		t.Errorf("classify: %v, %v", ok, err)
@@ -480,28 +468,21 @@ func TestDamageThatComesBackIsNotRepairedAllTheTime(t *testing.T) {
 	}
 }
 
-// current returns the open filter of an account.
-func (e *env) current(name string) (*filter, *account) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	a := e.account(name)
-	return a.cur, a
-}
-
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, Options{})
 	ctx, cancel := context.WithCancel(ctxbg)
 	cancel()
-	_, a := e.current("ann")
-	a.files <- struct{}{}
+	slot, err := e.open.Lock(ctxbg, "ann")
+	tcheck(t, err)
 	if _, _, err := e.Classify(ctx, "ann", tokens(t, text(1, true))); !errors.Is(err, context.Canceled) {
 		t.Errorf("classify: %v", err)
 	}
-	<-a.files
-	a.job <- struct{}{}
-	if err := e.Flush(ctx, "ann"); !errors.Is(err, context.Canceled) {
-		t.Errorf("flush: %v", err)
-	}
-	<-a.job
+	slot.Unlock()
+	tcheck(t, e.sched.Do(ctxbg, "ann", func(context.Context, *background.Job) error {
+		if err := e.Flush(ctx, "ann"); !errors.Is(err, context.Canceled) {
+			t.Errorf("flush: %v", err)
+		}
+		return nil
+	}))
 }

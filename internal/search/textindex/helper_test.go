@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"mox/internal/fts"
 	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/mlog"
 	"mox/store"
 )
@@ -26,24 +25,6 @@ func tcheck(t testing.TB, err error) {
 	}
 }
 
-// logBuffer is a log that tests can read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // env is a store with an indexer that works only when it is told to, unless Start is
 // called.
 type env struct {
@@ -51,7 +32,7 @@ type env struct {
 	dir   string
 	store *store.Store
 	*Indexer
-	log  logBuffer
+	log  testkit.LogBuffer
 	fs   safefile.FS // Of the store. Nil: that of the system.
 	opts Options     // For indexers that start makes.
 }
@@ -215,6 +196,20 @@ func (e *env) messages(account string) int64 {
 	s, err := r.x.Stats()
 	tcheck(e, err)
 	return s.Messages
+}
+
+// opened returns how many of these accounts have an open index.
+func (e *env) opened(accounts ...string) (n int) {
+	e.Helper()
+	for _, name := range accounts {
+		slot, err := e.open.Lock(ctxbg, name)
+		tcheck(e, err)
+		if slot.Current() != nil {
+			n++
+		}
+		slot.Unlock()
+	}
+	return n
 }
 
 func (e *env) file(account string) string {

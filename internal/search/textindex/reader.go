@@ -12,7 +12,7 @@ import (
 // Reader is the index of an account, for one search or several.
 type Reader struct {
 	t       *Indexer
-	a       *account
+	name    string // Of the account.
 	x       *index
 	damaged bool
 }
@@ -20,17 +20,14 @@ type Reader struct {
 // Reader returns the index of an account, or nil if there is none that can be used: then
 // all messages are read. The caller must Close it.
 func (t *Indexer) Reader(ctx context.Context, acc *store.Account) *Reader {
-	t.mu.Lock()
-	a := t.account(acc.Name())
-	t.mu.Unlock()
-	x, err := t.acquire(ctx, a, acc)
+	x, err := t.acquire(ctx, acc)
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-			t.log.Error("text index cannot be opened, searching in messages", "account", a.name, mlog.Err(err))
+			t.log.Error("text index cannot be opened, searching in messages", "account", acc.Name(), mlog.Err(err))
 		}
 		return nil
 	}
-	return &Reader{t: t, a: a, x: x}
+	return &Reader{t: t, name: acc.Name(), x: x}
 }
 
 // Search begins a search. It returns nil if the index cannot be used.
@@ -55,7 +52,7 @@ func (r *Reader) Values(ctx context.Context, ids []int64, name []byte, fn func(i
 // Failed takes note that the index gave an error: the caller goes on without.
 func (r *Reader) Failed(ctx context.Context, err error) {
 	if ctx.Err() == nil {
-		r.t.log.Error("searching in text index, searching in messages instead", "account", r.a.name, mlog.Err(err))
+		r.t.log.Error("searching in text index, searching in messages instead", "account", r.name, mlog.Err(err))
 	}
 	r.damaged = r.damaged || errors.Is(err, fts.ErrDamaged)
 }
@@ -67,10 +64,10 @@ func (r *Reader) Close() {
 	}
 	var err error
 	if r.damaged {
-		err = r.t.discard(r.t.ctx, r.a, r.x, "damaged")
-		r.t.Wake(r.a.name, false)
+		err = r.t.discard(r.t.sched.Context(), r.name, r.x, "damaged")
+		r.t.Wake(r.name, false)
 	}
-	if err = errors.Join(err, r.t.release(r.x)); err != nil {
-		r.t.log.Error("closing a text index", "account", r.a.name, mlog.Err(err))
+	if err = errors.Join(err, r.t.open.Release(r.x)); err != nil {
+		r.t.log.Error("closing a text index", "account", r.name, mlog.Err(err))
 	}
 }

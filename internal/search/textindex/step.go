@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"mox/internal/background"
 	"mox/internal/fts"
 	"mox/internal/metrics"
 	"mox/mlog"
@@ -27,66 +28,57 @@ const (
 	lagDelay = 5 * time.Second
 )
 
-// step indexes a batch of an account, and compares ids first if that is due. The caller
-// has the job.
-func (t *Indexer) step(ctx context.Context, a *account) (more bool, err error) {
-	acc, err := t.opts.Store.Account(ctx, a.name)
+// step indexes a batch of an account, and compares ids first if that is due.
+func (t *Indexer) step(ctx context.Context, job *background.Job) (more bool, err error) {
+	acc, err := t.opts.Store.Account(ctx, job.Account)
 	if errors.Is(err, store.ErrNoAccount) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
 	defer acc.Release()
-	x, err := t.acquire(ctx, a, acc)
+	x, err := t.acquire(ctx, acc)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, t.release(x)) }()
-	t.mu.Lock()
-	erased := a.erased
-	a.erased = false
-	t.mu.Unlock()
-	if erased {
+	defer func() { err = errors.Join(err, t.open.Release(x)) }()
+	if _, compared := t.compared.LoadOrStore(job.Account, true); !compared {
 		if err = t.compare(ctx, acc, x.Index); err != nil {
-			t.mu.Lock()
-			a.erased = true
-			t.mu.Unlock()
+			t.compared.Delete(job.Account)
 		}
 	}
 	if err == nil {
-		more, err = t.add(ctx, a, acc, x.Index)
+		more, err = t.add(ctx, job, acc, x.Index)
 	}
 	if err == nil {
 		err = x.Maintain(ctx)
 	}
 	switch {
 	case errors.Is(err, fts.ErrDamaged):
-		return true, t.discard(ctx, a, x, "damaged")
+		return true, t.discard(ctx, job.Account, x, "damaged")
 	case errors.Is(err, fts.ErrWrite):
 		// What the file holds now is not known: it is opened and looked at again.
-		return false, errors.Join(err, t.reopen(ctx, a, x))
+		return false, errors.Join(err, t.open.Drop(ctx, job.Account, x))
 	}
-	t.measure(x)
+	x.measure()
 	if err == nil && !more {
-		err = t.lag(ctx, a, acc, x.Index)
+		err = t.lag(ctx, acc, x.Index)
 	}
 	return more, err
 }
 
 // lag plans to look again if there are messages above the mark of the account.
-func (t *Indexer) lag(ctx context.Context, a *account, acc *store.Account, x *fts.Index) error {
+func (t *Indexer) lag(ctx context.Context, acc *store.Account, x *fts.Index) error {
 	ids, err := acc.ContentIDs(ctx, x.Mark(), math.MaxInt64, 1)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.plan(a, time.Now().Add(max(t.opts.Delay, lagDelay)))
+	t.sched.WakeAfter(acc.Name(), max(t.opts.Delay, lagDelay))
 	return nil
 }
 
 // add indexes a batch.
-func (t *Indexer) add(ctx context.Context, a *account, acc *store.Account, x *fts.Index) (more bool, err error) {
+func (t *Indexer) add(ctx context.Context, job *background.Job, acc *store.Account, x *fts.Index) (more bool, err error) {
 	end, err := acc.ContentMark()
 	if err != nil {
 		return false, err
@@ -115,9 +107,9 @@ func (t *Indexer) add(ctx context.Context, a *account, acc *store.Account, x *ft
 			err = b.Add(id, text)
 		case errors.Is(err, store.ErrNoMessage): // Erased meanwhile.
 			continue
-		case errors.Is(err, errTooLong), errors.Is(err, errUnreadable), errors.Is(err, fs.ErrNotExist), i == 0 && a.failures >= maxTries-1:
+		case errors.Is(err, errTooLong), errors.Is(err, errUnreadable), errors.Is(err, fs.ErrNotExist), i == 0 && job.Failures >= maxTries-1:
 			skipped++
-			t.log.Warn("message is not in the text index, and is read for each search", "account", a.name, "content", id, mlog.Err(err))
+			t.log.Warn("message is not in the text index, and is read for each search", "account", job.Account, "content", id, mlog.Err(err))
 			err = b.Skip(id)
 		default:
 			err = fmt.Errorf("read message with content id %d: %w", id, err)
@@ -141,7 +133,7 @@ func (t *Indexer) add(ctx context.Context, a *account, acc *store.Account, x *ft
 	if err := x.Apply(context.WithoutCancel(ctx), &b, mark); err != nil {
 		return false, fmt.Errorf("add to text index: %w", err)
 	}
-	a.failures = 0
+	job.Failures = 0
 	if t.applied != nil {
 		if err := t.applied(); err != nil {
 			return false, err

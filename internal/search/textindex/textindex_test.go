@@ -1,6 +1,7 @@
 package textindex
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mox/internal/background"
 	"mox/internal/fts"
 	"mox/internal/safefile"
 	"mox/internal/testkit"
@@ -196,10 +198,7 @@ func TestOnlySoManyIndexesStayOpen(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		tcheck(t, e.Flush(ctxbg, name))
 	}
-	e.mu.Lock()
-	n := e.open.Len()
-	e.mu.Unlock()
-	if n != 2 {
+	if n := e.opened("a", "b", "c", "d"); n != 2 {
 		t.Errorf("%d are open", n)
 	}
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -269,9 +268,10 @@ func TestFilesThatCannotBeReadAreTriedAgainAndSkippedInTheEnd(t *testing.T) {
 		if err := e.Flush(ctxbg, "ann"); !errors.Is(err, testkit.ErrIO) {
 			t.Fatalf("flush: %v", err)
 		}
-		e.mu.Lock()
-		e.Indexer.account("ann").failures++ // As background does.
-		e.mu.Unlock()
+		tcheck(t, e.sched.Do(ctxbg, "ann", func(_ context.Context, job *background.Job) error {
+			job.Failures++ // As it is in the background.
+			return nil
+		}))
 	}
 	acc.Release()
 	if err := e.Flush(ctxbg, "ann"); !errors.Is(err, testkit.ErrIO) {
@@ -297,10 +297,7 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	if err := e.Flush(ctxbg, "ann"); !errors.Is(err, testkit.ErrNoSpace) {
 		t.Fatalf("flush: %v", err)
 	}
-	e.mu.Lock()
-	n := e.open.Len()
-	e.mu.Unlock()
-	if n != 0 {
+	if e.opened("ann") != 0 {
 		t.Error("index is still open after a failed write")
 	}
 	e.applied = nil
