@@ -15,7 +15,6 @@ import (
 	"mox/config"
 	"mox/dsn"
 	"mox/internal/deliver"
-	"mox/internal/safefile"
 	"mox/internal/testkit"
 	"mox/message"
 	"mox/mlog"
@@ -225,10 +224,7 @@ func (e *env) verify() {
 
 func (e *env) submission(sender string, rcpts ...string) queuedb.Submission {
 	e.t.Helper()
-	s := safefile.NewSpool(safefile.SpoolOptions{Dir: e.dir})
-	e.t.Cleanup(func() { s.Close() })
-	_, err := s.Write([]byte("From: ann@example.org\r\nSubject: hi\r\nMessage-Id: <orig@example.org>\r\n\r\nbody\r\n"))
-	tcheck(e.t, err)
+	s := testkit.Spool(e.t, e.dir, "From: ann@example.org\r\nSubject: hi\r\nMessage-Id: <orig@example.org>\r\n\r\nbody\r\n")
 	sub := queuedb.Submission{Account: "ann", Spool: s, Base: queuedb.Base{Subject: "hi", MessageID: "<orig@example.org>"}}
 	for _, r := range rcpts {
 		sub.Recipients = append(sub.Recipients, queuedb.Recipient{Sender: path(e.t, sender), To: path(e.t, r)})

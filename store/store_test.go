@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"mox/internal/safefile"
+	"mox/internal/testkit"
 )
 
 var ctx = context.Background()
@@ -45,12 +45,8 @@ func testMessage(n int) string {
 }
 
 func newMessage(t testing.TB, a *Account, data string) NewMessage {
-	sp := safefile.NewSpool(safefile.SpoolOptions{Dir: a.store.TempDir()})
-	t.Cleanup(func() { sp.Close() })
-	if _, err := sp.Write([]byte(data)); err != nil {
-		t.Fatal(err)
-	}
-	return NewMessage{Mailbox: "Inbox", Spool: sp}
+	t.Helper()
+	return NewMessage{Mailbox: "Inbox", Spool: testkit.Spool(t, a.store.TempDir(), data)}
 }
 
 func TestAppendedMessageIsRead(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"mox/dmarc"
 	"mox/dmarc/report"
 	"mox/dns"
+	"mox/internal/testkit"
 	"mox/spf"
 )
 
@@ -39,14 +39,7 @@ func openDir(t testing.TB, dir string) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil && !strings.Contains(err.Error(), "closed") {
-			t.Error(err)
-		}
-		if l, err := Verify(ctxbg, dir); err != nil || len(l) > 0 {
-			t.Errorf("verify: %v, %v", l, err)
-		}
-	})
+	testkit.CloseVerified(t, d, func() ([]string, error) { return Verify(ctxbg, dir) })
 	return d
 }
 

@@ -19,7 +19,6 @@ import (
 	"mox/config/edit"
 	"mox/imap"
 	"mox/internal/authdb"
-	"mox/internal/safefile"
 	"mox/internal/testkit"
 	"mox/queue/queuedb"
 	"mox/smtp"
@@ -79,11 +78,7 @@ func (l *life) close() {
 
 // enqueue queues a message of an account.
 func (l *life) enqueue(account string) error {
-	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: l.t.TempDir(), MaxSize: 1 << 20})
-	defer spool.Close()
-	if _, err := io.WriteString(spool, "Subject: q\r\n\r\nq\r\n"); err != nil {
-		return err
-	}
+	spool := testkit.Spool(l.t, l.t.TempDir(), "Subject: q\r\n\r\nq\r\n")
 	to, err := smtp.ParseAddress("x@elsewhere.example", smtp.Strict)
 	l.ok(err)
 	_, err = l.queue.Enqueue(context.Background(), queuedb.Submission{Account: account, Recipients: []queuedb.Recipient{{To: to.Path(), Sender: to.Path()}, {To: to.Path()}}, Spool: spool})
@@ -97,10 +92,7 @@ func (l *life) fill() {
 	acc, err := l.store.Ensure(ctx, "bob")
 	l.ok(err)
 	defer acc.Release()
-	spool := safefile.NewSpool(safefile.SpoolOptions{Dir: l.t.TempDir(), MaxSize: 1 << 20})
-	defer spool.Close()
-	_, err = io.WriteString(spool, "Subject: hello\r\n\r\nfor bob\r\n")
-	l.ok(err)
+	spool := testkit.Spool(l.t, l.t.TempDir(), "Subject: hello\r\n\r\nfor bob\r\n")
 	_, err = acc.Append(ctx, store.NewMessage{Mailbox: "Inbox", Spool: spool, Flags: imap.FlagSeen | imap.FlagForwarded, Keywords: []string{"work"}})
 	l.ok(err)
 

@@ -50,10 +50,7 @@ const text = "From: Sender <Sender@Remote.Example>\r\nSubject: hi\r\n\r\nbody\r\
 
 func delivery(t testing.TB, account, content string) Delivery {
 	t.Helper()
-	s := safefile.NewSpool(safefile.SpoolOptions{Dir: t.TempDir()})
-	t.Cleanup(func() { s.Close() })
-	_, err := s.Write([]byte(content))
-	tcheck(t, err)
+	s := testkit.Spool(t, t.TempDir(), content)
 	d, err := message.NewDigest(s, s.Size(), message.Limits{})
 	tcheck(t, err)
 	f := inbound.Facts{

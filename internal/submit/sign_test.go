@@ -20,7 +20,6 @@ import (
 	"mox/config"
 	"mox/dkim"
 	"mox/dns"
-	"mox/internal/safefile"
 	"mox/internal/testkit"
 	"mox/queue/queuedb"
 	"mox/smtp"
@@ -239,12 +238,8 @@ func (c *countingReader) ReadAt(p []byte, off int64) (int, error) {
 
 func TestPrefixAndMessageAreReadAsOne(t *testing.T) {
 	t.Parallel()
-	s := safefile.NewSpool(safefile.SpoolOptions{})
-	defer s.Close()
-	_, err := s.Write([]byte("message\r\n"))
-	tcheck(t, err)
 	want := "prefix message\r\n"
-	p := prefixed{[]byte("prefix "), s}
+	p := prefixed{[]byte("prefix "), testkit.Spool(t, t.TempDir(), "message\r\n")}
 	for off := range len(want) {
 		for n := 1; n <= len(want)-off; n++ {
 			b := make([]byte, n)

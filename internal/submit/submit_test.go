@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"mox/config"
-	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/message"
 	"mox/mlog"
 	"mox/queue/queuedb"
@@ -90,12 +90,8 @@ const goodHeader = "From: Ann <ann@example.org>\r\nDate: Tue, 1 Apr 2025 10:00:0
 
 func submission(t testing.TB, text string, rcpts ...string) Submission {
 	t.Helper()
-	s := safefile.NewSpool(safefile.SpoolOptions{Dir: t.TempDir()})
-	t.Cleanup(func() { s.Close() })
-	_, err := s.Write([]byte(text))
-	tcheck(t, err)
 	sub := Submission{
-		Account: "ann", Login: "ann@example.org", Spool: s, Trace: []byte("Received: x\r\n"),
+		Account: "ann", Login: "ann@example.org", Spool: testkit.Spool(t, t.TempDir(), text), Trace: []byte("Received: x\r\n"),
 		Mail: smtp.MailCommand{ReversePath: path(t, "ann@example.org")},
 	}
 	for _, r := range rcpts {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/internal/tracedb"
 	"mox/queue/queuedb"
 )
@@ -16,14 +16,10 @@ func TestMessagesOfTheSystemAreQueuedAsTheyAre(t *testing.T) {
 	opts := e.s.opts
 	opts.Trace, opts.Kick = rec, func() { kicks++ }
 	s := New(opts)
-	spool := safefile.NewSpool(safefile.SpoolOptions{Memory: 1000})
-	defer spool.Close()
-	_, err := spool.Write([]byte("From: postmaster@mx.example.org\r\n\r\nbody\r\n"))
-	tcheck(t, err)
 	sub := queuedb.Submission{
 		Account:    "boss",
 		Recipients: []queuedb.Recipient{{Sender: path(t, "postmaster@mx.example.org"), To: path(t, "x@remote.example")}},
-		Spool:      spool,
+		Spool:      testkit.Spool(t, t.TempDir(), "From: postmaster@mx.example.org\r\n\r\nbody\r\n"),
 		Base:       queuedb.Base{MessageID: "<report@mx.example.org>"},
 	}
 	l, err := s.Enqueue(ctxbg, sub)

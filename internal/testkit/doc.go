@@ -1,4 +1,4 @@
-// Package testkit has what tests of several packages need: directories and
+// Package testkit has what tests of several packages need: directories, spools and
 // golden files, a certificate authority, DNS servers in this process, of which one
 // signs with DNSSEC, the program as it is built, unbound and pebble, a file system that
 // fails when told to, external programs, and the shared test data.

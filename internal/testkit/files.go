@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mox/internal/safefile"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files with what the tests got")
@@ -86,6 +89,32 @@ func ReadFile(t testing.TB, path string) []byte {
 		t.Fatalf("reading file: %v", err)
 	}
 	return b
+}
+
+// Spool returns a spool with a text, which has its file, if it is large, in a directory.
+// It is closed when the test ends.
+func Spool(t testing.TB, dir, text string) *safefile.Spool {
+	t.Helper()
+	s := safefile.NewSpool(safefile.SpoolOptions{Dir: dir})
+	t.Cleanup(func() { s.Close() })
+	if _, err := s.Write([]byte(text)); err != nil {
+		t.Fatalf("writing spool: %v", err)
+	}
+	return s
+}
+
+// CloseVerified closes a database when the test ends, if the test has not, and fails the
+// test if something is wrong with it then.
+func CloseVerified(t testing.TB, db io.Closer, verify func() (problems []string, err error)) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil && !strings.Contains(err.Error(), "closed") {
+			t.Error(err)
+		}
+		if l, err := verify(); err != nil || len(l) > 0 {
+			t.Errorf("verify: %v, %v", l, err)
+		}
+	})
 }
 
 // Golden compares got with the file at path. With the flag -update it writes the

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mox/internal/safefile"
+	"mox/internal/testkit"
 )
 
 // model is what the queue has acknowledged.
@@ -479,7 +480,7 @@ func TestReopenMeanwhileFailsASubmission(t *testing.T) {
 	t.Parallel()
 	fsys := newFaultFS(t)
 	d := testOpen(t, Options{FS: fsys})
-	id, _, err := d.create(ctxbg, spool(t, "x"))
+	id, _, err := d.create(ctxbg, testkit.Spool(t, t.TempDir(), "x"))
 	tcheck(t, err)
 	d.committer.fail(errInjected)
 	tcheck(t, d.Reopen(ctxbg))

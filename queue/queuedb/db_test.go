@@ -18,6 +18,7 @@ import (
 	"github.com/mjl-/bstore"
 
 	"mox/internal/safefile"
+	"mox/internal/testkit"
 	"mox/smtp"
 )
 
@@ -61,18 +62,9 @@ func verify(t testing.TB, d *DB) {
 	}
 }
 
-func spool(t testing.TB, content string) *safefile.Spool {
-	t.Helper()
-	s := safefile.NewSpool(safefile.SpoolOptions{Dir: t.TempDir()})
-	t.Cleanup(func() { s.Close() })
-	_, err := s.Write([]byte(content))
-	tcheck(t, err)
-	return s
-}
-
 func submission(t testing.TB, content string, rcpts ...string) Submission {
 	t.Helper()
-	s := Submission{Account: "mjl", Spool: spool(t, content)}
+	s := Submission{Account: "mjl", Spool: testkit.Spool(t, t.TempDir(), content)}
 	for _, r := range rcpts {
 		s.Recipients = append(s.Recipients, Recipient{Sender: path(t, "mjl@sender.example"), To: path(t, r)})
 	}
@@ -266,7 +258,7 @@ func TestPathsSurviveStorage(t *testing.T) {
 	d := testOpen(t, Options{})
 	for _, s := range []string{`""@example.org`, `"a b"@example.org`, "ü@☺.example", "a@[10.0.0.1]", "a@[IPv6:2001:db8::1]", "a@xn--74h.example"} {
 		p := path(t, s)
-		l, err := d.Enqueue(ctxbg, Submission{Account: "x", Spool: spool(t, "x"), Recipients: []Recipient{{Sender: p, To: p}, {To: p}}})
+		l, err := d.Enqueue(ctxbg, Submission{Account: "x", Spool: testkit.Spool(t, t.TempDir(), "x"), Recipients: []Recipient{{Sender: p, To: p}, {To: p}}})
 		tcheck(t, err)
 		for i, want := range []smtp.Path{p, {}} {
 			m, _, err := d.Get(ctxbg, l[i].ID)

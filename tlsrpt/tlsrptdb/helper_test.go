@@ -2,11 +2,11 @@ package tlsrptdb
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
 	"mox/dns"
+	"mox/internal/testkit"
 	"mox/tlsrpt"
 )
 
@@ -34,14 +34,7 @@ func openDir(t testing.TB, dir string) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil && !strings.Contains(err.Error(), "closed") {
-			t.Error(err)
-		}
-		if l, err := Verify(ctxbg, dir); err != nil || len(l) > 0 {
-			t.Errorf("verify: %v, %v", l, err)
-		}
-	})
+	testkit.CloseVerified(t, d, func() ([]string, error) { return Verify(ctxbg, dir) })
 	return d
 }
 

@@ -28,14 +28,7 @@ func openResults(t testing.TB, dir string) *Results {
 	t.Helper()
 	d, err := OpenResults(ctxbg, ResultsOptions{Dir: dir})
 	tcheck(t, err)
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil && !strings.Contains(err.Error(), "closed") {
-			t.Error(err)
-		}
-		if l, err := Verify(ctxbg, dir); err != nil || len(l) > 0 {
-			t.Errorf("verify: %v, %v", l, err)
-		}
-	})
+	testkit.CloseVerified(t, d, func() ([]string, error) { return Verify(ctxbg, dir) })
 	return d
 }
 
