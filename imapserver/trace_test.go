@@ -1,40 +1,21 @@
 package imapserver
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"mox/internal/testkit"
 	"mox/mlog"
 )
-
-// lockedBuffer is a buffer for logs of several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // converseTraced logs in in several ways and reads a message, with a log at a level. It
 // returns the log.
 func converseTraced(t *testing.T, level slog.Level) string {
-	var log lockedBuffer
+	var log testkit.LogBuffer
 	ts := newTestServer(t, testSetup{options: func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
 	}})

@@ -120,7 +120,7 @@ func TestChannelBindingIsVerified(t *testing.T) {
 			}
 		}
 	}
-	if log := e.log.take(); !strings.Contains(log, "result=badchanbind") || !strings.Contains(log, "level=WARN") {
+	if log := e.log.Take(); !strings.Contains(log, "result=badchanbind") || !strings.Contains(log, "level=WARN") {
 		t.Fatalf("log %s", log)
 	}
 }

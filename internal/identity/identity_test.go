@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,25 +31,6 @@ func tcheck(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// logBuffer is a log that tests can read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.b.Reset()
-	return l.b.String()
 }
 
 func testConfig(t testing.TB, dir string) *config.Holder {
@@ -94,7 +74,7 @@ func testDynamic() config.Dynamic {
 
 type env struct {
 	c   *Checker
-	log *logBuffer
+	log *testkit.LogBuffer
 	dir string
 	st  *store.Store
 	db  *authdb.DB
@@ -115,7 +95,7 @@ func testEnv(t testing.TB) *env {
 	db, err := authdb.Open(ctxbg, authdb.Options{Dir: dir})
 	tcheck(t, err)
 	t.Cleanup(func() { db.Close() })
-	e := &env{log: &logBuffer{}, dir: dir, st: st, db: db}
+	e := &env{log: &testkit.LogBuffer{}, dir: dir, st: st, db: db}
 	e.c, err = New(Options{
 		Store: st, Config: testConfig(t, dir), Dir: dir, Log: slog.New(slog.NewTextHandler(e.log, nil)),
 		AppPasswords: db, Attempts: db,
@@ -312,9 +292,9 @@ func TestEachAttemptIsOneLineForToolsThatBlockAddresses(t *testing.T) {
 	e := testEnv(t)
 	line := func(fn func()) string {
 		t.Helper()
-		e.log.take()
+		e.log.Take()
 		fn()
-		l := strings.Split(strings.TrimSpace(e.log.take()), "\n")
+		l := strings.Split(strings.TrimSpace(e.log.Take()), "\n")
 		if len(l) != 1 {
 			t.Fatalf("lines %q", l)
 		}
@@ -358,7 +338,7 @@ func TestContextThatEndsIsNotAFailedLogin(t *testing.T) {
 	if _, err := e.c.Password(ctx, from("192.0.2.1"), "bob@example.org", password); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if log := e.log.take(); !strings.Contains(log, "result=aborted") {
+	if log := e.log.Take(); !strings.Contains(log, "result=aborted") {
 		t.Fatal(log)
 	}
 }

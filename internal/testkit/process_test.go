@@ -58,13 +58,14 @@ func TestOutputIsCompleteWhenAProcessHasEnded(t *testing.T) {
 func TestOutputHasAllThatWasWritten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p := Start(t, shell(t, `trap '' INT; for i in $(seq 200); do echo $i; echo $i >`+dir+`/n; done; printf part; echo >`+dir+`/end; exec sleep 1000`))
+	p := Start(t, shell(t, `trap '' INT; for i in $(seq 200); do echo $i; echo $i >>`+dir+`/n; done; printf part; echo >`+dir+`/end; exec sleep 1000`))
 	for last := ""; last != "200\n"; {
 		data, err := os.ReadFile(filepath.Join(dir, "n"))
 		if err != nil || len(data) == 0 || data[len(data)-1] != '\n' {
 			continue // Before the first, or between.
 		}
-		if last = string(data); !strings.Contains("\n"+p.Output()+"\n", "\n"+last) {
+		lines := strings.SplitAfter(string(data), "\n")
+		if last = lines[len(lines)-2]; !strings.Contains("\n"+p.Output()+"\n", "\n"+last) {
 			t.Fatalf("no %q in output", last)
 		}
 	}
