@@ -67,7 +67,7 @@ func onConn[R any](parse func(*wire.Decoder) R, run func(context.Context, *conn,
 func onSession[R any](parse func(*wire.Decoder) R, run func(context.Context, *session, R) (reply, error)) binder {
 	return func(c *conn) runner {
 		req := parse(c.dec)
-		c.checkRefused(req)
+		checkRefused(c, req)
 		return func(ctx context.Context) (reply, error) { return run(ctx, c.sess, req) }
 	}
 }
@@ -76,7 +76,7 @@ func onSession[R any](parse func(*wire.Decoder) R, run func(context.Context, *se
 func onSelected[R any](parse func(*wire.Decoder) R, run func(context.Context, *selected, R) (reply, error)) binder {
 	return func(c *conn) runner {
 		req := parse(c.dec)
-		c.checkRefused(req)
+		checkRefused(c, req)
 		return func(ctx context.Context) (reply, error) { return run(ctx, c.sess.sel, req) }
 	}
 }
@@ -84,12 +84,15 @@ func onSelected[R any](parse func(*wire.Decoder) R, run func(context.Context, *s
 // refusable is a request with effects even if its arguments are refused.
 type refusable interface{ refused(c *conn, err error) }
 
-// checkRefused tells a request if its arguments are refused.
-func (c *conn) checkRefused(req any) {
-	if r, ok := req.(refusable); ok {
-		if err := c.decoded(); err != nil {
-			r.refused(c, err)
-		}
+// checkRefused tells a request if its arguments are refused. Only then is it asked whether it
+// wants to know: that takes longer than parsing, the first time for each type.
+func checkRefused[R any](c *conn, req R) {
+	err := c.decoded()
+	if err == nil {
+		return
+	}
+	if r, ok := any(req).(refusable); ok {
+		r.refused(c, err)
 	}
 }
 

@@ -282,8 +282,11 @@ var errConnection = errors.New("read from client")
 // decoded returns the error of the decoder: an *imap.Error, or one of the connection.
 func (c *conn) decoded() error {
 	err := c.dec.Err()
+	if err == nil {
+		return nil
+	}
 	var e *imap.Error
-	if err == nil || errors.As(err, &e) {
+	if errors.As(err, &e) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errConnection, err)
