@@ -131,8 +131,9 @@ func (a *Account) fileIndex(mailboxID int64) []*chunk {
 	return nil
 }
 
-// Expect has the index of a mailbox read from its file, if there is one, by the time that
-// somebody asks for it, as a client does that has just logged in.
+// Expect reads the index of a mailbox from its file, if there is one that nobody has read yet,
+// for a client that has just logged in and will ask for it. It is not done in another
+// goroutine: waking that, and the client's own when it is done, takes longer than is gained.
 func (a *Account) Expect(mailbox string) {
 	mb, ok := a.Tree().ByName(mailbox)
 	if !ok {
@@ -144,7 +145,7 @@ func (a *Account) Expect(mailbox string) {
 	_, used := a.slots[mb.ID]
 	c.mu.Unlock()
 	if inFile && !used {
-		a.store.background(a.opening, func() { _, _ = a.Index(a.store.ctx, mb.ID) }) // Who asks is told of errors.
+		_, _ = a.Index(a.store.ctx, mb.ID) // Who asks is told of errors.
 	}
 }
 

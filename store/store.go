@@ -296,20 +296,6 @@ func (s *Store) release(o *opening) {
 	o.refs--
 }
 
-// background runs fn with the account open, unless the store is being closed.
-func (s *Store) background(o *opening, fn func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	o.refs++
-	s.work.Go(func() {
-		defer s.release(o)
-		fn()
-	})
-}
-
 // opened returns the accounts that are open now.
 func (s *Store) opened() []*Account {
 	s.mu.Lock()
