@@ -21,9 +21,9 @@
 // commands made before, and look for the end of the answer without parsing it. What a
 // command answers is counted and checked once, outside the measurement.
 //
-// Run as root, BenchmarkRead keeps the processors from sleeping: otherwise commands that take
-// less than a tenth of a millisecond show how long the machine takes to wake one. With -sleep
-// they sleep.
+// Run as root, BenchmarkRead keeps the processors from sleeping before the first commands of a
+// connection: otherwise those that take less than a tenth of a millisecond show how long the
+// machine takes to wake one. With -sleep they sleep.
 //
 // Environment: MOX_BENCH_DIR is the directory that all data is written to, which
 // should be on the kind of disk that mail is to be kept on, by default mox-bench in

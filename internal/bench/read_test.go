@@ -104,23 +104,25 @@ func readCommands() []readCommand {
 // commandNames is which commands are measured.
 var commandNames = flag.String("commands", "", "measure only commands of BenchmarkRead with a name that matches this expression")
 
-// letSleep is whether processors may sleep while they wait for a command.
-var letSleep = flag.Bool("sleep", false, "let processors sleep between commands of BenchmarkRead")
+// letSleep is whether processors may sleep before first commands.
+var letSleep = flag.Bool("sleep", false, "let processors sleep before first commands in BenchmarkRead")
 
 // stayAwake keeps processors from sleeping until the end of the benchmark, if it may, and
-// returns what to say about it: to wake one takes 20 to 100 microseconds in a virtual machine,
-// for the server and for the client, and short commands take less.
+// returns what to say about it. After a time without work, waking one takes 20 to 100
+// microseconds in a virtual machine, for the server and for the client, and short commands take
+// less. It is not done for commands that follow each other: the system then has the server and
+// the client on one processor in one run, and on two in another.
 func stayAwake(b *testing.B) string {
 	b.Helper()
 	if *letSleep {
-		return "Processors slept while they waited."
+		return "Processors slept before first commands."
 	}
 	done, err := keepAwake()
 	if err != nil {
-		return fmt.Sprintf("Processors slept while they waited (%v).", err)
+		return fmt.Sprintf("Processors slept before first commands (%v).", err)
 	}
 	b.Cleanup(done)
-	return "Processors were kept from sleeping."
+	return "Processors were kept from sleeping before first commands."
 }
 
 // wantedCommands returns the commands that are measured.
@@ -135,9 +137,8 @@ func wantedCommands(b *testing.B) []readCommand {
 // same in turn.
 func BenchmarkRead(b *testing.B) {
 	f := theForm()
-	awake := stayAwake(b)
 	for _, n := range f.sizes {
-		b.Run(fmt.Sprintf("messages=%d", n), func(b *testing.B) { benchmarkReading(b, f, n, awake) })
+		b.Run(fmt.Sprintf("messages=%d", n), func(b *testing.B) { benchmarkReading(b, f, n) })
 	}
 }
 
@@ -158,7 +159,7 @@ const (
 	cacheDropped = "dropped"
 )
 
-func benchmarkReading(b *testing.B, f form, n int, awake string) {
+func benchmarkReading(b *testing.B, f form, n int) {
 	commands := wantedCommands(b)
 	dir := filled(b, n)
 	s := start(b, dir)
@@ -199,6 +200,7 @@ func benchmarkReading(b *testing.B, f form, n int, awake string) {
 	for _, r := range readers[1:] {
 		r.conn.do(b, "LOGOUT") // What a process has mapped stays in the page cache.
 	}
+	awake := stayAwake(b)
 	for _, cmd := range commands {
 		results.measure(b, readers, cmd, cacheNew, f.cold, f.slice, func(r *reader, text string) time.Duration { return r.first(b, text) })
 	}
