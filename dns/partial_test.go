@@ -69,12 +69,14 @@ nothing.example TXT x
 			return res, err
 		}, nil},
 	} {
-		res, err := tc.lookup()
-		if !errors.Is(err, tc.want) || err != nil && errors.Is(err, dns.ErrNotFound) || (err == nil) != (tc.want == nil) {
-			t.Errorf("%s: got %v, %v, expected %v", tc.name, res, err, tc.want)
-		}
-		if err == nil && !res.Authentic {
-			t.Errorf("%s: not authentic", tc.name)
+		for range 50 { // Whichever answer comes first.
+			res, err := tc.lookup()
+			if !errors.Is(err, tc.want) || err != nil && errors.Is(err, dns.ErrNotFound) || (err == nil) != (tc.want == nil) {
+				t.Fatalf("%s: got %v, %v, expected %v", tc.name, res, err, tc.want)
+			}
+			if err == nil && !res.Authentic {
+				t.Fatalf("%s: not authentic", tc.name)
+			}
 		}
 	}
 }

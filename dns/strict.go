@@ -192,9 +192,13 @@ func lookup[T any](ctx context.Context, r *StrictResolver, typ, name string, fn 
 	l, _, err := fn(lctx, e, abs)
 	res = Result{Authentic: e.authentic(), TTL: e.lifetime()}
 	err = r.sortError(ctx, lctx, err, len(l), e.noDomain())
-	if err == nil || errors.Is(err, ErrNotFound) {
+	ferr := e.failure()
+	switch {
+	case err != nil && ferr != nil && e.only != 0 && lctx.Err() == nil:
+		err = ferr // The error may be that of a question that does not count.
+	case err == nil || errors.Is(err, ErrNotFound):
 		// Only if all questions were answered is something known to be absent.
-		if ferr := e.failure(); ferr != nil {
+		if ferr != nil {
 			err = ferr
 		} else if err == nil && !e.answered() {
 			err = &kindError{ErrTemporary, errors.New("no usable answer")}
