@@ -214,7 +214,7 @@ func benchmarkReading(b *testing.B, f form, n int) {
 			return r.first(b, text)
 		})
 	}
-	reportReading(n, commands, results, readers, peer, dropped, awake)
+	readReport{n: n, commands: commands, results: results, peer: peer, dropped: dropped, awake: awake}.table()
 }
 
 // Commands that take less than short are measured shortTimes as often: most of what they take
@@ -257,30 +257,40 @@ func (l readings) measure(b *testing.B, readers []*reader, cmd readCommand, cach
 	}
 }
 
-func reportReading(n int, commands []readCommand, results readings, readers []*reader, peer *dovecot, dropped bool, awake string) {
+// A readReport is what a benchmark of reading has found out.
+type readReport struct {
+	n        int // Messages.
+	commands []readCommand
+	results  readings
+	peer     *dovecot // Nil without Dovecot.
+	dropped  bool     // Caches could be dropped.
+	awake    string   // What to say about processors.
+}
+
+func (r readReport) table() {
 	caches := []string{cacheWarm, cacheNew}
-	if dropped {
+	if r.dropped {
 		caches = append(caches, cacheDropped)
 	}
 	titles := map[string]string{cacheWarm: "", cacheNew: ", new", cacheDropped: ", nothing cached"}
 	columns := []string{""}
 	for _, cache := range caches {
 		columns = append(columns, "mox"+titles[cache])
-		if peer != nil {
+		if r.peer != nil {
 			columns = append(columns, "Dovecot"+titles[cache], "times")
 		}
 	}
-	tb := theReport.table(fmt.Sprintf("Commands on a mailbox of %d messages, ms, and how many times faster mox is", n), columns...)
+	tb := theReport.table(fmt.Sprintf("Commands on a mailbox of %d messages, ms, and how many times faster mox is", r.n), columns...)
 	behind := 0
-	for _, cmd := range commands {
+	for _, cmd := range r.commands {
 		row := []any{cmd.text}
 		for _, cache := range caches {
-			ours := results[[3]string{"mox", cache, cmd.name}]
+			ours := r.results[[3]string{"mox", cache, cmd.name}]
 			row = append(row, ours)
-			if peer == nil {
+			if r.peer == nil {
 				continue
 			}
-			theirs := results[[3]string{"dovecot", cache, cmd.name}]
+			theirs := r.results[[3]string{"dovecot", cache, cmd.name}]
 			if theirs < ours {
 				behind++
 			}
@@ -290,9 +300,9 @@ func reportReading(n int, commands []readCommand, results readings, readers []*r
 	}
 	tb.note("The first columns: the mailbox was read before, by the same connection. New: the first command after LOGIN and SELECT, of a mox that was")
 	tb.note("just started, and of a new connection to Dovecot, which has a process of its own. Nothing cached: the same, after the page cache was emptied.")
-	tb.note("%s", awake)
-	if peer != nil {
-		tb.note("mox is behind in %d of %d comparisons. %s", behind, len(caches)*len(commands), peer.note)
+	tb.note("%s", r.awake)
+	if r.peer != nil {
+		tb.note("mox is behind in %d of %d comparisons. %s", behind, len(caches)*len(r.commands), r.peer.note)
 	}
 }
 
