@@ -84,10 +84,11 @@ fi
 
 PATH=$PATH:/usr/sbin:/sbin
 installed() {
+	# -I: directories here, such as dkim, are no modules of Python.
 	case $1 in
 	perl:*) perl "-M${1#perl:}" -e 1 >/dev/null 2>&1 ;;
 	lib:*) [ -n "$(find /lib /usr/lib -name "${1#lib:}" -print -quit 2>/dev/null)" ] ;;
-	python3:*) /usr/bin/python3 -c "import ${1#python3:}" >/dev/null 2>&1 ;;
+	python3:*) /usr/bin/python3 -I -c "import ${1#python3:}" >/dev/null 2>&1 ;;
 	*) command -v "$1" >/dev/null 2>&1 ;;
 	esac
 }

@@ -132,7 +132,7 @@ func Tool(t testing.TB, name string) string {
 func Python(t testing.TB, modules ...string) string {
 	t.Helper()
 	python := Tool(t, "/usr/bin/python3")
-	if out, err := exec.Command(python, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput(); err != nil {
+	if out, err := exec.Command(python, "-I", "-c", "import "+strings.Join(modules, ", ")).CombinedOutput(); err != nil {
 		Missing(t, "%s lacks one of %v (Debian packages: python3-NAME): %s", python, modules, out)
 	}
 	return python
