@@ -145,6 +145,7 @@ func BenchmarkRead(b *testing.B) {
 // A reader is a server that is read from, by a client for each command or by one for all.
 type reader struct {
 	name  string
+	addr  string
 	first func(b *testing.B, text string) time.Duration // As the first command.
 	conn  *imapConn
 }
@@ -163,14 +164,14 @@ func benchmarkReading(b *testing.B, f form, n int) {
 	commands := wantedCommands(b)
 	dir := filled(b, n)
 	s := start(b, dir)
-	readers := []*reader{{name: "mox", conn: dialIMAP(b, s.addrs["imap"]), first: func(b *testing.B, text string) time.Duration {
+	readers := []*reader{{name: "mox", addr: s.addrs["imap"], conn: dialIMAP(b, s.addrs["imap"]), first: func(b *testing.B, text string) time.Duration {
 		s := start(b, dir)
 		defer s.stop(b)
 		return measureCommand(b, s.addrs["imap"], text)
 	}}}
 	peer := startDovecotFilled(b, n)
 	if peer != nil {
-		readers = append(readers, &reader{name: "dovecot", conn: dialIMAP(b, peer.addr), first: func(b *testing.B, text string) time.Duration {
+		readers = append(readers, &reader{name: "dovecot", addr: peer.addr, conn: dialIMAP(b, peer.addr), first: func(b *testing.B, text string) time.Duration {
 			return measureCommand(b, peer.addr, text)
 		}})
 	}
@@ -193,6 +194,14 @@ func benchmarkReading(b *testing.B, f form, n int) {
 			begin := time.Now()
 			r.conn.do(b, text)
 			return time.Since(begin)
+		}, func() {
+			for _, r := range readers {
+				r.conn.do(b, "LOGOUT")
+				r.conn = dialIMAP(b, r.addr)
+				for _, text := range []string{"SELECT INBOX", cmd.text, cmd.text} {
+					r.conn.do(b, text)
+				}
+			}
 		})
 	}
 	reportMemory(b, s, readers[0].conn, n)
@@ -202,7 +211,7 @@ func benchmarkReading(b *testing.B, f form, n int) {
 	}
 	awake := stayAwake(b)
 	for _, cmd := range commands {
-		results.measure(b, readers, cmd, cacheNew, f.cold, f.slice, func(r *reader, text string) time.Duration { return r.first(b, text) })
+		results.measure(b, readers, cmd, cacheNew, f.cold, f.slice, func(r *reader, text string) time.Duration { return r.first(b, text) }, nil)
 	}
 	dropped := f.drop && dropCaches() == nil
 	for _, cmd := range commands {
@@ -212,22 +221,23 @@ func benchmarkReading(b *testing.B, f form, n int) {
 		results.measure(b, readers, cmd, cacheDropped, 1, f.slice, func(r *reader, text string) time.Duration {
 			check(b, dropCaches())
 			return r.first(b, text)
-		})
+		}, nil)
 	}
 	readReport{n: n, commands: commands, results: results, peer: peer, dropped: dropped, awake: awake}.table()
 }
 
-// Commands that take less than short are measured shortTimes as often: most of what they take
-// is for waking processes, on one processor or on two, which differs more than what the servers
-// do.
+// Commands that take less than short are measured shortTimes as often, each time by connections
+// of their own: most of what they take is for waking processes, on one processor or on two, which
+// differs more than what the servers do. On which is settled for a connection, or for seconds.
 const (
 	short      = time.Millisecond
 	shortTimes = 20
 )
 
 // measure measures a command on all servers in turn, a number of times or until they have
-// taken so long together.
-func (l readings) measure(b *testing.B, readers []*reader, cmd readCommand, cache string, times int, slice time.Duration, once func(r *reader, text string) time.Duration) {
+// taken so long together. If it is measured more often because it is short, again makes other
+// connections each time, unless it is nil.
+func (l readings) measure(b *testing.B, readers []*reader, cmd readCommand, cache string, times int, slice time.Duration, once func(r *reader, text string) time.Duration, again func()) {
 	b.Helper()
 	all := make([][]time.Duration, len(readers))
 	var spent time.Duration
@@ -237,6 +247,9 @@ func (l readings) measure(b *testing.B, readers []*reader, cmd readCommand, cach
 	// What was done is undone in the end, so that it is done anew the next time.
 	limit := times
 	for i := 0; i < limit && (spent < slice || cmd.undo != "" && i%2 == 1); i++ {
+		if i > 0 && i%times == 0 && again != nil {
+			again()
+		}
 		text := cmd.text
 		if cmd.undo != "" && i%2 == 1 {
 			text = cmd.undo
@@ -298,8 +311,9 @@ func (r readReport) table() {
 		}
 		tb.row(row...)
 	}
-	tb.note("The first columns: the mailbox was read before, by the same connection. New: the first command after LOGIN and SELECT, of a mox that was")
-	tb.note("just started, and of a new connection to Dovecot, which has a process of its own. Nothing cached: the same, after the page cache was emptied.")
+	tb.note("The first columns: the mailbox was read before, by the same connection; of short commands, by %d connections one after the other.", shortTimes)
+	tb.note("New: the first command after LOGIN and SELECT, of a mox that was just started, and of a new connection to Dovecot, which has a process of")
+	tb.note("its own. Nothing cached: the same, after the page cache was emptied.")
 	tb.note("%s", r.awake)
 	if r.peer != nil {
 		tb.note("mox is behind in %d of %d comparisons. %s", behind, len(caches)*len(r.commands), r.peer.note)
