@@ -37,6 +37,9 @@ const (
 	usesSeqs
 	// noLogArgs: has credentials in its arguments.
 	noLogArgs
+	// brief: is answered from memory, in a time that does not grow with messages. The scheduler
+	// need not be told that it runs, see directConn.
+	brief
 )
 
 // command is a row of the table.
@@ -127,10 +130,10 @@ func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 func commandTable() []command {
 	return []command{
 		// Any state. RFC 9051 §6.1
-		{"CAPABILITY", anyState, 0, onConn(noArgs, runCapability)},
-		{"NOOP", anyState, 0, onConn(noArgs, runNoop)},
+		{"CAPABILITY", anyState, brief, onConn(noArgs, runCapability)},
+		{"NOOP", anyState, brief, onConn(noArgs, runNoop)},
 		{"LOGOUT", anyState, changesMailbox, onConn(noArgs, runLogout)},
-		{"ID", anyState, 0, onConn(parseID, runID)},
+		{"ID", anyState, brief, onConn(parseID, runID)},
 
 		// Not authenticated. RFC 9051 §6.2
 		{"STARTTLS", notAuthenticated, streams, onConn(noArgs, runStartTLS)},
@@ -148,10 +151,10 @@ func commandTable() []command {
 		{"RENAME", loggedIn, 0, onSession(parseRename, runRename)},
 		{"SUBSCRIBE", loggedIn, 0, onSession(parseMailbox, runSubscribe)},
 		{"UNSUBSCRIBE", loggedIn, 0, onSession(parseMailbox, runUnsubscribe)},
-		{"LIST", loggedIn, 0, onSession(parseList, runList)},
-		{"LSUB", loggedIn, 0, onSession(parseLSub, runLSub)},
-		{"NAMESPACE", loggedIn, 0, onSession(noArgs, runNamespace)},
-		{"STATUS", loggedIn, 0, onSession(parseStatus, runStatus)},
+		{"LIST", loggedIn, brief, onSession(parseList, runList)},
+		{"LSUB", loggedIn, brief, onSession(parseLSub, runLSub)},
+		{"NAMESPACE", loggedIn, brief, onSession(noArgs, runNamespace)},
+		{"STATUS", loggedIn, brief, onSession(parseStatus, runStatus)},
 		{"APPEND", loggedIn, streams, onSession(parseMailbox, runAppend)},
 		{"RESETKEY", loggedIn, 0, onSession(parseResetKey, runResetKey)},
 		{"GENURLAUTH", loggedIn, 0, onSession(parseGenURLAuth, runGenURLAuth)},
@@ -165,7 +168,7 @@ func commandTable() []command {
 		{"GETQUOTAROOT", loggedIn, 0, onSession(parseMailbox, runGetQuotaRoot)},
 
 		// Selected. RFC 9051 §6.4, RFC 3501 §6.4.1
-		{"CHECK", inSelected, 0, onSelected(noArgs, runCheck)},
+		{"CHECK", inSelected, brief, onSelected(noArgs, runCheck)},
 		{"CLOSE", inSelected, changesMailbox, onSelected(noArgs, runClose)},
 		{"UNSELECT", inSelected, changesMailbox, onSelected(noArgs, runUnselect)},
 		{"EXPUNGE", inSelected, 0, onSelected(noArgs, runExpunge)},

@@ -65,6 +65,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, opts *ListenerOptions, cid int64) *conn {
+	nc = direct(nc)
 	c := &conn{srv: s, opts: opts, cid: cid, nc: nc, remote: ratelimit.RemoteIP(nc.RemoteAddr())}
 	c.log = mlog.WithCidLogger(s.log, cid)
 	c.io.c, c.io.nc = c, nc
@@ -108,7 +109,7 @@ func (c *conn) begin() bool {
 	if !c.admit() {
 		return false
 	}
-	if tc, ok := c.nc.(*net.TCPConn); ok {
+	if tc, ok := c.nc.(interface{ SetKeepAlivePeriod(time.Duration) error }); ok {
 		// A keep-alive that cannot be set is no reason to refuse the client.
 		_ = tc.SetKeepAlivePeriod(keepAlive)
 	}

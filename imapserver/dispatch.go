@@ -114,6 +114,9 @@ func (c *conn) dispatch(ctx context.Context, k *call) error {
 	if err != nil {
 		return c.fail(ctx, k, err)
 	}
+	if k.cmd.flags&brief == 0 {
+		announce()
+	}
 	rep, err := c.run(ctx, k, run)
 	if err != nil {
 		return c.fail(ctx, k, err)
