@@ -37,8 +37,8 @@ const (
 	usesSeqs
 	// noLogArgs: has credentials in its arguments.
 	noLogArgs
-	// brief: is answered from memory, in a time that does not grow with messages. The scheduler
-	// need not be told that it runs, see directConn.
+	// brief: is answered from memory for the most part, in a time that does not grow with
+	// messages. The scheduler need not be told that it runs, see directConn.
 	brief
 )
 
