@@ -168,7 +168,6 @@ func (c *conn) challenge(b []byte) ([]byte, error) {
 	if err := c.readLine(); err != nil {
 		return nil, err
 	}
-	announce() // To check a password takes long.
 	c.trace(c.dec.Line(), noLogArgs)
 	line := c.dec.NeedRest()
 	if line == "*" {

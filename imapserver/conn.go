@@ -37,12 +37,13 @@ type conn struct {
 	remote netip.Addr
 
 	// The layers of the connection. nc is the one that was accepted.
-	nc  net.Conn
-	tls *tls.Conn // Nil without TLS.
-	io  netIO
-	r   *wire.Reader
-	dec *wire.Decoder
-	enc *wire.Encoder
+	nc   net.Conn
+	wait func(bool) // Says of nc whether what is read from now on begins a command.
+	tls  *tls.Conn  // Nil without TLS.
+	io   netIO
+	r    *wire.Reader
+	dec  *wire.Decoder
+	enc  *wire.Encoder
 
 	tag      string // Of the command that runs.
 	commands int    // Commands begun.
@@ -65,8 +66,8 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, opts *ListenerOptions, cid int64) *conn {
-	nc = direct(nc)
-	c := &conn{srv: s, opts: opts, cid: cid, nc: nc, remote: ratelimit.RemoteIP(nc.RemoteAddr())}
+	nc, wait := direct(nc)
+	c := &conn{srv: s, opts: opts, cid: cid, nc: nc, wait: wait, remote: ratelimit.RemoteIP(nc.RemoteAddr())}
 	c.log = mlog.WithCidLogger(s.log, cid)
 	c.io.c, c.io.nc = c, nc
 	c.tls, _ = nc.(*tls.Conn)
@@ -302,7 +303,10 @@ func (c *conn) waitCommand() error {
 	if c.sess.listens() && c.r.Buffered() == 0 {
 		wait = func() error { return c.listen(c.ctx, func() error { return c.tellListening(c.ctx) }) }
 	}
-	if err := wait(); err != nil {
+	c.wait(true)
+	err := wait()
+	c.wait(false)
+	if err != nil {
 		return err
 	}
 	if c.sess != nil {

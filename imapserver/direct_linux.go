@@ -15,26 +15,34 @@ const (
 	// microseconds.
 	maxDirect = 64 << 10
 
-	// announceEach is after how many reads one is announced.
+	// announceEach is after how many reads that begin commands one is announced.
 	announceEach = 16
 )
 
-// A directConn is a TCP connection whose system calls are not announced to the Go scheduler.
-// It wants to know of calls that may block; of these none does, for the socket does not. To
-// announce the first one after a while without work wakes the scheduler's monitor: a thread
-// on another processor, for each command on a machine that is not busy, which takes longer
-// than a short command does.
+// A directConn is a TCP connection of which two system calls are not announced to the Go
+// scheduler: the read that a command begins with, and writes. The scheduler wants to know of
+// calls that may block; these do not, for the socket does not. To announce the first call after
+// a while without work wakes the scheduler's monitor: a thread on another processor, for each
+// command on a machine that is not busy, which takes longer than a short command does.
 //
 // The monitor sees to it that other connections get their turn, and sleeps on only when
 // nothing runs. So it must be awake for what takes longer, see announce, and for a client that
-// sends command after command: one read in some is announced.
+// sends command after command: one such read in some is announced, as are all others.
 //
 // A directConn has at most one reader and one writer at a time.
 type directConn struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	in, out directCall
-	reads   int
+	waits   bool // What is read next begins a command.
+	waited  int  // How many commands were waited for.
+}
+
+// wait says whether what is read from now on begins a command.
+func (c *directConn) wait(waits bool) {
+	if c.waits = waits; waits {
+		c.waited++
+	}
 }
 
 // announce makes a system call that is announced, so that the scheduler's monitor is awake for
@@ -49,15 +57,15 @@ type directCall struct {
 	step  func(fd uintptr) bool // Returns false if the socket is not ready.
 }
 
-// direct returns nc as a directConn, if it is a TCP connection.
-func direct(nc net.Conn) net.Conn {
+// direct returns nc as a directConn, if it is a TCP connection, and its wait.
+func direct(nc net.Conn) (_ net.Conn, wait func(bool)) {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
-		return nc
+		return nc, func(bool) {}
 	}
 	raw, err := tc.SyscallConn()
 	if err != nil {
-		return nc
+		return nc, func(bool) {}
 	}
 	c := &directConn{TCPConn: tc, raw: raw}
 	c.in.step = func(fd uintptr) bool { return c.in.call(syscall.SYS_READ, fd) }
@@ -69,7 +77,7 @@ func direct(nc net.Conn) net.Conn {
 		}
 		return false
 	}
-	return c
+	return c, c.wait
 }
 
 // call reads into or writes what is left of p.
@@ -92,7 +100,7 @@ func (d *directCall) call(trap, fd uintptr) (ready bool) {
 }
 
 func (c *directConn) Read(p []byte) (int, error) {
-	if c.reads++; len(p) == 0 || c.reads%announceEach == 0 {
+	if !c.waits || len(p) == 0 || c.waited%announceEach == 0 {
 		return c.TCPConn.Read(p)
 	}
 	n, err := c.do("read", c.raw.Read, &c.in, p[:min(len(p), maxDirect)])

@@ -18,10 +18,12 @@ import (
 func directPair(t testing.TB) (client *net.TCPConn, server *directConn) {
 	t.Helper()
 	c, s := tcpPair(t)
-	d, ok := direct(s).(*directConn)
+	nc, wait := direct(s)
+	d, ok := nc.(*directConn)
 	if !ok {
 		t.Fatal("a TCP connection is not made direct")
 	}
+	wait(true)
 	return c, d
 }
 
@@ -176,7 +178,41 @@ func TestOnlyTCPIsMadeDirect(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if direct(a) != a {
+	if nc, _ := direct(a); nc != a {
 		t.Error("a pipe is made direct")
+	}
+}
+
+// Only the read that a command begins with is not announced, and of these one in some is.
+func TestDirectConnAnnouncesReads(t *testing.T) {
+	t.Parallel()
+	client, server := directPair(t)
+	server.wait(false)
+	p := make([]byte, 1)
+	announced := func() bool {
+		t.Helper()
+		server.in.n = 0
+		_, err := client.Write(p)
+		if err == nil {
+			_, err = server.Read(p)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return server.in.n == 0
+	}
+	n := 0
+	for range 2 * announceEach {
+		server.wait(true)
+		if announced() {
+			n++
+		}
+		server.wait(false)
+		if !announced() {
+			t.Fatal("a read within a command is not announced")
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d of %d reads that begin commands were announced", n, 2*announceEach)
 	}
 }
