@@ -2,10 +2,13 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -67,9 +70,48 @@ func TestClientReportsWhatIsNotOK(t *testing.T) {
 		}
 	}
 	c := serveText(t, "* BYE\r\n")
-	_ = c.nc.SetReadDeadline(time.Now().Add(-time.Second)) // A pipe supports it.
+	_ = c.nc.SetDeadline(time.Now().Add(-time.Second)) // A pipe supports it.
 	if _, _, err := c.until([]byte("* "), nil); err == nil {
 		t.Error("no error without an answer")
+	}
+}
+
+func TestBlockingConnection(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer l.Close()
+	c, err := dialBlocking(l.Addr().String(), 50*time.Millisecond)
+	check(t, err)
+	defer c.Close()
+	peer, err := l.Accept()
+	check(t, err)
+	defer peer.Close()
+	p := make([]byte, 10)
+	for _, text := range []string{"one", "other"} {
+		_, err = io.WriteString(peer, text)
+		check(t, err)
+		if n, err := c.Read(p); string(p[:n]) != text || err != nil {
+			t.Errorf("read %q, %v", p[:n], err)
+		}
+		_, err = io.WriteString(c, text)
+		check(t, err)
+		if n, err := peer.Read(p); string(p[:n]) != text || err != nil {
+			t.Errorf("wrote %q, %v", p[:n], err)
+		}
+	}
+	if runtime.GOOS == "linux" {
+		if n, err := c.Read(p); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("reading what does not come: %d, %v", n, err)
+		}
+	}
+	check(t, peer.Close())
+	if n, err := c.Read(p); n != 0 || err != io.EOF {
+		t.Errorf("at the end: %d, %v", n, err)
+	}
+	l.Close()
+	if _, err := dialBlocking(l.Addr().String(), time.Second); err == nil {
+		t.Error("connected to nothing")
 	}
 }
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -19,11 +20,17 @@ const maxLine = 16 << 20
 // An imapConn is an IMAP client that looks for the end of answers only. Its tags are
 // words that messages do not have.
 type imapConn struct {
-	nc   net.Conn
+	nc   transport
 	tags int
 	tag  []byte // Of the command that is running, with the space after it.
 	buf  []byte
 	n    int // Octets in buf: the last line so far.
+}
+
+// A transport is what is used of a connection.
+type transport interface {
+	io.ReadWriteCloser
+	SetDeadline(t time.Time) error
 }
 
 // dialIMAP connects and logs in.
@@ -31,6 +38,22 @@ func dialIMAP(t testing.TB, addr string) *imapConn {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr)
 	check(t, err)
+	return loginIMAP(t, nc)
+}
+
+// dialAlone is dialIMAP for a client that is the only one: it waits in read(2). Other clients
+// wait for input together, in a goroutine each: Go then wakes and stops threads, on the
+// processors that the server runs on too, for longer than a short command takes.
+func dialAlone(t testing.TB, addr string) *imapConn {
+	t.Helper()
+	nc, err := dialBlocking(addr, commandTimeout)
+	check(t, err)
+	return loginIMAP(t, nc)
+}
+
+// loginIMAP logs in, with a connection that was made.
+func loginIMAP(t testing.TB, nc transport) *imapConn {
+	t.Helper()
 	t.Cleanup(func() { _ = nc.Close() }) // It may have been closed.
 	c := newIMAP(nc)
 	check(t, c.greeting())
@@ -38,7 +61,7 @@ func dialIMAP(t testing.TB, addr string) *imapConn {
 	return c
 }
 
-func newIMAP(nc net.Conn) *imapConn {
+func newIMAP(nc transport) *imapConn {
 	return &imapConn{nc: nc, buf: make([]byte, 256<<10)}
 }
 

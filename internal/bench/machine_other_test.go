@@ -4,7 +4,9 @@ package bench
 
 import (
 	"errors"
+	"net"
 	"os"
+	"time"
 )
 
 // datasync syncs a file.
@@ -15,3 +17,8 @@ func dropCaches() error { return errors.ErrUnsupported }
 
 // keepAwake fails: it is known how to keep processors from sleeping with Linux only.
 func keepAwake() (func(), error) { return nil, errors.ErrUnsupported }
+
+// dialBlocking connects: it is known how to hide a wait from the scheduler with Linux only.
+func dialBlocking(addr string, limit time.Duration) (transport, error) {
+	return net.DialTimeout("tcp", addr, limit)
+}

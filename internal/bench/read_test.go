@@ -164,14 +164,14 @@ func benchmarkReading(b *testing.B, f form, n int) {
 	commands := wantedCommands(b)
 	dir := filled(b, n)
 	s := start(b, dir)
-	readers := []*reader{{name: "mox", addr: s.addrs["imap"], conn: dialIMAP(b, s.addrs["imap"]), first: func(b *testing.B, text string) time.Duration {
+	readers := []*reader{{name: "mox", addr: s.addrs["imap"], conn: dialAlone(b, s.addrs["imap"]), first: func(b *testing.B, text string) time.Duration {
 		s := start(b, dir)
 		defer s.stop(b)
 		return measureCommand(b, s.addrs["imap"], text)
 	}}}
 	peer := startDovecotFilled(b, n)
 	if peer != nil {
-		readers = append(readers, &reader{name: "dovecot", addr: peer.addr, conn: dialIMAP(b, peer.addr), first: func(b *testing.B, text string) time.Duration {
+		readers = append(readers, &reader{name: "dovecot", addr: peer.addr, conn: dialAlone(b, peer.addr), first: func(b *testing.B, text string) time.Duration {
 			return measureCommand(b, peer.addr, text)
 		}})
 	}
@@ -197,7 +197,7 @@ func benchmarkReading(b *testing.B, f form, n int) {
 		}, func() {
 			for _, r := range readers {
 				r.conn.do(b, "LOGOUT")
-				r.conn = dialIMAP(b, r.addr)
+				r.conn = dialAlone(b, r.addr)
 				for _, text := range []string{"SELECT INBOX", cmd.text, cmd.text} {
 					r.conn.do(b, text)
 				}
@@ -338,7 +338,7 @@ func verifyReading(b testing.TB, c *imapConn, n int) {
 
 // measureCommand measures the first command of a connection, after SELECT.
 func measureCommand(b *testing.B, addr, text string) time.Duration {
-	c := dialIMAP(b, addr)
+	c := dialAlone(b, addr)
 	if !strings.HasPrefix(text, "SELECT ") {
 		c.do(b, "SELECT INBOX")
 	}
