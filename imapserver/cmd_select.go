@@ -64,6 +64,7 @@ func (s *session) open(ctx context.Context, req selectRequest, readOnly bool) (r
 	}
 	s.sel.tellSelected(t, mb)
 	if req.resync != nil {
+		announce()
 		if err := s.sel.resync(ctx, req.resync); err != nil {
 			s.deselect()
 			return reply{}, err

@@ -37,8 +37,8 @@ const (
 	usesSeqs
 	// noLogArgs: has credentials in its arguments.
 	noLogArgs
-	// brief: is answered from memory for the most part, in a time that does not grow with
-	// messages. The scheduler need not be told that it runs, see directConn.
+	// brief: is answered from memory for the most part, in much less than a millisecond. The
+	// scheduler need not be told that it runs, see directConn. To open a file is announced.
 	brief
 )
 
@@ -144,8 +144,8 @@ func commandTable() []command {
 		{"UNAUTHENTICATE", loggedIn, changesMailbox, onSession(noArgs, runUnauthenticate)}, // RFC 8437
 		{"COMPRESS", loggedIn, streams, onSession(parseCompress, runCompress)},
 		{"ENABLE", loggedIn, 0, onSession(parseEnable, runEnable)},
-		{"SELECT", loggedIn, changesMailbox, onSession(parseSelect, runSelect)},
-		{"EXAMINE", loggedIn, changesMailbox, onSession(parseSelect, runExamine)},
+		{"SELECT", loggedIn, brief | changesMailbox, onSession(parseSelect, runSelect)},
+		{"EXAMINE", loggedIn, brief | changesMailbox, onSession(parseSelect, runExamine)},
 		{"CREATE", loggedIn, 0, onSession(parseCreate, runCreate)},
 		{"DELETE", loggedIn, 0, onSession(parseMailbox, runDelete)},
 		{"RENAME", loggedIn, 0, onSession(parseRename, runRename)},
