@@ -19,7 +19,8 @@
 //
 // Client and server share the processors, so the clients do little: they send
 // commands made before, and look for the end of the answer without parsing it. What a
-// command answers is counted and checked once, outside the measurement.
+// command answers is counted and checked once, outside the measurement. That of BenchmarkRead
+// waits in read(2), so that threads of Go's scheduler are not woken for it.
 //
 // Run as root, BenchmarkRead keeps the processors from sleeping before the first commands of a
 // connection: otherwise those that take less than a tenth of a millisecond show how long the
